@@ -1,0 +1,1 @@
+"""What is allowed: documents, CEL, bundle, plan, decision, stamp, routing, sources, lifecycle."""

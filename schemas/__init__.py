@@ -1,0 +1,1 @@
+"""What the bytes mean: framing, registry, projected decoding, our own record schemas."""
