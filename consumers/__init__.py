@@ -1,0 +1,1 @@
+"""Guarded consuming: consumer, handler runner, offsets."""

@@ -1,0 +1,1 @@
+"""Guarded publishing: producer, quarantine, hold, decision log."""

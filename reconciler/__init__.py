@@ -1,0 +1,1 @@
+"""History against policy: slices, replay, findings, report, engines."""

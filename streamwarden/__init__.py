@@ -1,0 +1,1 @@
+"""Declarative policy enforcement for Kafka event streams."""

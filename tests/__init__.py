@@ -1,0 +1,1 @@
+"""The project's tests; README.md says where a new one goes."""
