@@ -1,0 +1,227 @@
+"""What a plan said about an event: cheap when nothing fired, explained only when asked."""
+
+from __future__ import annotations
+
+import itertools
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from hashlib import sha256
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from streamwarden._version import __version__
+
+from ..schemas.event import Event
+from .model import Approvals, Effect, MaskField, Mode
+
+if TYPE_CHECKING:
+    from .plan import Outcome, Plan
+
+__all__ = ["Decision", "Match", "key_text", "new_ids"]
+
+#: A reason line in a callback, a log or a header stays within this.
+_REASONS_MAX_CHARS = 400
+_KEY_MAX_CHARS = 256
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    """One rule that fired, or failed, on an event. Sensitive values are already masked.
+
+    `effect` is the effect that counted: the rule's own, the one `on_error` names, `none` under
+    `on_error: skip`, or `exempt` for a rule that lifted others.
+    """
+
+    policy: str
+    rule: str
+    effect: str
+    mode: Mode
+    exempted_by: str | None
+    reason: str
+    severity: str | None
+    remediation: str | None
+    owner: str
+    class_: str | None
+    error: str | None
+    why: dict[str, Any] | None
+
+    @property
+    def counts(self) -> bool:
+        """True where the match is acted on: enforced, not lifted, not skipped."""
+        return (
+            self.mode is Mode.ENFORCE
+            and self.exempted_by is None
+            and self.effect not in ("exempt", "none")
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """The match as JSON has it."""
+        return {
+            "policy": self.policy,
+            "rule": self.rule,
+            "effect": self.effect,
+            "mode": self.mode.value,
+            "exempted_by": self.exempted_by,
+            "reason": self.reason,
+            "severity": self.severity,
+            "remediation": self.remediation,
+            "owner": self.owner,
+            "class": self.class_,
+            "error": self.error,
+            "why": self.why,
+        }
+
+
+class Decision(msgspec.Struct, eq=False):
+    """The outcome of a plan on one event.
+
+    Equal events give equal content under the same plan and clock; `id` alone is drawn when it is
+    first read. A msgspec Struct and not a dataclass for the same reason as Event; the fields that
+    start with `_` are caches.
+    """
+
+    plan: Plan
+    event: Event
+    effect: Effect
+    outcome: Outcome
+    undecodable: str | None = None
+    masked_value: bytes | None = None
+    _id: str | None = None
+    _matches: tuple[Match, ...] | None = None
+
+    @property
+    def passes(self) -> bool:
+        """True where the event is delivered: allow, warn, mask, none."""
+        return self.effect.passes
+
+    @property
+    def clear(self) -> bool:
+        """True where no rule fired and nothing else had to be said: the common case."""
+        return self.outcome is self.plan.all_clear and self.undecodable is None
+
+    @property
+    def bundle(self) -> str:
+        """The version that decided, `payments@15`."""
+        return self.plan.label
+
+    @property
+    def digest(self) -> str:
+        """The digest of that version, 64 hex digits."""
+        return self.plan.digest
+
+    @property
+    def stage(self) -> str:
+        """produce, consume or reconcile."""
+        return self.plan.stage
+
+    @property
+    def mode(self) -> Mode:
+        """The weaker of the guard's and the bundle's mode."""
+        return self.plan.mode
+
+    @property
+    def masks(self) -> tuple[MaskField, ...]:
+        """The masks to apply; none unless the event passes."""
+        return self.outcome.masks
+
+    @property
+    def shadowed(self) -> bool:
+        """True where a rule in shadow mode fired."""
+        return self.outcome.shadowed
+
+    @property
+    def approvals(self) -> Approvals | None:
+        """The strictest approvals asked for by the rules that hold the event."""
+        return self.outcome.approvals
+
+    @property
+    def at(self) -> int:
+        """The guard's clock reading for this event, in milliseconds."""
+        return self.event.now // 1_000_000
+
+    @property
+    def id(self) -> str:
+        """A unique id, drawn at first use."""
+        if self._id is None:
+            self._id = self.plan.next_id()
+        return self._id
+
+    @property
+    def matches(self) -> tuple[Match, ...]:
+        """Every rule that fired or failed, with its why-trail; computed at first use."""
+        if self._matches is None:
+            from .explain import explain_matches
+
+            self._matches = explain_matches(self)
+        return self._matches
+
+    def reasons(self) -> str:
+        """Why, in one bounded line without sensitive values."""
+        counted = [match for match in self.matches if match.counts]
+        refused = [match for match in counted if match.effect == self.effect] or counted
+        text = ", ".join(f"{match.policy}/{match.rule}: {match.reason}" for match in refused)
+        if len(text) > _REASONS_MAX_CHARS:
+            text = text[: _REASONS_MAX_CHARS - 1] + "…"
+        return text
+
+    def to_dict(self) -> dict[str, Any]:
+        """The decision as JSON has it: a line of the decision log."""
+        event, plan = self.event, self.plan
+        matches = self.matches
+        remediation = dict.fromkeys(m.remediation for m in matches if m.counts and m.remediation)
+        said: dict[str, Any] = {
+            "v": 1,
+            "id": self.id,
+            "at": self.at,
+            "effect": self.effect.value,
+            "mode": plan.mode.value,
+            "bundle": plan.label,
+            "digest": plan.digest,
+            "language": plan.language,
+            "stage": plan.stage,
+            "event": {
+                "topic": event.topic,
+                "partition": event.partition,
+                "offset": event.offset,
+                "timestamp": self.at if event.timestamp is None else event.timestamp,
+                "key": "***"
+                if plan.privacy.hides(("key",)) and event.key is not None
+                else key_text(event.key),
+                "sha256": None if event.value is None else sha256(event.value).hexdigest(),
+            },
+            "schema": None,
+            "guard": {**plan.client, "version": __version__},
+            "evaluated": len(plan.rules),
+            "matched": len(matches),
+            "matches": [match.to_dict() for match in matches],
+            "remediation": list(remediation),
+        }
+        if self.undecodable is not None:
+            said["undecodable"] = self.undecodable
+        if event.facts is not None and plan.reads_facts:
+            said["facts"] = plan.privacy.shown_map(event.facts, ("facts",))
+        return said
+
+
+def key_text(key: bytes | None) -> str | dict[str, str] | None:
+    """A key for JSON: its text, `{"base64": …}` where it is none, cut at a fixed length."""
+    if key is None:
+        return None
+    try:
+        text = key.decode()
+    except UnicodeDecodeError:
+        import base64
+
+        return {"base64": base64.b64encode(key[:_KEY_MAX_CHARS]).decode()}
+    return text if len(text) <= _KEY_MAX_CHARS else text[: _KEY_MAX_CHARS - 1] + "…"
+
+
+def new_ids() -> Callable[[], str]:
+    """A source of ids: 80 random bits for this process, then a counter.
+
+    About ten times cheaper than uuid4, and ordered within one guard.
+    """
+    prefix, counter = os.urandom(10).hex(), itertools.count(1)
+    return lambda: f"{prefix}-{next(counter):x}"

@@ -1,0 +1,268 @@
+"""The guard: a bundle at work. Decides and routes, without any Kafka client.
+
+The way of an event: `evaluate` reads the clock once, finds the plan of its topic and stage, and the
+plan decides; `route` turns the decision into records. Producers and consumers add the sending.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any, Self
+
+from streamwarden._version import __version__
+from streamwarden.errors import ConfigurationError, NoPolicyError
+
+from ..schemas.event import Event, Headers
+from .bundle import Bundle
+from .decision import Decision, new_ids
+from .keys import KeyRing
+from .loader import load_directories
+from .model import BundleSettings, Mode
+from .plan import Plan
+from .plan_table import PlanTable
+from .routing import Routed, route
+from .sources import BundleSource, open_source
+
+__all__ = ["Guard", "Keys"]
+
+log = logging.getLogger("streamwarden")
+
+Keys = KeyRing | str | Path | Mapping[str, str | bytes]
+
+_STAGES = ("produce", "consume", "reconcile")
+
+
+class Guard:
+    """Decides on events by the current version of one bundle; see `from_directory`, `from_url`.
+
+    Thread-safe. A swap to another version is one assignment: an event is decided by one version
+    or the other, never by both. `labels` and `client_id` are what rules see as `client`; they are
+    self-declared by the service. `clock` gives nanoseconds since the epoch.
+    """
+
+    def __init__(
+        self,
+        bundle: Bundle | None = None,
+        *,
+        source: BundleSource | None = None,
+        mode: str | Mode | None = None,
+        client_id: str = "",
+        labels: Mapping[str, str] | None = None,
+        stamp_keys: Keys | None = None,
+        mask_keys: Keys | None = None,
+        no_policy: str = "refuse",
+        clock: Callable[[], int] = time.time_ns,
+    ) -> None:
+        self.mode = _mode(mode)
+        self.stamp_keys = None if stamp_keys is None else KeyRing.load(stamp_keys)
+        self.mask_keys = None if mask_keys is None else KeyRing.load(mask_keys)
+        if no_policy not in ("refuse", "fail_open"):
+            raise ConfigurationError(
+                f"`no_policy` is `{no_policy}`", remedy="use `refuse` or `fail_open`"
+            )
+        self._no_policy = no_policy
+        self._client = {"client": client_id, "labels": dict(labels or {})}
+        self._clock = clock
+        self._next_id = new_ids()
+        self._source = source
+        self._start_lock = threading.Lock()
+        self._table: PlanTable | None = None
+        #: What was refused, evicted or dropped, by name.
+        self.counters: dict[str, int] = {}
+        if bundle is not None:
+            self.swap(bundle)
+
+    @classmethod
+    def from_directory(
+        cls, *directories: str | Path, schemas: str | Path | None = None, **settings: Any
+    ) -> Guard:
+        """A guard on policy documents; several directories compose into one bundle.
+
+        Raises PolicyError with every problem in the documents. `settings` are the keywords of
+        the class.
+        """
+        if schemas is not None:
+            raise ConfigurationError(
+                "`schemas` is not supported by this version", remedy="leave it out for JSON topics"
+            )
+        return cls(load_directories([Path(d) for d in directories]), **settings)
+
+    @classmethod
+    def from_url(cls, url: str, **settings: Any) -> Guard:
+        """A guard on the active bundle of a store (`dir:PATH?bundle=NAME`), which follows it.
+
+        Nothing is read before `start()` or the first decision.
+        """
+        return cls(source=open_source(url), **settings)
+
+    def start(self) -> Self:
+        """Take the active bundle and follow the source. Idempotent.
+
+        Raises NoPolicyError where there is none, unless `no_policy="fail_open"`.
+        """
+        with self._start_lock:
+            if self._table is None and self._source is not None:
+                found = self._source.current()
+                if found is not None:
+                    self.swap(found)
+                self._source.follow(self.swap)
+            if self._table is None and self._no_policy == "fail_open":
+                log.warning("no policy: every event passes, stamped `none`")
+                self.swap(Bundle.empty("none"))
+        if self._table is None:
+            raise NoPolicyError(
+                "this guard has never had a policy",
+                remedy="publish and activate a bundle, or say `no_policy=\"fail_open\"`",
+            )
+        return self
+
+    def swap(self, bundle: Bundle) -> None:
+        """Decide by `bundle` from now on. Raises ConfigurationError and stays as it was."""
+        if self.mask_keys is None and (rule := _hashing_rule(bundle)) is not None:
+            raise ConfigurationError(
+                f"rule `{rule}` masks with `hash`, and this guard has no mask key",
+                remedy="give `mask_keys` (`--mask-keys FILE`)",
+            )
+        table = PlanTable(
+            bundle,
+            mode=self.mode,
+            client=self._client,
+            mask_keys=self.mask_keys,
+            next_id=self._next_id,
+        )
+        before = self._table
+        if before is not None:
+            for plan in before.built():
+                table.plan(plan.topic, plan.stage, self._clock())
+        self._table = table
+        log.info(
+            "policy %s (%s), mode %s, streamwarden %s",
+            bundle.label,
+            bundle.digest[:12],
+            table.mode.value,
+            __version__,
+        )
+
+    @property
+    def table(self) -> PlanTable:
+        """The plans of the current version."""
+        table = self._table
+        if table is None:
+            self.start()
+            table = self._table
+        assert table is not None  # start() raised otherwise
+        return table
+
+    @property
+    def bundle(self) -> Bundle:
+        """The version in use."""
+        return self.table.bundle
+
+    @property
+    def settings(self) -> BundleSettings:
+        """The settings of the version in use."""
+        return self.table.settings
+
+    def now(self) -> int:
+        """The guard's clock, in nanoseconds since the epoch."""
+        return self._clock()
+
+    def plan(self, topic: str, stage: str, now: int) -> Plan:
+        """The plan that decides on `topic` at `stage` and the instant `now`."""
+        table = self._table
+        if table is None:
+            table = self.table
+        return table.plan(topic, stage, now)
+
+    def evaluate(self, event: Event, stage: str) -> Decision:
+        """The decision on one event, by the version in use. Never raises for a bad event."""
+        table = self._table
+        if table is None:
+            table = self.table
+        return table.plan(event.topic, stage, event.now).decide(event)
+
+    def decide(
+        self,
+        *,
+        topic: str,
+        value: bytes | str | None,
+        key: bytes | str | None = None,
+        headers: Mapping[str, bytes | str | None] | Iterable[tuple[str, bytes | str | None]] = (),
+        timestamp: int | None = None,
+        stage: str = "produce",
+        partition: int | None = None,
+        offset: int | None = None,
+        facts: Mapping[str, object] | None = None,
+    ) -> Decision:
+        """The decision on one event, without Kafka.
+
+        `timestamp` is in milliseconds, None is now; text is taken as its UTF-8 bytes.
+        """
+        if stage not in _STAGES:
+            raise ConfigurationError(f"`{stage}` is no stage", remedy=f"use {', '.join(_STAGES)}")
+        event = Event(
+            topic,
+            _bytes(value),
+            _bytes(key),
+            _headers(headers),
+            timestamp,
+            self._clock(),
+            partition,
+            offset,
+            facts,
+        )
+        return self.evaluate(event, stage)
+
+    def route(self, *, group: str | None = None, **event: Any) -> Routed:
+        """The decision, the records to write and what to deliver; takes what `decide` takes.
+
+        `group` is the consumer group, recorded on parked events.
+        """
+        return route(self.decide(**event), stamp_keys=self.stamp_keys, group=group)
+
+    def close(self) -> None:
+        """Stop following the source. The guard goes on deciding by its last version."""
+        if self._source is not None:
+            self._source.close()
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def count(self, name: str, by: int = 1) -> None:
+        """Add to one of `counters`."""
+        self.counters[name] = self.counters.get(name, 0) + by
+
+
+def _mode(mode: str | Mode | None) -> Mode:
+    try:
+        return Mode.ENFORCE if mode is None else Mode(mode)
+    except ValueError:
+        raise ConfigurationError(
+            f"`{mode}` is no mode", remedy="use enforce, shadow or off"
+        ) from None
+
+
+def _hashing_rule(bundle: Bundle) -> str | None:
+    for policy in bundle.policies:
+        for rule in policy.rules:
+            if rule.mode is not Mode.OFF and any(mask.how == "hash" for mask in rule.masks):
+                return f"{policy.id}/{rule.id}"
+    return None
+
+
+def _bytes(value: bytes | str | None) -> bytes | None:
+    return value.encode() if isinstance(value, str) else value
+
+
+def _headers(
+    headers: Mapping[str, bytes | str | None] | Iterable[tuple[str, bytes | str | None]],
+) -> Headers:
+    pairs = headers.items() if isinstance(headers, Mapping) else headers or ()
+    return [(name, _bytes(value)) for name, value in pairs]

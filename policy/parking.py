@@ -1,0 +1,210 @@
+"""Parked records: refused or waiting events, kept byte for byte with the decision about them.
+
+The origin headers follow KIP-1191 (`__dlq.errors.*`). Guard-owned headers are replaced, never
+piled up; every other header, the key and the value are the event's own.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any, Literal, TypeAlias
+
+import msgspec
+
+from ..schemas.event import Record
+from .decision import Decision
+from .keys import KeyRing, mac_text
+from .model import BundleSettings, Effect
+
+__all__ = [
+    "DECISION_HEADER",
+    "DECISION_MAC_HEADER",
+    "Kind",
+    "Parked",
+    "decision_is_signed",
+    "origin_headers",
+    "park",
+    "parked_topic",
+    "parse_parked",
+]
+
+DECISION_HEADER = "streamwarden-decision"
+DECISION_MAC_HEADER = "streamwarden-decision-mac"
+_ORIGIN = "__dlq.errors."
+#: The whole decision may be larger than the event; a parked record has to stay one that fits.
+_DECISION_MAX_BYTES = 4096
+_MESSAGE_MAX_BYTES = 512
+
+Kind: TypeAlias = Literal["quarantined", "held", "handler"]
+
+
+def parked_topic(settings: BundleSettings, topic: str, kind: Kind) -> str:
+    """Where parked events of `topic` go: held events to one topic, all others to quarantine."""
+    template = settings.held if kind == "held" else settings.quarantine
+    return template.replace("{topic}", topic)
+
+
+def origin_headers(
+    headers: Iterable[tuple[str, bytes | None]],
+) -> list[tuple[str, bytes | None]]:
+    """`headers` without those that parking adds; an incoming stamp stays."""
+    return [
+        header
+        for header in headers
+        if not header[0].startswith(_ORIGIN)
+        and header[0] not in (DECISION_HEADER, DECISION_MAC_HEADER)
+    ]
+
+
+def park(
+    decision: Decision,
+    *,
+    kind: Kind | None = None,
+    group: str | None = None,
+    error: str | None = None,
+    keys: KeyRing | None = None,
+    decision_max_bytes: int = _DECISION_MAX_BYTES,
+) -> Record:
+    """The record that parks the event of `decision`.
+
+    `kind` follows the effect when None. `error` is the handler's own for kind `handler`. The
+    partition is the origin's: the writer takes it modulo the parking topic's count.
+    """
+    if kind is None:
+        kind = "held" if decision.effect is Effect.HOLD else "quarantined"
+    event = decision.event
+    said = {**decision.to_dict(), "kind": kind}
+    if error is not None:
+        said["error"] = error
+    text = _compact(said, decision_max_bytes)
+    message = error if error is not None else decision.reasons()
+    timestamp = decision.at if event.timestamp is None else event.timestamp
+    headers = origin_headers(event.headers)
+    headers.append((_ORIGIN + "topic", event.topic.encode()))
+    if event.offset is not None:
+        headers.append((_ORIGIN + "partition", str(event.partition).encode()))
+        headers.append((_ORIGIN + "offset", str(event.offset).encode()))
+    headers.append((_ORIGIN + "timestamp", str(timestamp).encode()))
+    if group is not None:
+        headers.append((_ORIGIN + "group", group.encode()))
+    headers.append((_ORIGIN + "message", _cut(message, _MESSAGE_MAX_BYTES)))
+    headers.append((DECISION_HEADER, text))
+    if keys is not None:
+        kid, secret = keys.first
+        mac = mac_text(secret, text, event.topic.encode(), event.key, event.value)
+        headers.append((DECISION_MAC_HEADER, f"{kid}.{mac}".encode()))
+    return Record(
+        parked_topic(decision.plan.settings, event.topic, kind),
+        event.partition,
+        event.key,
+        event.value,
+        headers,
+        timestamp,
+    )
+
+
+def _compact(said: dict[str, Any], limit: int) -> bytes:
+    """`said` as compact JSON within `limit` bytes, cut by whole matches and then to its head."""
+    text = _json(said)
+    matches: list[Any] = said["matches"]
+    keep = len(matches)
+    while len(text) > limit and keep > 0:
+        # Halving keeps the number of encodings logarithmic for a thousand matches.
+        keep = keep // 2
+        text = _json({**said, "matches": matches[:keep], "cut": len(matches) - keep})
+    if len(text) > limit:
+        head = {k: said[k] for k in ("v", "id", "at", "effect", "bundle", "digest", "stage")}
+        text = _json({**head, "kind": said["kind"], "matches": [], "cut": len(matches)})
+    return text
+
+
+def _json(value: object) -> bytes:
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")
+
+
+def _cut(text: str, limit: int) -> bytes:
+    data = text.encode("utf-8", "replace")
+    return data if len(data) <= limit else data[:limit].decode("utf-8", "ignore").encode()
+
+
+@dataclass(frozen=True, slots=True)
+class Parked:
+    """What the headers of a parked record say. They are claims unless the mac verifies.
+
+    `at` and `origin_timestamp` are in milliseconds; `decision` is the recorded one, or None where
+    it is absent or unreadable.
+    """
+
+    kind: Kind
+    origin_topic: str
+    origin_partition: int | None
+    origin_offset: int | None
+    origin_timestamp: int | None
+    group: str | None
+    message: str
+    decision: dict[str, Any] | None
+    at: int | None
+
+
+def parse_parked(headers: Iterable[tuple[str, bytes | None]]) -> Parked | None:
+    """Read the guard's headers of a parked record; None where there are none."""
+    last: dict[str, bytes] = {name: value for name, value in headers if value is not None}
+    topic = last.get(_ORIGIN + "topic")
+    if topic is None:
+        return None
+    decision = _read_decision(last.get(DECISION_HEADER))
+    kind: Kind = "quarantined"
+    at: int | None = None
+    if decision is not None:
+        kind = decision["kind"] if decision.get("kind") in ("held", "handler") else kind
+        recorded = decision.get("at")
+        at = recorded if isinstance(recorded, int) and not isinstance(recorded, bool) else None
+    group = last.get(_ORIGIN + "group")
+    return Parked(
+        kind=kind,
+        origin_topic=topic.decode("utf-8", "replace"),
+        origin_partition=_number(last.get(_ORIGIN + "partition")),
+        origin_offset=_number(last.get(_ORIGIN + "offset")),
+        origin_timestamp=_number(last.get(_ORIGIN + "timestamp")),
+        group=None if group is None else group.decode("utf-8", "replace"),
+        message=last.get(_ORIGIN + "message", b"").decode("utf-8", "replace"),
+        decision=decision,
+        at=at,
+    )
+
+
+def _read_decision(text: bytes | None) -> dict[str, Any] | None:
+    if text is None or len(text) > 4 * _DECISION_MAX_BYTES:
+        return None
+    try:
+        found: object = msgspec.json.decode(text)
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
+        return None
+    return found if isinstance(found, dict) else None
+
+
+def _number(text: bytes | None) -> int | None:
+    if text is None or len(text) > 20 or not text.isdigit():
+        return None
+    return int(text)
+
+
+def decision_is_signed(
+    headers: Iterable[tuple[str, bytes | None]],
+    keys: KeyRing,
+    topic: str,
+    key: bytes | None,
+    value: bytes | None,
+) -> bool:
+    """True where the decision header carries a mac made with one of `keys` for this record."""
+    last = {name: data for name, data in headers if data is not None}
+    text, mac = last.get(DECISION_HEADER), last.get(DECISION_MAC_HEADER, b"")
+    kid, _, given = mac.decode("utf-8", "replace").partition(".")
+    secret = keys.get(kid)
+    if text is None or secret is None:
+        return False
+    import hmac
+
+    return hmac.compare_digest(mac_text(secret, text, topic.encode(), key, value), given)

@@ -1,0 +1,330 @@
+"""A bundle compiled for one topic, stage and interval between effective dates.
+
+`Plan.decide(event)` is the whole way from bytes to decision: the compiled rules say which of them
+hit, `resolve` turns hits into an outcome (exemptions first, then the strictest effect), and
+outcomes are cached by their hits, so that a refused event costs little more than a clean one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from ..schemas.event import Event
+from .compiler import Compiled, Undecodable
+from .decision import Decision
+from .keys import KeyRing
+from .masking import MaskError, mask_value, strictest
+from .model import Approvals, BundleSettings, Effect, MaskField, Mode, Policy, Rule
+from .privacy import Privacy
+from .stamp import Stamp
+
+__all__ = ["Entry", "Outcome", "Plan", "PlanRule", "SyntheticRule", "Tally"]
+
+#: Distinct sets of hits whose outcome is kept; a hostile producer must not grow it.
+_OUTCOMES_MAX = 2048
+
+
+@dataclass(frozen=True, slots=True)
+class PlanRule:
+    """A rule in its plan: with its policy, and the mode that counts here."""
+
+    rule: Rule
+    policy: Policy
+    mode: Mode
+    lifts: frozenset[int] = frozenset()  # positions of the rules that it lifts while it fires
+
+
+@dataclass(frozen=True, slots=True)
+class SyntheticRule:
+    """What the bundle itself says about an event, in the place of a rule."""
+
+    id: str  # undecodable | tombstone | uncovered | unmaskable
+    effect: Effect
+    reason: str
+    remediation: str
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One hit after resolution. `effect` is what counts: a name of Effect, or `exempt`."""
+
+    rule: int | SyntheticRule
+    errored: bool
+    effect: str
+    mode: Mode
+    exempted_by: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a set of hits comes to; shared by all events with the same hits."""
+
+    effect: Effect
+    entries: tuple[Entry, ...] = ()
+    masks: tuple[MaskField, ...] = ()
+    shadowed: bool = False
+    approvals: Approvals | None = None
+
+
+class Tally:
+    """Plain counters of one plan, read by the metrics. Each increment is one bytecode store,
+    which CPython does not interrupt."""
+
+    __slots__ = ("clear", "errors", "matches", "other", "undecodable")
+
+    def __init__(self, rules: int) -> None:
+        self.clear = 0
+        self.other: dict[Effect, int] = {}
+        self.undecodable = 0
+        self.matches = [0] * rules
+        self.errors = [0] * rules
+
+
+class Plans(Protocol):
+    """What a plan takes from the table that made it."""
+
+    settings: BundleSettings
+    label: str
+    digest: str
+    language: int
+    mode: Mode
+    client: Mapping[str, Any]
+    lists: Mapping[str, object]
+    mask_keys: KeyRing | None
+    next_id: Callable[[], str]
+
+
+class Plan:
+    """See the module's first lines. Immutable but for its caches and counters; thread-safe.
+
+    `since` and `until` bound the instants (nanoseconds) it holds for.
+    """
+
+    __slots__ = (
+        "_open",
+        "_outcomes",
+        "_run",
+        "all_clear",
+        "client",
+        "compiled",
+        "covered",
+        "digest",
+        "key_format",
+        "label",
+        "language",
+        "lists",
+        "mask_keys",
+        "mode",
+        "next_id",
+        "privacy",
+        "reads_facts",
+        "rules",
+        "settings",
+        "since",
+        "stage",
+        "stamp_headers",
+        "tally",
+        "tombstone_rejects",
+        "topic",
+        "until",
+        "value_format",
+    )
+
+    def __init__(
+        self,
+        source: Plans,
+        *,
+        topic: str,
+        stage: str,
+        since: int,
+        until: int,
+        rules: Sequence[PlanRule],
+        compiled: Compiled,
+        privacy: Privacy,
+        formats: tuple[str, str],
+        covered: bool,
+        tombstone_rejects: bool,
+    ) -> None:
+        self.topic, self.stage, self.since, self.until = topic, stage, since, until
+        self.settings, self.label, self.digest = source.settings, source.label, source.digest
+        self.language, self.mode, self.client = source.language, source.mode, source.client
+        self.lists, self.mask_keys, self.next_id = source.lists, source.mask_keys, source.next_id
+        self.rules, self.compiled, self.privacy = tuple(rules), compiled, privacy
+        self.value_format, self.key_format = formats
+        self.covered, self.tombstone_rejects = covered, tombstone_rejects
+        self.reads_facts = compiled.reads.reads_facts
+        self._run = compiled.run
+        self.tally = Tally(len(self.rules))
+        self.all_clear = Outcome(Effect.ALLOW if self.rules else Effect.NONE)
+        self._outcomes: dict[tuple[int, ...], Outcome] = {(): self.all_clear}
+        self._open = covered or self.settings.uncovered != "reject"
+        #: The headers of an event that had none and is clear: constant, hence shared.
+        self.stamp_headers = self.stamp(self.all_clear.effect).headers(
+            expanded=self.settings.stamp == "expanded"
+        )
+
+    def decide(self, event: Event) -> Decision:
+        """The decision on one event. Never raises."""
+        hits = self._run(event)
+        if not hits and self._open and not (event.value is None and self.tombstone_rejects):
+            self.tally.clear += 1
+            return Decision(self, event, self.all_clear.effect, self.all_clear)
+        return self._decide_slowly(event, hits)
+
+    def _decide_slowly(self, event: Event, hits: tuple[int, ...] | Undecodable) -> Decision:
+        undecodable: str | None = None
+        if isinstance(hits, Undecodable):
+            undecodable, hits = hits.reason, hits.hits
+        outcome = self._outcomes.get(hits)
+        if outcome is None:
+            outcome = self.resolve(hits)
+            if len(self._outcomes) < _OUTCOMES_MAX:
+                self._outcomes[hits] = outcome
+        for synthetic in self._synthetic(event, undecodable):
+            outcome = self._with(outcome, synthetic)
+        masked: bytes | None = None
+        if outcome.masks and event.value is not None:
+            try:
+                masked = mask_value(event.value, self.value_format, outcome.masks, self.mask_keys)
+            except MaskError as error:
+                outcome = self._with(outcome, _unmaskable(str(error)))
+        self._count(outcome, undecodable)
+        return Decision(self, event, outcome.effect, outcome, undecodable, masked)
+
+    def _count(self, outcome: Outcome, undecodable: str | None) -> None:
+        tally = self.tally
+        tally.other[outcome.effect] = tally.other.get(outcome.effect, 0) + 1
+        if undecodable is not None:
+            tally.undecodable += 1
+        for entry in outcome.entries:
+            if isinstance(entry.rule, int):
+                tally.matches[entry.rule] += 1
+                if entry.errored:
+                    tally.errors[entry.rule] += 1
+
+    def resolve(self, hits: tuple[int, ...]) -> Outcome:
+        """What these hits come to: `i` for rule i fired, `~i` for rule i failed."""
+        fired = [(hit, False) if hit >= 0 else (~hit, True) for hit in hits]
+        lifted: dict[int, str] = {}
+        for index, errored in fired:
+            planned = self.rules[index]
+            if planned.lifts and not errored and planned.mode is Mode.ENFORCE:
+                for target in planned.lifts:
+                    lifted.setdefault(target, f"{planned.policy.id}/{planned.rule.id}")
+        entries = tuple(
+            Entry(
+                index,
+                errored,
+                _effect_of(self.rules[index].rule, errored),
+                self.rules[index].mode,
+                lifted.get(index),
+            )
+            for index, errored in fired
+        )
+        return self._outcome(entries)
+
+    def _outcome(self, entries: tuple[Entry, ...]) -> Outcome:
+        counted = [
+            entry
+            for entry in entries
+            if entry.mode is Mode.ENFORCE
+            and entry.exempted_by is None
+            and entry.effect not in ("exempt", "none")
+        ]
+        effects = {Effect(entry.effect) for entry in counted}
+        effect = max(effects, key=lambda e: e.rank, default=self.all_clear.effect)
+        if self.settings.resolution == "approval_first" and Effect.HOLD in effects:
+            effect = Effect.HOLD
+        rules = [
+            (entry, self.rules[entry.rule].rule) for entry in counted if isinstance(entry.rule, int)
+        ]
+        masks: tuple[MaskField, ...] = ()
+        if effect.passes:
+            masks = strictest(
+                mask for entry, rule in rules if entry.effect == Effect.MASK for mask in rule.masks
+            )
+        asked = [
+            rule.approvals or Approvals()
+            for entry, rule in rules
+            if effect is Effect.HOLD and entry.effect == Effect.HOLD
+        ]
+        return Outcome(
+            effect,
+            entries,
+            masks,
+            shadowed=any(
+                entry.mode is Mode.SHADOW
+                and entry.exempted_by is None
+                and entry.effect not in ("exempt", "none")
+                for entry in entries
+            ),
+            approvals=max(asked, key=lambda a: a.need, default=None),
+        )
+
+    def _with(self, outcome: Outcome, synthetic: SyntheticRule) -> Outcome:
+        """`outcome` with what the bundle says added; judged again as a whole."""
+        entry = Entry(synthetic, False, synthetic.effect.value, self.mode)
+        return self._outcome((*outcome.entries, entry))
+
+    def _synthetic(self, event: Event, undecodable: str | None) -> list[SyntheticRule]:
+        said: list[SyntheticRule] = []
+        if undecodable is not None and self.settings.undecodable == "reject":
+            said.append(
+                SyntheticRule(
+                    "undecodable",
+                    Effect.REJECT,
+                    f"the value cannot be decoded: {undecodable}",
+                    "mend the producer of this value, or name the topic's format in the bundle",
+                )
+            )
+        if event.value is None and self.tombstone_rejects:
+            said.append(
+                SyntheticRule(
+                    "tombstone",
+                    Effect.REJECT,
+                    "tombstones are not allowed on this topic",
+                    "send a value, or set `tombstones: allow`",
+                )
+            )
+        if not self.covered and self.settings.uncovered == "reject":
+            said.append(
+                SyntheticRule(
+                    "uncovered",
+                    Effect.REJECT,
+                    "no policy covers this topic",
+                    "name the topic in a policy, or set `uncovered: warn`",
+                )
+            )
+        return said
+
+    def stamp(self, effect: Effect, *, at: int | None = None) -> Stamp:
+        """The stamp of this plan for `effect`, unsigned; `at` in milliseconds."""
+        name, _, number = self.label.rpartition("@")
+        return Stamp(
+            bundle=name,
+            number=int(number),
+            digest12=self.digest[:12],
+            effect=effect,
+            stage=self.stage,
+            at=at,
+            mode=None if self.mode is Mode.ENFORCE else self.mode.value,
+        )
+
+
+def _effect_of(rule: Rule, errored: bool) -> str:
+    if errored and rule.effect is None:
+        return "none"
+    if errored and rule.on_error != "fire":
+        return "none" if rule.on_error == "skip" else rule.on_error
+    return "exempt" if rule.effect is None else rule.effect.value
+
+
+def _unmaskable(why: str) -> SyntheticRule:
+    return SyntheticRule(
+        "unmaskable",
+        Effect.REJECT,
+        f"a mask cannot be applied: {why}",
+        "mend the producer of this value; a value is never passed unmasked",
+    )

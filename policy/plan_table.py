@@ -1,0 +1,182 @@
+"""The plans of one bundle: compiled at first use per topic and stage, kept for their interval."""
+
+from __future__ import annotations
+
+import threading
+from bisect import bisect_right
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from .bundle import Bundle
+from .compiler import RuleInput, compile_rules
+from .decision import new_ids
+from .keys import KeyRing
+from .model import Mode, Policy
+from .plan import Plan, PlanRule
+from .privacy import Privacy
+
+__all__ = ["FOREVER", "PlanTable"]
+
+#: Nanoseconds no clock reaches: the end of an interval without an end.
+FOREVER = 2**63 - 1
+#: Topics whose plans are kept. A consumer of a wide pattern stays below it; a producer that makes
+#: up names must not grow it.
+_PLANS_MAX = 4096
+_STRICTNESS = ("allow", "check", "reject")
+
+
+class PlanTable:
+    """See the module's first line. Thread-safe; a plan is built beside the ones in use.
+
+    `mode` is the guard's. `detective` adds the policies of stage `reconcile` to every plan. With
+    `replay`, masks are computed with a throw-away key where none is given, since only whether they
+    can be applied matters.
+    """
+
+    def __init__(
+        self,
+        bundle: Bundle,
+        *,
+        mode: Mode = Mode.ENFORCE,
+        client: Mapping[str, Any] | None = None,
+        mask_keys: KeyRing | None = None,
+        next_id: Callable[[], str] | None = None,
+        detective: bool = False,
+        replay: bool = False,
+    ) -> None:
+        self.bundle = bundle
+        self.settings, self.label, self.digest = bundle.settings, bundle.label, bundle.digest
+        self.language, self.lists = bundle.language, bundle.lists
+        self.mode = mode.weakest(bundle.settings.mode)
+        self.client: Mapping[str, Any] = {"client": "", "labels": {}, **(client or {})}
+        self.mask_keys = mask_keys or (KeyRing({"replay": b"\0" * 16}) if replay else None)
+        self.next_id = next_id or new_ids()
+        self.detective = detective
+        #: Plans that were dropped to stay within the limit.
+        self.evicted = 0
+        self._guard_mode = mode
+        self._plans: dict[tuple[str, str], list[Plan]] = {}
+        self._lock = threading.Lock()
+        self._edges = sorted(
+            {
+                edge
+                for policy in bundle.policies
+                for edge in (policy.effective_from, policy.effective_until)
+                if edge is not None
+            }
+        )
+
+    def plan(self, topic: str, stage: str, now: int) -> Plan:
+        """The plan of `topic` and `stage` at the instant `now` (nanoseconds)."""
+        for plan in self._plans.get((topic, stage), ()):
+            if plan.since <= now < plan.until:
+                return plan
+        with self._lock:
+            return self._build(topic, stage, now)
+
+    def built(self) -> list[Plan]:
+        """The plans in use, for counters and metrics."""
+        with self._lock:
+            return [plan for plans in self._plans.values() for plan in plans]
+
+    def _build(self, topic: str, stage: str, now: int) -> Plan:
+        present = self._plans.get((topic, stage), [])
+        for plan in present:
+            if plan.since <= now < plan.until:
+                return plan
+        position = bisect_right(self._edges, now)
+        since = self._edges[position - 1] if position else 0
+        until = self._edges[position] if position < len(self._edges) else FOREVER
+        plan = self._compile(topic, stage, since, until, now)
+        if len(self._plans) >= _PLANS_MAX and (topic, stage) not in self._plans:
+            self._plans.pop(next(iter(self._plans)))
+            self.evicted += 1
+        self._plans[topic, stage] = [*present, plan]
+        return plan
+
+    def _compile(self, topic: str, stage: str, since: int, until: int, now: int) -> Plan:
+        bundle = self.bundle
+        policies = list(bundle.policies_for(topic, stage, now))
+        if self.detective and stage != "reconcile":
+            seen = {policy.id for policy in policies}
+            policies += [
+                policy
+                for policy in bundle.policies_for(topic, "reconcile", now)
+                if policy.id not in seen
+            ]
+        covering = bundle.covering(topic)
+        rules = self._rules(policies)
+        tombstones = {policy.id: self._tombstones(policy) for policy in policies}
+        formats = bundle.formats(topic)
+        compiled = compile_rules(
+            [
+                RuleInput(
+                    None if planned.rule.condition is None else planned.rule.condition.expr,
+                    tombstone=tombstones[planned.policy.id] != "allow",
+                )
+                for planned in rules
+            ],
+            topic=topic,
+            stage=stage,
+            value_format=formats[0],
+            key_format=formats[1],
+            lists=self.lists,
+            client=_client_variable(self.client),
+            strict_values=self.settings.strict_values,
+        )
+        return Plan(
+            self,
+            topic=topic,
+            stage=stage,
+            since=since,
+            until=until,
+            rules=rules,
+            compiled=compiled,
+            privacy=Privacy.of(covering),
+            formats=formats,
+            covered=bool(covering) or self.mode is Mode.OFF,
+            tombstone_rejects=bool(rules) and "reject" in tombstones.values(),
+        )
+
+    def _tombstones(self, policy: Policy) -> str:
+        asked = (self.settings.tombstones, policy.tombstones or "allow")
+        return max(asked, key=_STRICTNESS.index)
+
+    def _rules(self, policies: Sequence[Policy]) -> list[PlanRule]:
+        planned = [
+            PlanRule(rule, policy, mode)
+            for policy in policies
+            for rule in policy.rules
+            if (mode := self.mode.weakest(policy.mode, rule.mode)) is not Mode.OFF
+        ]
+        places: dict[str, list[int]] = {}
+        for position, entry in enumerate(planned):
+            places.setdefault(f"{entry.policy.id}/{entry.rule.id}", []).append(position)
+        return [
+            PlanRule(entry.rule, entry.policy, entry.mode, self._lifts(entry, planned, places))
+            for entry in planned
+        ]
+
+    def _lifts(
+        self, entry: PlanRule, planned: Sequence[PlanRule], places: Mapping[str, list[int]]
+    ) -> frozenset[int]:
+        """Positions of the rules that `entry` lifts: its own policy's, or those that allow it."""
+        found: set[int] = set()
+        for target in entry.rule.exempts:
+            if "/" in target:
+                named = places.get(target, [])
+            else:
+                own = places.get(f"{entry.policy.id}/{target}", [])
+                named = own or [i for i, other in enumerate(planned) if other.rule.id == target]
+            found.update(
+                position
+                for position in named
+                if planned[position].policy.id == entry.policy.id
+                or entry.policy.owner in planned[position].rule.exemptible_by
+            )
+        return frozenset(found)
+
+
+def _client_variable(client: Mapping[str, Any]) -> dict[str, object]:
+    """The variable `client` of rules: id and labels, self-declared by the service."""
+    return {"id": client["client"], "labels": dict(client["labels"])}

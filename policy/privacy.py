@@ -1,0 +1,150 @@
+"""Which paths are sensitive on a topic, and how values are shown where people may see them."""
+
+from __future__ import annotations
+
+import base64
+import datetime as dt
+import decimal
+import json
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from .cel import Duration, Timestamp, compile_exact, parse
+from .cel.ast import Comprehension, Expr, Ident, Index, Literal, Select, children
+from .model import Path, Policy
+
+__all__ = ["HIDDEN", "Privacy", "path_of", "show", "show_text"]
+
+HIDDEN = "***"
+#: A value in a trail is there to be recognised, not to be archived.
+_TEXT_MAX_CHARS = 200
+_ITEMS_MAX = 20
+_DEPTH_MAX = 6
+
+
+class Privacy:
+    """The sensitive paths of one topic: those that any mask or `sensitive` of its policies names.
+
+    A path is hidden when it lies on, above or below a sensitive one, since a whole shows its
+    parts. Paths start with the variable: `("value", "card_number")`.
+    """
+
+    __slots__ = ("paths",)
+
+    def __init__(self, paths: Iterable[Path]) -> None:
+        self.paths = frozenset(paths)
+
+    @classmethod
+    def of(cls, policies: Iterable[Policy]) -> Privacy:
+        """The sensitive paths of every policy on a topic, firing or not."""
+        paths: set[Path] = set()
+        for policy in policies:
+            paths.update(policy.sensitive)
+            for rule in policy.rules:
+                paths.update(("value", *mask.path) for mask in rule.masks)
+        return cls(paths)
+
+    def hides(self, path: Path) -> bool:
+        """True where `path` overlaps a sensitive one."""
+        return any(_overlap(path, secret) for secret in self.paths)
+
+    def taints(self, node: Expr, bound: Mapping[str, bool] | None = None) -> bool:
+        """True where the value of `node` is derived from a sensitive path.
+
+        `bound` says for each comprehension variable in scope whether its range is tainted.
+        """
+        if not self.paths:
+            return False
+        bound = bound or {}
+        path = path_of(node, bound)
+        if path is not None:
+            return self.hides(path)
+        if isinstance(node, Ident):
+            return bound.get(node.name, False)
+        if isinstance(node, Comprehension):
+            tainted = self.taints(node.range, bound)
+            inner = {**bound, **dict.fromkeys(node.variables, tainted)}
+            return tainted or any(self.taints(arg, inner) for arg in node.args)
+        return any(self.taints(child, bound) for child in children(node))
+
+    def shown(self, value: object, path: Path) -> Any:
+        """`value` for JSON, bounded; hidden where `path` is sensitive."""
+        return HIDDEN if self.hides(path) else show(value)
+
+    def shown_map(self, values: Mapping[str, object], path: Path) -> dict[str, Any]:
+        """Each member of `values` shown or hidden by its own path."""
+        return {name: self.shown(value, (*path, name)) for name, value in values.items()}
+
+
+def _overlap(one: Path, other: Path) -> bool:
+    return all(
+        a == b or a is None or b is None for a, b in zip(one, other, strict=False)
+    )
+
+
+def path_of(node: Expr, bound: Mapping[str, bool] | None = None) -> Path | None:
+    """The path that a chain of selections reads, first segment the variable; None for others.
+
+    A computed index counts as any element or member (None); `message` is `value`.
+    """
+    segments: list[str | int | None] = []
+    while True:
+        if isinstance(node, Select):
+            segments.append(node.field)
+            node = node.operand
+        elif isinstance(node, Index):
+            index = node.index
+            known = isinstance(index, Literal) and isinstance(index.value, (str, int))
+            segments.append(index.value if known else None)  # type: ignore[union-attr, arg-type]
+            node = node.operand
+        elif isinstance(node, Ident):
+            if bound and node.name in bound:
+                return None
+            name = node.name.lstrip(".")
+            segments.append("value" if name == "message" else name)
+            return tuple(reversed(segments))
+        else:
+            return None
+
+
+def show(value: object, depth: int = 0) -> Any:
+    """`value` for JSON: bounded in length, items and depth; what JSON lacks as text."""
+    if value is None or isinstance(value, (bool, int, float)):
+        return value if not isinstance(value, float) or value == value else "NaN"
+    if isinstance(value, str):
+        return value if len(value) <= _TEXT_MAX_CHARS else value[: _TEXT_MAX_CHARS - 1] + "…"
+    if isinstance(value, bytes):
+        return {"base64": base64.b64encode(value[:_TEXT_MAX_CHARS]).decode()}
+    if isinstance(value, Mapping):
+        return _show_map(value, depth)
+    if isinstance(value, (list, tuple)):
+        items = list(value)
+        if depth >= _DEPTH_MAX:
+            return "…"
+        shown = [show(item, depth + 1) for item in items[:_ITEMS_MAX]]
+        return shown if len(items) <= _ITEMS_MAX else [*shown, "…"]
+    if isinstance(value, (Timestamp, Duration)):
+        text = compile_exact(parse("string(x)"))({"x": value})
+        return text if isinstance(text, str) else "?"
+    if isinstance(value, (decimal.Decimal, dt.datetime, dt.date)):
+        return str(value)
+    return "?"
+
+
+def _show_map(value: Mapping[Any, object], depth: int) -> Any:
+    if depth >= _DEPTH_MAX:
+        return "…"
+    members = {
+        str(show(key, depth + 1)): show(item, depth + 1)
+        for key, item in list(value.items())[:_ITEMS_MAX]
+    }
+    if len(value) > _ITEMS_MAX:
+        members["…"] = "…"
+    return members
+
+
+def show_text(value: object) -> str:
+    """`value` inside a sentence: text as it is, the rest as JSON; control characters escaped."""
+    shown = show(value)
+    text = shown if isinstance(shown, str) else json.dumps(shown, ensure_ascii=False)
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text[:_TEXT_MAX_CHARS])
