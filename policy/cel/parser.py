@@ -1,0 +1,496 @@
+"""Tokens to the syntax tree.
+
+An operator-precedence parser with its own stack instead of recursion: what is half read stands on
+the stack as frames, so that no input can exhaust Python's. Grammar: the CEL specification.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import ClassVar, Final, TypeAlias
+
+from .ast import (
+    And,
+    Call,
+    Conditional,
+    Expr,
+    Ident,
+    Index,
+    ListExpr,
+    Literal,
+    MapEntry,
+    MapExpr,
+    Not,
+    Or,
+    Select,
+    Span,
+    children,
+)
+from .lexer import CelSyntaxError, Token, number_too_large, tokenize
+from .macros import expand
+from .values import INT_MAX
+
+__all__ = ["NESTING_MAX", "RESERVED", "parse"]
+
+#: As in cel-go. Every later stage may recurse over the tree: two Python frames a level fit.
+NESTING_MAX: Final = 250
+
+#: Names that CEL keeps for itself; they may be fields and methods.
+RESERVED: Final = frozenset({
+    "as", "break", "const", "continue", "else", "for", "function", "if", "import", "in", "let",
+    "loop", "package", "namespace", "return", "var", "void", "while",
+})  # fmt: skip
+_KEYWORDS: Final = frozenset({"true", "false", "null", "in"})  # Not even as fields.
+_POWERS: Final = {
+    "||": 2,
+    "&&": 3,
+    **dict.fromkeys(("==", "!=", "<", "<=", ">", ">=", "in"), 4),
+    **dict.fromkeys("+-", 5),
+    **dict.fromkeys("*/%", 6),
+}
+_WORDS: Final = {
+    "and": "write `&&` for and",
+    "or": "write `||` for or",
+    "not": "write `!` for not",
+    "is": "write `==` to compare",
+    "AND": "write `&&` for and",
+    "OR": "write `||` for or",
+    "NOT": "write `!` for not",
+    "like": 'write `text.contains("part")` or `text.matches("pattern")`',
+    "between": "write `low <= x && x <= high`",
+    "if": "write `test ? this : that`",
+}
+
+
+def parse(text: str) -> Expr:
+    """The syntax tree of a CEL expression; raises `CelSyntaxError`, and nothing else."""
+    return _Parser(text).parse()
+
+
+@dataclass(slots=True)
+class _Prefix:
+    """`!` or `-`, waiting for its operand."""
+
+    sign: str
+    start: int
+    power: ClassVar[int] = 7
+
+    def build(self, node: Expr, end: int) -> Expr:
+        span = Span(self.start, end)
+        return Not(node, span) if self.sign == "!" else Call("-", (node,), None, span)
+
+
+@dataclass(slots=True)
+class _Infix:
+    """Left operands and a sign, waiting for the right operand; `&&` and `||` gather a chain."""
+
+    sign: str
+    operands: list[Expr]
+    start: int
+    power: int
+
+    def build(self, node: Expr, end: int) -> Expr:
+        operands = (*self.operands, node)
+        span = Span(self.start, end)
+        if self.sign == "&&":
+            return And(operands, span)
+        if self.sign == "||":
+            return Or(operands, span)
+        return Call(self.sign, operands, None, span)
+
+
+@dataclass(slots=True)
+class _Else:
+    """`test ? then :`, waiting for what follows."""
+
+    test: Expr
+    then: Expr
+    start: int
+    power: ClassVar[int] = 1
+
+    def build(self, node: Expr, end: int) -> Expr:
+        return Conditional(self.test, self.then, node, Span(self.start, end))
+
+
+@dataclass(slots=True)
+class _Then:
+    """`test ?`, waiting for `then :`."""
+
+    test: Expr
+    start: int
+    closer: ClassVar[str] = ":"
+
+
+@dataclass(slots=True)
+class _Group:
+    """An open parenthesis."""
+
+    start: int
+    closer: ClassVar[str] = ")"
+
+
+@dataclass(slots=True)
+class _Arguments:
+    """An open call; `start` is where the whole call starts, `name` the token of its name."""
+
+    name: Token
+    target: Expr | None
+    start: int
+    items: list[Expr] = field(default_factory=list[Expr])
+    closer: ClassVar[str] = ")"
+
+
+@dataclass(slots=True)
+class _Subscript:
+    """An open `operand[`."""
+
+    operand: Expr
+    optional: bool
+    start: int
+    closer: ClassVar[str] = "]"
+
+
+@dataclass(slots=True)
+class _Elements:
+    """An open list."""
+
+    start: int
+    items: list[Expr] = field(default_factory=list[Expr])
+    optional: set[int] = field(default_factory=set[int])
+    closer: ClassVar[str] = "]"
+
+
+@dataclass(slots=True)
+class _Entries:
+    """An open map; `key` waits for its value."""
+
+    start: int
+    items: list[MapEntry] = field(default_factory=list[MapEntry])
+    key: Expr | None = None
+    optional: bool = False
+    closer: ClassVar[str] = "}"
+
+
+_Pending: TypeAlias = _Prefix | _Infix | _Else
+_Open: TypeAlias = _Then | _Group | _Arguments | _Subscript | _Elements | _Entries
+
+
+class _Parser:
+    """One pass over the tokens; `start` is where the operand at hand starts, parentheses included."""
+
+    def __init__(self, text: str) -> None:
+        self.tokens = tokenize(text)
+        self.at = 0
+        self.start = 0
+        self.stack: list[_Pending | _Open] = []
+        self.nesting = 0
+
+    def parse(self) -> Expr:
+        node: Expr | None = None
+        while node is None or self.tokens[self.at].kind != "end":
+            node = self.begin() if node is None else self.go_on(node)
+        node = self.reduce(node, 0)
+        if self.stack:
+            raise self.unclosed()
+        if len(self.tokens) > NESTING_MAX:
+            _check_depth(node)
+        return node
+
+    # Reading tokens.
+
+    def take(self) -> Token:
+        token = self.tokens[self.at]
+        self.at += 1
+        return token
+
+    def take_if(self, text: str) -> bool:
+        token = self.tokens[self.at]
+        if token.kind == "operator" and token.text == text:
+            self.at += 1
+            return True
+        return False
+
+    def push(self, frame: _Pending | _Open, token: Token) -> None:
+        if not isinstance(frame, _Infix):
+            self.nesting += 1
+            if self.nesting > NESTING_MAX:
+                raise _too_deep(token.start)
+        self.stack.append(frame)
+
+    def pop(self) -> None:
+        if not isinstance(self.stack.pop(), _Infix):
+            self.nesting -= 1
+
+    def reduce(self, node: Expr, power: int) -> Expr:
+        """Give `node` to the pending operators that bind at least as tightly as `power`."""
+        end = self.tokens[self.at - 1].end
+        while self.stack:
+            top = self.stack[-1]
+            if not isinstance(top, _Pending) or top.power < power:
+                break
+            self.pop()
+            node = top.build(node, end)
+            self.start = top.start
+        return node
+
+    # Where an operand is expected.
+
+    def begin(self) -> Expr | None:
+        """Read the start of an operand: the operand, or None when something was opened."""
+        token = self.take()
+        if token.kind == "literal":
+            self.start = token.start
+            return self.literal(token, Span(token.start, token.end))
+        if token.kind == "name":
+            self.start = token.start
+            return self.name(token, token.text)
+        match token.text if token.kind == "operator" else "":
+            case "(":
+                self.push(_Group(token.start), token)
+            case "[":
+                self.push(_Elements(token.start), token)
+            case "{":
+                self.push(_Entries(token.start), token)
+            case "!":
+                self.push(_Prefix("!", token.start), token)
+            case "-":
+                return self.minus(token)
+            case ".":
+                self.start = token.start
+                name = self.take()
+                if name.kind != "name":
+                    raise self.unexpected(name, "a name")
+                return self.name(name, "." + name.text)
+            case _:
+                return self.empty(token)
+        self.optional_mark()
+        return None
+
+    def optional_mark(self) -> None:
+        """Take the `?` of an optional element or entry, where one may stand."""
+        top = self.stack[-1]
+        if isinstance(top, _Elements) and self.take_if("?"):
+            top.optional.add(len(top.items))
+        elif isinstance(top, _Entries) and top.key is None and self.take_if("?"):
+            top.optional = True
+
+    def empty(self, token: Token) -> Expr:
+        """A closing bracket where an operand could start: `[]`, `{}`, `f()`, `[1,]`."""
+        top = self.stack[-1] if self.stack else None
+        if token.kind == "operator":
+            if token.text == "]" and isinstance(top, _Elements):
+                if len(top.items) not in top.optional:
+                    return self.close_list(top)
+            elif token.text == "}" and isinstance(top, _Entries):
+                if top.key is None and not top.optional:
+                    return self.close_map(top)
+            elif token.text == ")" and isinstance(top, _Arguments) and not top.items:
+                return self.close_call(top)
+        raise self.unexpected(token, "an operand")
+
+    def minus(self, token: Token) -> Expr | None:
+        follower = self.tokens[self.at]
+        number = follower.value
+        if type(number) is int or type(number) is float:
+            self.at += 1
+            self.start = token.start
+            return Literal(-number, Span(token.start, follower.end))
+        self.push(_Prefix("-", token.start), token)
+        return None
+
+    def literal(self, token: Token, span: Span) -> Expr:
+        value = token.value
+        if type(value) is int and value > INT_MAX:
+            raise number_too_large(token.text, token.start)
+        return Literal(value, span)
+
+    def name(self, token: Token, name: str) -> Expr | None:
+        if token.text in RESERVED:
+            raise CelSyntaxError(
+                f"`{token.text}` is a reserved word",
+                token.start,
+                len(token.text),
+                remedy=_WORDS.get(token.text, "a field of that name is selected after a dot"),
+            )
+        if self.take_if("("):
+            self.push(_Arguments(token, None, self.start), token)
+            return None
+        return Ident(name, Span(self.start, token.end))
+
+    # Where an operand has been read.
+
+    def go_on(self, node: Expr) -> Expr | None:
+        """Read what follows an operand: a larger operand, or None when another is expected."""
+        token = self.tokens[self.at]
+        power = _POWERS.get(token.text) if token.kind in ("operator", "name") else None
+        if power is not None:
+            # A chain of `&&` or `||` stays on the stack, to gather further operands.
+            node = self.reduce(node, power + 1 if power < _POWERS["=="] else power)
+            self.at += 1
+            self.infix(node, token.text, power)
+            return None
+        match token.text if token.kind == "operator" else "":
+            case ".":
+                self.at += 1
+                return self.selector(node)
+            case "[":
+                self.at += 1
+                self.push(_Subscript(node, self.take_if("?"), self.start), token)
+                return None
+            case "?":
+                node = self.reduce(node, _Else.power + 1)
+                self.at += 1
+                self.question(node, token)
+                return None
+            case ":":
+                node = self.reduce(node, 0)
+                self.at += 1
+                self.colon(node, token)
+                return None
+            case "," | ")" | "]" | "}":
+                node = self.reduce(node, 0)
+                self.at += 1
+                return self.comma_or_close(node, token)
+            case _:
+                self.at += 1
+                raise self.unexpected(token, "an operator")
+
+    def infix(self, node: Expr, sign: str, power: int) -> None:
+        top = self.stack[-1] if self.stack else None
+        if isinstance(top, _Infix) and top.power == power:
+            top.operands.append(node)
+        else:
+            self.stack.append(_Infix(sign, [node], self.start, power))
+
+    def question(self, node: Expr, token: Token) -> None:
+        if self.stack and isinstance(self.stack[-1], _Then):
+            raise CelSyntaxError(
+                "a condition inside a condition needs parentheses",
+                token.start,
+                remedy="write `a ? (b ? c : d) : e`",
+            )
+        self.push(_Then(node, self.start), token)
+
+    def selector(self, node: Expr) -> Expr | None:
+        optional = self.take_if("?")
+        name = self.take()
+        if name.kind == "name" and name.text != "in":
+            if not optional and self.take_if("("):
+                self.push(_Arguments(name, node, self.start), name)
+                return None
+        elif name.kind != "quoted":
+            raise self.unexpected(name, "a field name")
+        return Select(node, name.text, optional, Span(self.start, name.end))
+
+    def colon(self, node: Expr, token: Token) -> None:
+        top = self.stack[-1] if self.stack else None
+        if isinstance(top, _Then):
+            self.pop()
+            self.push(_Else(top.test, node, top.start), token)
+        elif isinstance(top, _Entries) and top.key is None:
+            top.key = node
+        else:
+            raise self.unexpected(token, "an operator")
+
+    def comma_or_close(self, node: Expr, token: Token) -> Expr | None:
+        top = self.stack[-1] if self.stack else None
+        comma = token.text == ","
+        if isinstance(top, _Pending | _Then | None) or not (comma or token.text == top.closer):
+            raise self.unexpected(token, "an operator")
+        match top:
+            case _Group() if not comma:
+                self.pop()
+                self.start = top.start
+                return node
+            case _Subscript() if not comma:
+                self.pop()
+                self.start = top.start
+                return Index(top.operand, node, top.optional, Span(top.start, token.end))
+            case _Arguments():
+                top.items.append(node)
+                return None if comma else self.close_call(top)
+            case _Elements():
+                top.items.append(node)
+                if not comma:
+                    return self.close_list(top)
+            case _Entries() if top.key is not None:
+                top.items.append(MapEntry(top.key, node, top.optional))
+                top.key, top.optional = None, False
+                if not comma:
+                    return self.close_map(top)
+            case _:
+                raise self.unexpected(token, "an operator")
+        self.optional_mark()
+        return None
+
+    # Closing what was opened; the closing bracket has been taken.
+
+    def span(self, start: int) -> Span:
+        self.pop()
+        self.start = start
+        return Span(start, self.tokens[self.at - 1].end)
+
+    def close_list(self, frame: _Elements) -> Expr:
+        return ListExpr(tuple(frame.items), frozenset(frame.optional), self.span(frame.start))
+
+    def close_map(self, frame: _Entries) -> Expr:
+        return MapExpr(tuple(frame.items), self.span(frame.start))
+
+    def close_call(self, frame: _Arguments) -> Expr:
+        span = self.span(frame.start)
+        return expand(frame.name.text, tuple(frame.items), frame.target, span)
+
+    # What is wrong.
+
+    def unexpected(self, token: Token, expected: str) -> CelSyntaxError:
+        if token.kind == "end":
+            return self.unclosed()
+        remedy = _WORDS.get(token.text, "")
+        before = self.tokens[self.at - 2] if self.at > 1 else None
+        if not remedy and before is not None and before.kind == "name":
+            remedy = _WORDS.get(before.text, "")
+        if expected == "a field name" and token.text in _KEYWORDS:
+            remedy = f'write `["{token.text}"]` to select a field of that name'
+        if token.text == "{" and expected == "an operator":
+            remedy = 'rules have no message types; a map is written `{"key": value}`'
+        return CelSyntaxError(
+            f"unexpected `{token.text}`, {expected} was expected",
+            token.start,
+            max(token.end - token.start, 1),
+            remedy=remedy,
+        )
+
+    def unclosed(self) -> CelSyntaxError:
+        """The error of a text that ends too early."""
+        end = self.tokens[-1].start
+        for frame in reversed(self.stack):
+            if not isinstance(frame, _Pending):
+                return CelSyntaxError(
+                    f"the expression ends where `{frame.closer}` is missing",
+                    end,
+                    remedy=f"add `{frame.closer}`",
+                )
+        return CelSyntaxError(
+            "the expression ends where an operand was expected"
+            if end
+            else "the expression is empty",
+            end,
+        )
+
+
+def _too_deep(offset: int) -> CelSyntaxError:
+    return CelSyntaxError(
+        f"the expression is nested more than {NESTING_MAX} levels deep",
+        offset,
+        remedy="split it into several rules, or bind parts of it with `cel.bind`",
+    )
+
+
+def _check_depth(root: Expr) -> None:
+    """Refuse a tree that is too deep for the stages that recurse over it."""
+    level: list[Expr] = [root]
+    for _ in range(NESTING_MAX):
+        level = [child for node in level for child in children(node)]
+        if not level:
+            return
+    raise _too_deep(level[0].span.start)
