@@ -1,0 +1,257 @@
+"""JSON decoded as far as somebody reads it.
+
+A `Shape` says which members of a value are read. `JsonProjection` turns it into one msgspec decoder
+whose objects have an attribute for each of them: what nobody reads is skipped over, at C speed,
+and never becomes a Python object. Every node of the projection takes any JSON value, so decoding
+fails for bytes that are not JSON and for nothing else; a member that is not there is `MISSING`.
+
+What counts as JSON is msgspec's reading of RFC 8259: UTF-8 only, no lone surrogates, numbers within
+the range of a double, nesting no deeper than a fresh stack takes (about 990 levels), and of a
+name that comes twice the last value. The content of members that nobody reads is only looked at as
+far as needed to find their end.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+import threading
+import types
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final, TypeAlias, cast
+
+import msgspec
+
+__all__ = [
+    "MISSING",
+    "DecodeError",
+    "JsonProjection",
+    "Node",
+    "Path",
+    "Shape",
+    "decode_json",
+    "decode_with",
+]
+
+#: Names are str; None stands for every element of a list.
+Path: TypeAlias = tuple[str | None, ...]
+
+#: What an absent member is.
+MISSING: Final = msgspec.UNSET
+
+
+class DecodeError(ValueError):
+    """Bytes that are not what their format says. The text holds nothing of the bytes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """Which parts of a value are read.
+
+    `whole`: all of it, whatever it is. Otherwise `members` of an object and `elements` of a list;
+    with neither only what kind of value stands there.
+    """
+
+    whole: bool = False
+    members: Mapping[str, Shape] = field(default_factory=dict[str, "Shape"])
+    elements: Shape | None = None
+
+    @classmethod
+    def of(cls, whole: Iterable[Path], present: Iterable[Path] = ()) -> Shape:
+        """The shape in which every path of `whole` is read to the end.
+
+        Of the paths in `present` only whether they are there.
+        """
+        tree: dict[Any, Any] = {}
+        for paths, read in ((present, False), (whole, True)):
+            for path in paths:
+                at = tree
+                for segment in path:
+                    at = at.setdefault(segment, {})
+                if read:
+                    at[_READ] = True
+        return _shape(tree)
+
+
+_READ: Final = object()
+
+
+def _shape(tree: dict[Any, Any]) -> Shape:
+    """Recursion is bounded by the length of the paths, which the parser of rules bounds."""
+    if _READ in tree:
+        return Shape(whole=True)
+    elements = tree.pop(None, None)
+    if elements is not None and tree:  # read as a list and as an object: take what is there
+        return Shape(whole=True)
+    if any(_UNNAMEABLE.search(name) for name in tree):
+        return Shape(whole=True)
+    members = {name: _shape(sub) for name, sub in sorted(tree.items())}
+    return Shape(False, members, None if elements is None else _shape(elements))
+
+
+#: msgspec has no fields of such names; an object with one that is read becomes a dict.
+_UNNAMEABLE: Final = re.compile(r'[\\"\x00-\x1f\ud800-\udfff]')
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """One place of a projection, as the reader of a projected value finds it.
+
+    `type` is the class of an object here, None where objects are dicts; `members` maps the names
+    that are read to attribute and node; `elements` is the node of a list's elements.
+    """
+
+    type: type | None = None
+    members: Mapping[str, tuple[str, Node]] = field(default_factory=dict[str, "tuple[str, Node]"])
+    elements: Node | None = None
+
+
+_WHOLE: Final = Node()
+
+
+class JsonProjection:
+    """A decoder for one shape. Immutable; shared by threads.
+
+    `decode(data)` raises DecodeError; `raw_decode` is the bare function, which raises what msgspec
+    raises and fails on deep nesting earlier where the stack is deep: pass its failures to
+    `decode_with`.
+    """
+
+    __slots__ = ("_made", "raw_decode", "root")
+
+    def __init__(self, shape: Shape) -> None:
+        self._made = 0
+        self.root = self._node(shape)
+        decoder: msgspec.json.Decoder[object] = msgspec.json.Decoder(self._annotation(self.root))
+        self.raw_decode: Callable[[bytes], object] = decoder.decode
+
+    def decode(self, data: bytes) -> object:
+        """The projected value of `data`. Raises DecodeError."""
+        try:
+            return self.raw_decode(data)
+        except Exception as error:  # noqa: BLE001 — msgspec raises a handful of kinds
+            return decode_with(self.raw_decode, data, error)
+
+    def plain(self, projected: object) -> object:
+        """`projected` as dicts and lists, absent members left out."""
+        return _plain(projected, self.root)
+
+    def _node(self, shape: Shape) -> Node:
+        if shape.whole:
+            return _WHOLE
+        names = {name: f"f{i}" for i, name in enumerate(shape.members)}
+        nodes = {name: self._node(sub) for name, sub in shape.members.items()}
+        elements = None if shape.elements is None else self._node(shape.elements)
+        made: type | None = None
+        if elements is None:
+            made = msgspec.defstruct(
+                f"Object{self._made}",
+                [(names[name], self._optional(node), MISSING) for name, node in nodes.items()],
+                rename={attribute: name for name, attribute in names.items()},
+                gc=False,
+            )
+            self._made += 1
+        return Node(made, {name: (names[name], node) for name, node in nodes.items()}, elements)
+
+    def _optional(self, node: Node) -> Any:
+        return self._annotation(node) | msgspec.UnsetType if node is not _WHOLE else object
+
+    def _annotation(self, node: Node) -> Any:
+        """A type that takes every JSON value: objects as the node says, the rest as it is."""
+        if node is _WHOLE:
+            return object
+        members: Any = node.type or dict
+        elements: Any = object if node.elements is None else self._annotation(node.elements)
+        items = types.GenericAlias(list, (elements,))
+        return members | items | str | int | float | bool | None
+
+
+def decode_json(data: bytes) -> object:
+    """The whole of `data`. Raises DecodeError."""
+    try:
+        return _decode_whole(data)
+    except Exception as error:  # noqa: BLE001 — msgspec raises a handful of kinds
+        return decode_with(_decode_whole, data, error)
+
+
+_decode_whole: Final[Callable[[bytes], object]] = msgspec.json.Decoder().decode
+
+
+def decode_with(decode: Callable[[bytes], object], data: bytes, error: Exception) -> object:
+    """What becomes of `data`, which `decode` has just refused with `error`.
+
+    How deep a document may be nested must not hang on how deep the caller's stack is: what was
+    refused for that is tried once more on a fresh one. Raises DecodeError.
+    """
+    if isinstance(error, RecursionError) and nesting(data) < sys.getrecursionlimit():
+        outcome = _on_fresh_stack(decode, data)
+        if not isinstance(outcome, Exception):
+            return outcome
+        error = outcome
+    raise DecodeError(_reason(data, error)) from None
+
+
+def _on_fresh_stack(decode: Callable[[bytes], object], data: bytes) -> object:
+    """The value, or the exception."""
+    outcome: list[object] = []
+
+    def attempt() -> None:
+        try:
+            outcome.append(decode(data))
+        except Exception as error:  # noqa: BLE001 — handed to the caller
+            outcome.append(error)
+
+    thread = threading.Thread(target=attempt, daemon=True)
+    thread.start()
+    thread.join()
+    return outcome[0]
+
+
+_BYTE: Final = re.compile(r"\(byte ([0-9]+)\)$")
+
+
+def _reason(data: bytes, error: Exception) -> str:
+    if not data.strip(b" \t\r\n"):
+        return "the value is empty"
+    if isinstance(error, RecursionError):
+        return "the JSON is nested too deeply"
+    if isinstance(error, UnicodeDecodeError):
+        return "the JSON holds text that is not valid UTF-8"
+    if isinstance(error, msgspec.ValidationError):
+        return "the JSON holds a number that is out of range"
+    found = _BYTE.search(str(error))
+    return f"the bytes are not JSON (byte {found[1]})" if found else "the bytes are not JSON"
+
+
+_NOT_STRUCTURE: Final = bytes(sorted(set(range(256)) - set(b'[]{}"\\')))
+_STRING: Final = re.compile(rb'"[^"\\]*(?:\\.?[^"\\]*)*"?', re.DOTALL)
+_RUN: Final = re.compile(rb"[\[{]+|[\]}]+")
+
+
+def nesting(data: bytes) -> int:
+    """How deep the lists and objects of `data` are nested, whether or not it is valid JSON."""
+    bare = data.translate(None, _NOT_STRUCTURE)
+    if b"\\" not in bare:
+        # Strings without brackets are now empty. Taking out wrong pairs of quotes leaves others.
+        bare = bare.replace(b'""', b"")
+    if b'"' in bare or b"\\" in bare:
+        bare = _STRING.sub(b"", data).translate(None, _NOT_STRUCTURE)
+    depth = deepest = 0
+    for run in _RUN.findall(bare):
+        depth += len(run) if run[0] in b"[{" else -len(run)
+        deepest = max(deepest, depth)
+    return deepest
+
+
+def _plain(value: object, node: Node) -> object:
+    """Recursion is bounded by the depth of the shape: what was read whole is not entered."""
+    if node.type is not None and type(value) is node.type:
+        return {
+            name: _plain(member, sub)
+            for name, (attribute, sub) in node.members.items()
+            if (member := getattr(value, attribute)) is not MISSING
+        }
+    if node.elements is not None and isinstance(value, list):
+        return [_plain(item, node.elements) for item in cast("list[object]", value)]
+    return value
