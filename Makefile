@@ -1,36 +1,69 @@
-# Every target does its own set-up; the text after `##` is what `make` lists.
-
-.DEFAULT_GOAL := help
-.DELETE_ON_ERROR:
+# Every target does its own set-up. The text after `##` is what `make` lists.
 
 VENV := .venv
 PY := $(VENV)/bin/python
 READY := $(VENV)/.ready
-# The interpreter to make the environment with; the first that fits otherwise.
+# The interpreter to make the environment with; the first that fits, where none is named.
 PYTHON ?=
+# What goes to pytest besides: make test-fast ARGS='-k stamp -x'
+ARGS ?=
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help .venv demo test test-fast lint format bench build clean
 
 help:  ## list the targets
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 14
+	@grep -hE '^[.a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## */\t/' | expand -t 14
 
-.venv: $(READY)  ## make the environment in .venv, with everything that the other targets need
+demo: $(READY)  ## the tour: guarded events, a quarantine, a changed policy, a reconciliation
+	@$(VENV)/bin/streamwarden demo
 
-# Made again when pyproject.toml changed, and only then.
+test: $(READY)  ## all tests, with a real Kafka, Redis and registry where the machine has what they need
+	$(PY) -m pytest $(ARGS)
+
+test-fast: $(READY)  ## the tests that need no server besides the embedded broker: under a minute
+	$(PY) -m pytest -m "not kafka and not redis and not registry and not packaging and not slow" $(ARGS)
+
+lint: $(READY)  ## ruff, mypy and pyright, all of them strict
+	$(PY) -m ruff check .
+	$(PY) -m ruff format --check .
+	$(PY) -m mypy
+	$(PY) -m pyright
+
+format: $(READY)  ## let ruff repair and format what it can
+	$(PY) -m ruff check --fix .
+	$(PY) -m ruff format .
+
+bench: $(READY)  ## measure the hot paths; see benchmarks/
+	$(PY) -m benchmarks $(ARGS)
+
+build: $(READY)  ## an sdist, and a wheel made from it, in dist/
+	$(PY) -m build
+
+clean:  ## remove what the other targets made, the environment included
+	rm -rf $(VENV) build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage .coverage.* htmlcov
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+.venv: $(READY)  ## make or renew the environment that the other targets work in
+
+# Renewed when pyproject.toml has changed, and only then.
 $(READY): pyproject.toml
 	@set -eu; \
 	if ! $(PY) -m pip --version >/dev/null 2>&1; then \
 	  for python in $(PYTHON) python3 python3.14 python3.13 python3.12 python3.11 none; do \
-	    ! $$python -c 'import sys, venv; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || break; \
+	    if $$python -c 'import sys, venv; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then break; fi; \
 	  done; \
 	  if [ $$python = none ]; then \
-	    echo "make: no Python 3.11 or newer found; install one, or name it: make PYTHON=/path/to/python3" >&2; \
+	    echo "make: found no Python of 3.11 or newer; install one, or name it: make PYTHON=/path/to/python3" >&2; \
 	    exit 1; \
 	  fi; \
 	  if ! $$python -c 'import ensurepip' 2>/dev/null; then \
-	    echo "make: $$python has no ensurepip; on Debian and Ubuntu: apt-get install python3-venv" >&2; \
+	    echo "make: $$python cannot make environments; on Debian and Ubuntu: apt-get install python3-venv" >&2; \
 	    exit 1; \
 	  fi; \
+	  echo "making $(VENV) with $$($$python --version), once"; \
 	  $$python -m venv --clear $(VENV); \
-	fi
-	$(PY) -m pip install --quiet --upgrade pip
-	$(PY) -m pip install --quiet --editable '.[dev]'
-	@touch $@
+	fi; \
+	$(PY) -m pip install --quiet --disable-pip-version-check --upgrade pip; \
+	$(PY) -m pip install --quiet --disable-pip-version-check --editable '.[dev]'; \
+	touch $@
