@@ -13,7 +13,7 @@ ARGS ?=
 .PHONY: help .venv demo test test-fast lint format bench build clean
 
 help:  ## list the targets
-	@grep -hE '^[.a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## */\t/' | expand -t 14
+	@awk -F ':.*## *' '/^[.a-z-]+:.*##/ { printf "%-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: $(READY)  ## the tour: guarded events, a quarantine, a changed policy, a reconciliation
 	@$(VENV)/bin/streamwarden demo
