@@ -65,5 +65,5 @@ $(READY): pyproject.toml
 	  $$python -m venv --clear $(VENV); \
 	fi; \
 	$(PY) -m pip install --quiet --disable-pip-version-check --upgrade pip; \
-	$(PY) -m pip install --quiet --disable-pip-version-check --editable '.[dev]'; \
+	PYTHONWARNINGS=ignore $(PY) -m pip install --quiet --disable-pip-version-check --editable '.[dev]'; \
 	touch $@
