@@ -50,7 +50,7 @@ clean:  ## remove what the other targets made, the environment included
 $(READY): pyproject.toml
 	@set -eu; \
 	if ! $(PY) -m pip --version >/dev/null 2>&1; then \
-	  for python in $(PYTHON) python3 python3.14 python3.13 python3.12 python3.11 none; do \
+	  for python in $(or $(PYTHON),python3 python3.14 python3.13 python3.12 python3.11) none; do \
 	    if $$python -c 'import sys, venv; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then break; fi; \
 	  done; \
 	  if [ $$python = none ]; then \

@@ -69,8 +69,9 @@ def pytest_runtest_makereport(
     report = yield
     needs_server = any(item.get_closest_marker(marker) for marker in MARKERS)
     if SERVERS_REQUIRED and needs_server and report.skipped and not hasattr(report, "wasxfail"):
+        reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else report.longrepr
         report.outcome = "failed"
-        report.longrepr = f"STREAMWARDEN_REQUIRE_SERVERS is set, but: {report.longreprtext}"
+        report.longrepr = f"STREAMWARDEN_REQUIRE_SERVERS is set, so this may not be: {reason}"
     return report
 
 

@@ -47,6 +47,7 @@ class RegistryServer(Server):
 @contextmanager
 def registry_server() -> Generator[RegistryServer]:
     """A registry, killed at the end."""
+    java()  # before a hundred megabytes are fetched
     home = once(f"apicurio-{VERSION}", _build)
     with tempfile.TemporaryDirectory(prefix="streamwarden-registry-") as folder:
         server = RegistryServer(home, Path(folder))
