@@ -13,7 +13,7 @@ from typing import Final, TypeAlias
 from ...schemas.event import Event
 from ...schemas.json_projection import DecodeError, JsonProjection, decode_json
 from ...schemas.views import facts_view, is_framed
-from ..cel import compile_exact
+from ..cel.evaluate import compile_exact
 from ..cel.ast import Expr
 from ..cel.values import Timestamp
 from .activation import Undecodable, variable
