@@ -2,18 +2,35 @@
 
 from __future__ import annotations
 
+from .evaluate import Evidence, Program, compile_exact, trace
 from .lexer import CelSyntaxError
 from .parser import parse
-from .values import CelError, CelType, Duration, Optional, Timestamp, UInt, Unknown
+from .regex import safe_matcher
+from .values import (
+    CelError,
+    CelType,
+    Duration,
+    Optional,
+    Table,
+    Timestamp,
+    UInt,
+    Unknown,
+)
 
 __all__ = [
     "CelError",
     "CelSyntaxError",
     "CelType",
     "Duration",
+    "Evidence",
     "Optional",
+    "Program",
+    "Table",
     "Timestamp",
     "UInt",
     "Unknown",
+    "compile_exact",
     "parse",
+    "safe_matcher",
+    "trace",
 ]

@@ -16,7 +16,7 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Final, Generic, TypeAlias, TypeGuard, TypeVar
+from typing import Any, Final, Generic, TypeAlias, TypeGuard, TypeVar
 
 from .ast import NOWHERE, Span
 
@@ -374,7 +374,7 @@ def holds(items: Iterable[object], value: object) -> object:
 _ORDERED: Final = frozenset({str, bytes, bool, Timestamp, Duration})
 
 
-def ordering(left: object, right: object) -> tuple[object, object] | None:
+def ordering(left: object, right: object) -> tuple[Any, Any] | None:
     """The operands of an order operator as values that Python orders as CEL does.
 
     None where CEL has no order: values of different types other than numbers, and containers.

@@ -1,0 +1,118 @@
+"""Names with dots, and names of types.
+
+Rules have plain variables. CEL at large also has qualified ones, `a.b.c`, looked up in a container
+first; `resolve` finds them in a tree, where they look like selections.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+from dataclasses import replace
+from typing import Final
+
+from .ast import (
+    And,
+    Call,
+    Comprehension,
+    Conditional,
+    Expr,
+    Has,
+    Ident,
+    Index,
+    ListExpr,
+    Literal,
+    MapExpr,
+    Not,
+    Or,
+    Select,
+)
+from .values import CelType
+
+__all__ = ["TYPE_NAMES", "dotted_name", "resolve"]
+
+#: What names a type, as a value.
+TYPE_NAMES: Final = {
+    name: CelType(name)
+    for name in (
+        "bool", "int", "uint", "double", "decimal", "string", "bytes", "list", "map", "null_type",
+        "type", "optional_type", "google.protobuf.Timestamp", "google.protobuf.Duration",
+        "net.IP", "net.CIDR",
+    )
+}  # fmt: skip
+
+
+def dotted_name(node: Expr) -> str:
+    """`a.b.c` for such a chain of selections; the empty string for anything else."""
+    fields: list[str] = []
+    while isinstance(node, Select) and not node.optional:
+        fields.append(node.field)
+        node = node.operand
+    return ".".join([node.name, *reversed(fields)]) if isinstance(node, Ident) else ""
+
+
+def resolve(
+    node: Expr, names: Collection[str], container: str, bound: frozenset[str] = frozenset()
+) -> Expr:
+    """`node` with each reference to one of `names` as an `Ident` of that name.
+
+    Longest first, in the container and then in those around it; macros' variables (`bound`) hide
+    names that do not start with a dot.
+    """
+
+    def inner(child: Expr) -> Expr:
+        return resolve(child, names, container, bound)
+
+    match node:
+        case Literal():
+            return node
+        case Ident():
+            return _resolved(node, node.name, names, container, bound) or node
+        case Select():
+            found = _resolved(node, dotted_name(node), names, container, bound)
+            return found or replace(node, operand=inner(node.operand))
+        case Has() | Not():
+            return replace(node, operand=inner(node.operand))
+        case Index():
+            return replace(node, operand=inner(node.operand), index=inner(node.index))
+        case And() | Or():
+            return replace(node, operands=tuple(map(inner, node.operands)))
+        case Conditional():
+            test, then, otherwise = map(inner, (node.test, node.then, node.otherwise))
+            return Conditional(test, then, otherwise, node.span)
+        case Call():
+            target = None if node.target is None else inner(node.target)
+            return replace(node, args=tuple(map(inner, node.args)), target=target)
+        case ListExpr():
+            return replace(node, elements=tuple(map(inner, node.elements)))
+        case MapExpr():
+            entries = tuple(
+                replace(entry, key=inner(entry.key), value=inner(entry.value))
+                for entry in node.entries
+            )
+            return replace(node, entries=entries)
+        case Comprehension():
+            within = bound | set(node.variables)
+            args = tuple(resolve(arg, names, container, within) for arg in node.args)
+            return replace(node, range=inner(node.range), args=args)
+
+
+def _resolved(
+    node: Expr, name: str, names: Collection[str], container: str, bound: frozenset[str]
+) -> Ident | None:
+    if not name or name.partition(".")[0] in bound:
+        return None
+    found = next(
+        (candidate for candidate in _candidates(name, container) if candidate in names), ""
+    )
+    # The leading dot keeps a variable of a macro around it from hiding the name.
+    return Ident("." + found, node.span) if found else None
+
+
+def _candidates(name: str, container: str) -> Iterator[str]:
+    if name.startswith("."):
+        yield name[1:]
+        return
+    while container:
+        yield f"{container}.{name}"
+        container = container.rpartition(".")[0]
+    yield name
