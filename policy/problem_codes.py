@@ -1,0 +1,188 @@
+"""What each problem code means: a title and an explanation, for `policy explain-code`.
+
+Codes are stable: a code is never given another meaning, and one that is no longer used stays free.
+SW10x-SW11x are about files, SW12x-SW13x about conditions (the language has its own table),
+SW14x-SW17x about documents, SW19x about stored bundles.
+"""
+
+from __future__ import annotations
+
+from typing import Final, NamedTuple
+
+__all__ = ["PROBLEM_CODES", "ProblemCode"]
+
+
+class ProblemCode(NamedTuple):
+    """One kind of problem: a short title, and what it is about and how to get rid of it."""
+
+    title: str
+    explanation: str
+
+
+PROBLEM_CODES: Final[dict[str, ProblemCode]] = {
+    "SW100": ProblemCode("policies cannot be loaded", "The problems listed below it say why."),
+    # ------------------------------------------------------------------ files
+    "SW101": ProblemCode(
+        "cannot be read", "A directory or file is missing, or the process may not read it."
+    ),
+    "SW102": ProblemCode(
+        "too large",
+        "A document may have 1 MiB and a list 8 MiB: split documents; policies are told by their "
+        "first key, not by their file.",
+    ),
+    "SW103": ProblemCode(
+        "not UTF-8 text",
+        "Documents are UTF-8. Control characters, and line separators that editors do not show, "
+        'are written as escapes inside double quotes, such as "\\u2028".',
+    ),
+    "SW104": ProblemCode("not YAML", "The text does not follow YAML 1.2 from this place on."),
+    "SW105": ProblemCode(
+        "needs quotes",
+        "An unquoted text may not start with a character that means something in YAML "
+        "(! & * % @ ` { [ \" '), nor contain `: ` or ` #`. Put the whole text in single quotes "
+        "and double each single quote inside it.",
+    ),
+    "SW106": ProblemCode(
+        "cut short by a comment",
+        "In an unquoted text ` #` starts a comment, so the rest of the line is not there. Quote "
+        "the whole text.",
+    ),
+    "SW107": ProblemCode(
+        "key given twice", "A key stands once in a mapping; YAML tools keep either one in silence."
+    ),
+    "SW108": ProblemCode(
+        "anchor or alias",
+        "Documents say what they mean in place: `&name`, `*name` and `<<` are not supported.",
+    ),
+    "SW109": ProblemCode(
+        "tag", "`!tag` is not supported; a text that starts with `!` needs quotes."
+    ),
+    "SW110": ProblemCode(
+        "several documents", "One file holds one document; `---` may only open it. No directives."
+    ),
+    "SW111": ProblemCode("tab", "YAML indents with spaces, never with tabs."),
+    "SW112": ProblemCode(
+        "nested too deeply or too many values",
+        "A document may nest 64 levels and hold 100,000 values.",
+    ),
+    "SW113": ProblemCode(
+        "not a JSON value",
+        "Values are those of JSON: keys are text, numbers are finite, text is valid Unicode.",
+    ),
+    "SW114": ProblemCode(
+        "not a document",
+        "A document says by its first key what it is: `policy:`, `bundle:` or `tests:`.",
+    ),
+    "SW115": ProblemCode(
+        "file that nothing names",
+        "A .csv, .tsv or .json file counts only when `lists:` of the bundle document names it; "
+        "left unsaid it would be missing without anybody noticing. Name it, or ignore it.",
+    ),
+    "SW116": ProblemCode("too many files", "A directory of policies may hold 10,000 files."),
+    "SW117": ProblemCode(
+        "no policies", "A bundle without a policy would let everything through; it is refused."
+    ),
+    # ------------------------------------------------------------- conditions
+    "SW120": ProblemCode("not CEL", "The text of a condition does not follow the language."),
+    # -------------------------------------------------------------- documents
+    "SW140": ProblemCode("unknown key", "The document has a key that does not exist there."),
+    "SW141": ProblemCode("missing key", "The document lacks a key that it needs."),
+    "SW142": ProblemCode("wrong kind of value", "For example a list where a text belongs."),
+    "SW143": ProblemCode("not one of the choices", "The key takes one of a few words."),
+    "SW144": ProblemCode(
+        "malformed name",
+        "Names of policies, rules, bundles and lists take letters, digits and a few signs, since "
+        "they stand in headers, metrics and paths.",
+    ),
+    "SW145": ProblemCode(
+        "malformed topic", "Topics are Kafka names (letters, digits, `.`, `_`, `-`) or globs."
+    ),
+    "SW146": ProblemCode(
+        "malformed date",
+        "A date is `2026-03-01` (00:00 UTC) or a date and time with its zone, "
+        "`2026-03-01T12:00:00Z`; an interval ends after it begins.",
+    ),
+    "SW147": ProblemCode(
+        "malformed path",
+        'A path is a variable and then names after dots, positions `[0]`, or `["odd-name"]`.',
+    ),
+    "SW148": ProblemCode(
+        "mask that cannot be",
+        "`mask:` belongs to a rule whose effect (or `on_error`) is mask, and names paths under "
+        "`value`.",
+    ),
+    "SW149": ProblemCode(
+        "rule without an effect",
+        "A rule has either an `effect`, or `exempts` and then lifts other rules; never both.",
+    ),
+    "SW150": ProblemCode(
+        "key without meaning here",
+        "The key has no meaning beside what the rule says otherwise, and would mislead readers.",
+    ),
+    "SW151": ProblemCode(
+        "malformed reason",
+        "A reason takes paths in braces, `{value.amount}`; a literal brace is written twice.",
+    ),
+    "SW152": ProblemCode(
+        "malformed structured condition",
+        "A structured condition is `{field, operator, value}`; exists and missing take no value.",
+    ),
+    "SW153": ProblemCode("rule id given twice", "Rule ids are unique within a policy."),
+    "SW154": ProblemCode("policy id given twice", "Policy ids are unique within a bundle."),
+    "SW155": ProblemCode(
+        "exemption from nothing", "`exempts` names a rule that is not there, or lifts nothing."
+    ),
+    "SW156": ProblemCode(
+        "ambiguous exemption", "Several policies have a rule of that id: write `policy/rule`."
+    ),
+    "SW157": ProblemCode(
+        "exemption that is not granted",
+        "A rule is lifted by rules of its own policy, or of owners that its `exemptible_by` names.",
+    ),
+    "SW158": ProblemCode(
+        "laxer than the bundle", "A policy may treat tombstones more strictly than its bundle."
+    ),
+    "SW159": ProblemCode(
+        "contradictory bundle documents",
+        "A directory has at most one bundle document. Of several directories each may have one, "
+        "as long as they agree on what they both say.",
+    ),
+    "SW160": ProblemCode(
+        "list that cannot be read", "The file of a list is not what it should be."
+    ),
+    "SW161": ProblemCode("list outside the directory", "Lists lie inside their own directory."),
+    "SW163": ProblemCode("unknown list", "A condition uses a list that no `lists:` names."),
+    "SW164": ProblemCode(
+        "malformed parking topic",
+        "`quarantine` and `held` name a topic each, made of Kafka's characters and `{topic}`.",
+    ),
+    "SW165": ProblemCode("test of nothing", "A test names a policy or a rule that is not there."),
+    "SW166": ProblemCode(
+        "not known at this stage",
+        "`partition` and `offset` are only known once an event is in Kafka: say "
+        "`stages: [consume]` (or reconcile) in the policy that reads them.",
+    ),
+    "SW167": ProblemCode(
+        "owner of nothing", "`exemptible_by` names an owner that has no policy in this bundle."
+    ),
+    "SW168": ProblemCode(
+        "malformed or idle ignore pattern", "`ignore` takes globs relative to the directory."
+    ),
+    "SW169": ProblemCode(
+        "comment that looks like text",
+        "In an unquoted text ` #` starts a comment: `see #42` is `see`.",
+    ),
+    # ---------------------------------------------------------- stored bundles
+    "SW190": ProblemCode(
+        "newer than this streamwarden", "The bundle was built by a later version: upgrade."
+    ),
+    "SW191": ProblemCode(
+        "digest does not match", "The bundle was changed after it was built, or damaged."
+    ),
+    "SW192": ProblemCode("not a stored bundle", "The bytes are torn, or something else."),
+    "SW193": ProblemCode(
+        "changed meanwhile", "Somebody else published or activated first: look, and try again."
+    ),
+    "SW194": ProblemCode("no such bundle", "The store has no bundle of that number or digest."),
+    "SW195": ProblemCode("ambiguous", "A name or the start of a digest fits more than one."),
+}

@@ -1,0 +1,94 @@
+"""Collecting problems, so that all of all files are told at once, in the order of the files."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+from typing import Final
+
+from streamwarden.errors import Location, PolicyError, Problem
+
+__all__ = ["Problems", "closest", "quoted", "shorten"]
+
+#: Somebody who sees this many has a systematic mistake; the rest would only hide the first ones.
+PROBLEMS_MAX: Final = 1000
+_LINE_MAX_CHARS: Final = 200
+_QUOTED_MAX_CHARS: Final = 80
+
+
+class Problems:
+    """Problems found so far. `dropped` counts those beyond `PROBLEMS_MAX`."""
+
+    def __init__(self) -> None:
+        self.items: list[Problem] = []
+        self.dropped = 0
+
+    def add(
+        self,
+        code: str,
+        message: str,
+        location: Location,
+        *,
+        text: str = "",
+        remedy: str = "",
+        corrected: str | None = None,
+        severity: str = "error",
+    ) -> None:
+        """Adds one problem; `text` is cut where it is very long."""
+        if len(self.items) >= PROBLEMS_MAX:
+            self.dropped += 1
+            return
+        self.items.append(
+            Problem(code, message, location, shorten(text), remedy, corrected, severity)
+        )
+
+    @property
+    def errors(self) -> list[Problem]:
+        """Those that keep a bundle from being made, in order."""
+        return [problem for problem in self.sorted() if problem.severity == "error"]
+
+    def sorted(self) -> list[Problem]:
+        """All of them by file (in the order first seen), line and column; doubles once."""
+        order: dict[str, int] = {}
+        for problem in self.items:
+            order.setdefault(problem.location.file, len(order))
+        unique = dict.fromkeys(self.items)
+        return sorted(
+            unique,
+            key=lambda p: (order[p.location.file], p.location.line, p.location.column),
+        )
+
+    def raise_errors(self) -> None:
+        """Raises `PolicyError` with all errors, if there are any."""
+        errors = self.errors
+        if errors:
+            raise PolicyError(errors)
+
+
+def shorten(text: str) -> str:
+    """`text` as one printable line of bounded length."""
+    if len(text) > _LINE_MAX_CHARS:
+        text = text[: _LINE_MAX_CHARS - 1] + "…"
+    return _printable(text)
+
+
+def quoted(text: object) -> str:
+    """The user's own words, in backticks, on one line and not too many of them."""
+    words = str(text)
+    if len(words) > _QUOTED_MAX_CHARS:
+        words = words[: _QUOTED_MAX_CHARS - 1] + "…"
+    return f"`{_printable(words)}`"
+
+
+def _printable(text: str) -> str:
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
+
+
+def closest(word: str, choices: Iterable[str]) -> str:
+    """A remedy such as "did you mean `topics`?", or nothing where no choice is near."""
+    pool = list(choices)
+    lowered = {choice.lower(): choice for choice in pool}
+    near = difflib.get_close_matches(word.lower()[:64], list(lowered), n=1, cutoff=0.6)
+    return f"did you mean `{lowered[near[0]]}`?" if near else ""
