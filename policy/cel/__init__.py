@@ -6,6 +6,7 @@ from .evaluate import Evidence, Program, compile_exact, trace
 from .lexer import CelSyntaxError
 from .parser import parse
 from .regex import safe_matcher
+from .unparse import unparse
 from .values import (
     CelError,
     CelType,
@@ -33,4 +34,5 @@ __all__ = [
     "parse",
     "safe_matcher",
     "trace",
+    "unparse",
 ]
