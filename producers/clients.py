@@ -1,0 +1,225 @@
+"""The client and the producer of parked events, served, waited for and closed as one."""
+
+from __future__ import annotations
+
+import logging
+import math
+import time
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+from threading import get_ident
+from typing import Any
+
+from confluent_kafka import KafkaException, Producer
+
+from streamwarden.errors import ConfigurationError
+
+from ..policy.keys import KeyRing
+from .absent import Absent, watch_forks
+from .callbacks import Callbacks
+from .connection import ConfigMap, parking_config
+from .parking import Parking, inherited
+
+__all__ = ["Clients", "deadline_of"]
+
+log = logging.getLogger("streamwarden")
+
+#: A wait is cut into slices, so that both producers are served and signals are seen.
+_SLICE_S = 0.1
+#: Shorter while parked events are under way: their callers wait for a report.
+_PARKING_SLICE_S = 0.01
+#: Metadata of a cluster in the same process.
+_EMBEDDED_TIMEOUT_S = 10.0
+
+
+def deadline_of(timeout: float | None) -> float:
+    """The end of a wait on the monotonic clock; None and negative wait for ever, as the client."""
+    return math.inf if timeout is None or timeout < 0 else time.monotonic() + timeout
+
+
+class Clients:
+    """See the module's first line. Thread-safe as the client is.
+
+    `config` is what the client takes; `own` and `block` are Parking's. In a child process both are
+    made anew at the first use, except with a `transactional.id`, which only one process may have.
+    """
+
+    def __init__(
+        self,
+        config: dict[str, Any],
+        *,
+        callbacks: Callbacks,
+        count: Callable[[str], None],
+        keys: KeyRing | None,
+        own: ConfigMap | None,
+        block: bool,
+    ) -> None:
+        self._config, self._own, self._block = config, own, block
+        self.callbacks, self._count, self._keys = callbacks, count, keys
+        self._polling: set[int] = set()  # the threads inside a poll
+        self._in_transaction = False
+        self.closed = False
+        self.connect()
+        watch_forks(self)
+
+    @property
+    def transactional(self) -> bool:
+        """True where the client has a `transactional.id`."""
+        return bool(self._config.get("transactional.id"))
+
+    def connect(self) -> None:
+        """Make the clients; the one of parked events connects when it is needed."""
+        config = self._config
+        self.inner = Producer(config)
+        self.send: Callable[..., None] = self.inner.produce
+        if "test.mock.num.brokers" in config:  # a cluster that lives in this very client
+            brokers = self.inner.list_topics(timeout=_EMBEDDED_TIMEOUT_S).brokers.values()
+            servers = ",".join(f"{broker.host}:{broker.port}" for broker in brokers)
+            config = {**config, "bootstrap.servers": servers}
+        self.parking = Parking(
+            parking_config(config, self._own),
+            callbacks=self.callbacks,
+            count=self._count,
+            through=self.inner if self.transactional else None,
+            keys=self._keys,
+            block=self._block,
+        )
+
+    def after_fork(self) -> None:
+        """In a child: the parent's clients are neither used nor destroyed."""
+        if self.closed:
+            return
+        inherited.append(self.inner)
+        self.parking.abandon()
+        self._polling = set()
+        self._replace(Absent(self._revive))
+
+    def _revive(self) -> Producer:
+        if self.transactional:
+            raise ConfigurationError(
+                "a transactional producer cannot be used in a forked process",
+                remedy="make a GuardedProducer in the child, with its own `transactional.id`",
+            )
+        self.connect()
+        return self.inner
+
+    def __len__(self) -> int:
+        return len(self.inner) + len(self.parking)
+
+    def polling_here(self) -> bool:
+        """True inside a callback: the poll that called it is still under way on this thread."""
+        return get_ident() in self._polling
+
+    @contextmanager
+    def _serving(self) -> Generator[None]:
+        thread = get_ident()
+        outermost = thread not in self._polling
+        self._polling.add(thread)
+        try:
+            yield
+        finally:
+            if outermost:
+                self._polling.discard(thread)
+
+    def poll_aside(self, timeout_s: float) -> None:
+        """Poll inside `produce()`: what callbacks raise waits for the caller's own poll."""
+        if not self.polling_here():
+            with self._serving():
+                served = self.parking.poll(0)
+                self.inner.poll(0 if served else timeout_s)
+
+    def poll(self, timeout: float | None) -> int:
+        """Serve callbacks, waiting for the first; raises the first exception of one."""
+        deadline = deadline_of(timeout)
+        with self._serving():
+            while True:
+                served = self.parking.poll(0)
+                left = max(0.0, deadline - time.monotonic())
+                slice_s = _PARKING_SLICE_S if len(self.parking) else _SLICE_S
+                served += self.inner.poll(0 if served else min(left, slice_s))
+                if served or left == 0:
+                    break
+        self.callbacks.raise_first()
+        return served
+
+    def flush(self, timeout: float | None) -> int:
+        """Wait until every outcome is told; gives how many are not by the deadline."""
+        left = self._flush(deadline_of(timeout))
+        self.callbacks.raise_first()
+        return left
+
+    def _flush(self, deadline: float) -> int:
+        with self._serving():
+            while True:
+                now = time.monotonic()
+                self.inner.flush(max(0.0, min(deadline - now, _SLICE_S)))
+                self.parking.flush(min(deadline, time.monotonic() + _SLICE_S))
+                left = len(self)
+                if not left or now >= deadline:
+                    return left
+
+    def wait_for_room(self, wait_s: float, send: Callable[..., None], *arguments: object) -> None:
+        """Do `send`; on a full queue poll until there is room, up to one deadline."""
+        deadline: float | None = None
+        while True:
+            try:
+                return send(*arguments)
+            except BufferError:
+                # Inside a callback the queue cannot drain: its poll is the one that is under way.
+                if self.polling_here():
+                    raise
+                deadline = deadline or time.monotonic() + wait_s
+                remaining = deadline - time.monotonic()
+                if remaining <= 0:
+                    self._count("dropped/producer/queue_full")
+                    raise
+                self.poll_aside(min(remaining, _SLICE_S))
+
+    def purge(self, in_queue: bool, in_flight: bool, blocking: bool) -> None:
+        """Give up what is not sent."""
+        self.inner.purge(in_queue, in_flight, blocking)
+        self.parking.purge(in_queue=in_queue, in_flight=in_flight, blocking=blocking)
+
+    def set_sasl_credentials(self, username: str, password: str) -> None:
+        """Use other credentials from the next authentication on, in clients made later too."""
+        self.inner.set_sasl_credentials(username, password)
+        self.parking.set_sasl_credentials(username, password)
+        self._config |= {"sasl.username": username, "sasl.password": password}
+
+    def began(self) -> None:
+        """A transaction is open."""
+        self._in_transaction = True
+
+    def ended(self) -> None:
+        """No transaction is open any more."""
+        self._in_transaction = False
+
+    def close(self, timeout: float) -> int:
+        """Flush, give up what is left then, and let go; gives how many events were given up."""
+        if self.closed:
+            return 0
+        deadline = time.monotonic() + timeout
+        if self._in_transaction:
+            try:
+                self.inner.abort_transaction(timeout)
+            except KafkaException as error:
+                log.warning("the open transaction could not be aborted: %s", error)
+        left = self._flush(deadline)
+        if left:
+            # So that callbacks tell each one, and nothing disappears without a word.
+            self.purge(in_queue=True, in_flight=True, blocking=True)
+            self._flush(time.monotonic() + _SLICE_S)
+            log.error("%d events were not sent when the producer was closed", left)
+        self.closed = True
+        self.parking.close()
+        close: Callable[[], object] | None = getattr(self.inner, "close", None)
+        if close is not None:
+            close()
+        self._replace(Absent.closed("the producer"))
+        return left
+
+    def _replace(self, absent: Any) -> None:
+        def produce(*arguments: object) -> None:
+            absent.produce(*arguments)
+
+        self.inner, self.send = absent, produce

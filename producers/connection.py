@@ -1,0 +1,122 @@
+"""Which client settings the guards' own clients take over from the user's.
+
+Lists of what is taken, not of what is left out: a setting that a new client version brings cannot
+reach a client that it was not meant for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+__all__ = ["ConfigMap", "connection_of", "merged", "parking_config", "reader_config"]
+
+ConfigMap = Mapping[str, Any]
+
+#: Prefixes and names of the settings that say how to reach a cluster and as whom.
+_CONNECTION_PREFIXES = (
+    "api.version.",
+    "broker.",
+    "client.",
+    "https.",
+    "log.",
+    "metadata.",
+    "plugin.library.paths",
+    "reconnect.backoff.",
+    "sasl.",
+    "security.",
+    "socket.",
+    "ssl.",
+)
+_CONNECTION = frozenset(
+    {
+        "bootstrap.servers",
+        "connections.max.idle.ms",
+        "debug",
+        "enable.ssl.certificate.verification",
+        "enable.sasl.oauthbearer.unsecure.jwt",
+        "log_level",
+        "logger",
+        "oauth_cb",
+        "retry.backoff.max.ms",
+        "retry.backoff.ms",
+    }
+)
+#: What a parked record keeps of how its producer writes. `transactional.id`, acks, ordering and
+#: callbacks are the caller's affair, and never the parked record's.
+_WRITING = frozenset(
+    {
+        "batch.num.messages",
+        "batch.size",
+        "compression.codec",
+        "compression.level",
+        "compression.type",
+        "delivery.timeout.ms",
+        "message.max.bytes",
+        "message.timeout.ms",
+        "partitioner",
+        "queue.buffering.max.kbytes",
+        "queue.buffering.max.messages",
+        "request.timeout.ms",
+    }
+)
+#: The client's own default of `message.max.bytes`.
+_MESSAGE_MAX_BYTES = 1_000_000
+#: Room for what parking adds: 4 KiB of decision, origin headers, and the framing of a batch.
+PARKING_OVERHEAD_BYTES = 16_384
+#: The client's own upper limit of `message.max.bytes`.
+_MESSAGE_MAX_BYTES_LIMIT = 1_000_000_000
+#: Parked records are few and their callers wait for the outcome.
+_PARKING_LINGER_MS = 5
+
+
+def merged(config: ConfigMap | None, settings: ConfigMap) -> dict[str, Any]:
+    """A client's configuration as it takes it: a mapping, keywords, or both (keywords win)."""
+    return {**(config or {}), **settings}
+
+
+def connection_of(config: ConfigMap) -> dict[str, Any]:
+    """The settings of `config` that say how to reach the cluster."""
+    found = {
+        name: value
+        for name, value in config.items()
+        if name in _CONNECTION or name.startswith(_CONNECTION_PREFIXES)
+    }
+    # An old name of the same setting; both given would be refused.
+    servers = found.pop("metadata.broker.list", None)
+    if servers is not None:
+        found.setdefault("bootstrap.servers", servers)
+    return found
+
+
+def parking_config(config: ConfigMap, own: ConfigMap | None = None) -> dict[str, Any]:
+    """The configuration of the producer of parked events.
+
+    `own` is what the user asked for that producer; it wins, but for what makes the writes safe.
+    """
+    found = connection_of(config)
+    found |= {name: value for name, value in config.items() if name in _WRITING}
+    found |= {"linger.ms": _PARKING_LINGER_MS, **(own or {})}
+    if own is None or "message.max.bytes" not in own:
+        limit = int(found.get("message.max.bytes", _MESSAGE_MAX_BYTES))
+        limit = min(limit + PARKING_OVERHEAD_BYTES, _MESSAGE_MAX_BYTES_LIMIT)
+        found["message.max.bytes"] = limit
+    for name in ("on_delivery", "dr_cb", "transactional.id", "request.required.acks"):
+        found.pop(name, None)
+    return found | {"enable.idempotence": True, "acks": "all", "delivery.report.only.error": False}
+
+
+def reader_config(config: ConfigMap, group: str) -> dict[str, Any]:
+    """The configuration of a consumer that reads what is there and leaves no trace.
+
+    It commits nothing, so the group never comes to exist.
+    """
+    return {
+        **connection_of(config),
+        "group.id": group,
+        "enable.auto.commit": False,
+        "enable.auto.offset.store": False,
+        "enable.partition.eof": True,
+        "auto.offset.reset": "error",
+        "isolation.level": "read_committed",
+    }

@@ -1,0 +1,323 @@
+"""The guarded producer: confluent_kafka.Producer's call shape, with policy before every send."""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from collections.abc import Mapping
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Literal, NoReturn, Self
+
+from confluent_kafka import KafkaError, Producer, TopicPartition
+
+from streamwarden.errors import ConfigurationError
+
+from ..policy.decision import Decision
+from ..policy.guard import Guard
+from ..policy.model import Effect
+from ..policy.routing import forward
+from ..schemas.event import Event
+from .callbacks import CLIENT_CALLBACKS, Callbacks, Report
+from .clients import Clients
+from .connection import ConfigMap, merged
+from .notices import Notices
+from .outgoing import as_bytes, check_topic_name, normal_headers
+from .record_time import Lane, RecordTimes
+from .refusal import PolicyRejected, RefusedMessage, refusal
+
+__all__ = ["GuardedProducer", "PolicyRejected"]
+
+log = logging.getLogger("streamwarden")
+
+#: The client needs a poll now and then even without callbacks, or its queue fills with what is
+#: long acknowledged. A power of two, less one.
+_POLL_MASK = 255
+#: Topics whose lane is kept; a producer that makes up names must not grow it.
+_LANES_MAX = 4096
+_CLOSE_TIMEOUT_S = 30.0
+_NO_PARTITION = -1
+
+_INSTEAD = {
+    "produce_batch": ": the client's batch call drops headers; call `produce()` for each event",
+}
+
+
+class GuardedProducer:
+    """Decides on every event by `guard`, then sends it stamped and masked, or parks it.
+
+    Made and used as confluent_kafka.Producer; `produce()` returns the Decision and takes `facts=`.
+    What is different: a method that is not here cannot be reached; `produce()` on a full queue
+    polls for `queue_full_wait_s` before its BufferError, and now and then polls by itself, so that
+    callbacks also run in it; what a callback raises comes from the next `poll()` or `flush()`,
+    after all callbacks ran, and never from `produce()`.
+
+    `on_reject="raise"` makes `produce()` raise PolicyRejected for held and rejected events, after
+    parking them. `parking` adds settings to the producer of parked events;
+    `parking_unreachable="block"` makes it try for ever instead of giving its error to the callback.
+    """
+
+    def __init__(
+        self,
+        config: ConfigMap | None = None,
+        /,
+        *,
+        guard: Guard,
+        on_reject: Literal["return", "raise"] = "return",
+        parking: ConfigMap | None = None,
+        parking_unreachable: Literal["error", "block"] = "error",
+        queue_full_wait_s: float = 1.0,
+        **settings: Any,
+    ) -> None:
+        if on_reject not in ("return", "raise"):
+            raise ConfigurationError(f"`on_reject` is `{on_reject}`", remedy="use return or raise")
+        if parking_unreachable not in ("error", "block"):
+            raise ConfigurationError(
+                f"`parking_unreachable` is `{parking_unreachable}`", remedy="use error or block"
+            )
+        self.guard = guard
+        self._evaluate, self._now = guard.evaluate, guard.now
+        self._keys = guard.stamp_keys
+        self._constant_stamps = self._keys is None
+        self._raises = on_reject == "raise"
+        self._queue_full_wait_s = queue_full_wait_s
+        self._notices = Notices(guard.count)
+        self._lanes: dict[str, Lane] = {}
+        self._produced = 0
+        given = merged(config, settings)
+        self._default_report: Report | None = given.pop("on_delivery", None)
+        callbacks = Callbacks(guard.count)
+        for name in CLIENT_CALLBACKS:
+            if callable(given.get(name)):
+                given[name] = callbacks.safe(given[name])
+        self._safe = callbacks.safe
+        self._times = RecordTimes(given)
+        self._clients = Clients(
+            given,
+            callbacks=callbacks,
+            count=guard.count,
+            keys=self._keys,
+            own=parking,
+            block=parking_unreachable == "block",
+        )
+
+    def produce(
+        self,
+        topic: str,
+        value: str | bytes | None = None,
+        key: str | bytes | None = None,
+        partition: int = _NO_PARTITION,
+        callback: Report | None = None,
+        on_delivery: Report | None = None,
+        timestamp: int = 0,
+        headers: Any = None,
+        *,
+        facts: Mapping[str, object] | None = None,
+    ) -> Decision:
+        """Decide on an event and send or park it; returns the decision.
+
+        As the client's; `facts` are what the service knows beside the event. Raises ValueError for
+        a topic or header name that cannot be sent, BufferError when the queue stays full, and
+        PolicyRejected under `on_reject="raise"`.
+        """
+        lane = self._lanes.get(topic)
+        if lane is None:
+            lane = self._open_lane(topic)
+        data = value if isinstance(value, bytes) else as_bytes(value, "value")
+        key_data = key if isinstance(key, bytes) else as_bytes(key, "key")
+        now = self._now()
+        decision = self._evaluate(
+            Event(
+                topic,
+                data,
+                key_data,
+                normal_headers(headers) if headers else (),
+                timestamp or None,
+                now,
+                None if partition == _NO_PARTITION else partition,
+                None,
+                facts,
+            ),
+            "produce",
+        )
+        report = callback or on_delivery or self._default_report
+        if report is not None:
+            report = self._safe(report)
+        plan, clients = decision.plan, self._clients
+        count = self._produced = self._produced + 1
+        if (
+            decision.outcome is plan.all_clear
+            and lane.keeps_time
+            and not headers
+            and not timestamp
+            and self._constant_stamps
+            and count & _POLL_MASK
+        ):
+            # The common case: everything is constant but the event itself.
+            at, stamp = now // 1_000_000, plan.stamp_headers
+            try:
+                clients.send(topic, data, key_data, partition, report, None, at, stamp)
+            except BufferError:
+                self._wait_and(self._forward, decision, lane, report)
+            return decision
+        if decision.effect.passes:
+            self._wait_and(self._forward, decision, lane, report)
+        else:
+            self._wait_and(self._park, decision, lane, report)
+        if not count & _POLL_MASK:
+            clients.poll_aside(0)
+        if self._raises and not decision.effect.passes:
+            raise PolicyRejected(decision)
+        return decision
+
+    def _wait_and(self, send: Any, decision: Decision, lane: Lane, report: Report | None) -> None:
+        self._clients.wait_for_room(self._queue_full_wait_s, send, decision, lane, report)
+
+    def _forward(self, decision: Decision, lane: Lane, report: Report | None) -> None:
+        record = forward(decision, stamp_keys=self._keys, at=not lane.keeps_time)
+        # Also on a known lane a report is looked at now and then: the setting can be changed.
+        self._clients.send(
+            record.topic,
+            record.value,
+            record.key,
+            _NO_PARTITION if record.partition is None else record.partition,
+            self._times.report(lane, report),
+            None,
+            record.timestamp or 0,
+            record.headers,
+        )
+
+    def _park(self, decision: Decision, _lane: Lane, report: Report | None) -> None:
+        def done(error: KafkaError | None) -> None:
+            if error is None:
+                kind = "held" if decision.effect is Effect.HOLD else "quarantined"
+                self.guard.count(f"parked/{decision.event.topic}/{kind}")
+            else:
+                self.guard.count("dropped/parking/failed")
+            if report is not None:
+                told = refusal(decision) if error is None else error
+                report(told, RefusedMessage(decision, told))
+            elif error is None:
+                self._notices.refused(decision)
+            else:
+                self._notices.nowhere(decision, error)
+
+        self._clients.parking.park(decision, done)
+
+    def _open_lane(self, topic: str) -> Lane:
+        check_topic_name(topic)
+        lane = self._times.open(topic, self._clients.inner)
+        if len(self._lanes) >= _LANES_MAX:
+            self._lanes.pop(next(iter(self._lanes)))
+            self.guard.count("dropped/lanes/evicted")
+        self._lanes[topic] = lane
+        return lane
+
+    def poll(self, timeout: float | None = -1) -> int:
+        """Serve callbacks, waiting up to `timeout` seconds for the first; gives their number."""
+        return self._clients.poll(timeout)
+
+    def flush(self, timeout: float | None = -1) -> int:
+        """Wait until everything is sent or parked and told; gives how many are not after all."""
+        return self._clients.flush(timeout)
+
+    def __len__(self) -> int:
+        """Events, parked ones too, whose outcome has not been told yet."""
+        return len(self._clients)
+
+    def __bool__(self) -> bool:
+        return True
+
+    def purge(self, in_queue: bool = True, in_flight: bool = True, blocking: bool = True) -> None:
+        """Give up what is not sent, parked events too; callbacks tell each."""
+        self._clients.purge(in_queue, in_flight, blocking)
+
+    def list_topics(self, topic: str | None = None, timeout: float = -1) -> Any:
+        """As the client's."""
+        if topic is None:
+            return self._client.list_topics(timeout=timeout)
+        return self._client.list_topics(topic, timeout=timeout)
+
+    def cluster_id(self, timeout: float = -1) -> str:
+        """As the client's."""
+        return self._client.cluster_id(timeout)
+
+    def set_sasl_credentials(self, username: str, password: str) -> None:
+        """As the client's, for the producer of parked events too."""
+        self._clients.set_sasl_credentials(username, password)
+
+    def init_transactions(self, timeout: float = -1) -> None:
+        """As the client's."""
+        self._client.init_transactions(timeout)
+
+    def begin_transaction(self) -> None:
+        """As the client's. Events that are parked from now on share the transaction's fate."""
+        self._client.begin_transaction()
+        self._clients.began()
+
+    def send_offsets_to_transaction(
+        self, positions: list[TopicPartition], group_metadata: Any, timeout: float = -1
+    ) -> None:
+        """As the client's."""
+        self._client.send_offsets_to_transaction(positions, group_metadata, timeout)
+
+    def commit_transaction(self, timeout: float = -1) -> None:
+        """As the client's: events parked in the transaction are parked for good."""
+        self._client.commit_transaction(timeout)
+        self._clients.ended()
+
+    def abort_transaction(self, timeout: float = -1) -> None:
+        """As the client's: events parked in the transaction are gone, as those sent in it are."""
+        self._client.abort_transaction(timeout)
+        self._clients.ended()
+
+    @property
+    def _client(self) -> Producer:
+        return self._clients.inner
+
+    def close(self, timeout: float = _CLOSE_TIMEOUT_S) -> bool:
+        """Flush for up to `timeout` seconds and let go; True when everything was sent.
+
+        An open transaction is aborted first. What could not be sent by then is given up, and
+        callbacks tell so.
+        """
+        left = self._clients.close(timeout)
+        self._times.close()
+        self._clients.callbacks.raise_first()
+        return not left
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        try:
+            self.close()
+        except Exception as raised:
+            if error is None:
+                raise
+            # The first error is the one to see.
+            log.exception("a callback raised while the producer was closed", exc_info=raised)
+
+    def __del__(self) -> None:
+        clients: Clients | None = getattr(self, "_clients", None)
+        if clients is not None and not clients.closed and (left := len(clients)):
+            warnings.warn(
+                f"a GuardedProducer was dropped with {left} events that are not sent; "
+                "call close() or flush(), or use it in `with`",
+                ResourceWarning,
+                stacklevel=2,
+                source=self,
+            )
+
+    if not TYPE_CHECKING:  # type checkers shall find that the attribute is missing
+
+        def __getattr__(self, name: str) -> NoReturn:
+            # A method of the client that is not guarded would be a way around the policy.
+            why = _INSTEAD.get(name, "")
+            if not why and not name.startswith("_") and hasattr(Producer, name):
+                why = ": the client's is not guarded; call `produce()`"
+            raise AttributeError(f"GuardedProducer has no `{name}`{why}", name=name, obj=self)
