@@ -1,0 +1,75 @@
+"""Groups whose commands are imported when they are called, so that help comes at once."""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import click
+
+__all__ = ["Lazy", "LazyGroup"]
+
+
+class Lazy(NamedTuple):
+    """Where a command is (`module:attribute`, beside this one), and its line in the list."""
+
+    place: str
+    help: str
+    hidden: bool = False
+
+
+class LazyGroup(click.Group):
+    """A group that knows names and one line of help of its commands without importing them."""
+
+    def __init__(self, name: str, commands: Mapping[str, Lazy], *, help: str) -> None:  # noqa: A002
+        super().__init__(name, help=help, no_args_is_help=False)
+        self.lazy = dict(commands)
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """As click does; called with nothing at all, it is a wrong call that shows the help."""
+        if not args and not ctx.resilient_parsing:
+            click.echo(ctx.get_help(), err=True)
+            ctx.exit(1)
+        return super().parse_args(ctx, args)
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's own
+        """Every name, in the order of the table."""
+        return list(self.lazy)
+
+    def get_command(
+        self,
+        ctx: click.Context,  # noqa: ARG002 - click's own
+        cmd_name: str,
+    ) -> click.Command | None:
+        """Import one command."""
+        found = self.lazy.get(cmd_name)
+        if found is None:
+            return None
+        module, _, attribute = found.place.partition(":")
+        command = getattr(importlib.import_module(f".{module}", __package__), attribute)
+        assert isinstance(command, click.Command)
+        return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """As click does, with what was probably meant where a name is unknown."""
+        name = args[0]
+        if not ctx.resilient_parsing and name not in self.lazy and not name.startswith("-"):
+            visible = [known for known, entry in self.lazy.items() if not entry.hidden]
+            near = difflib.get_close_matches(name[:64], visible, n=1)
+            meant = f"did you mean `{near[0]}`?" if near else f"there are {', '.join(visible)}"
+            raise click.UsageError(f"no command `{name}`; {meant}", ctx)
+        return super().resolve_command(ctx, args)
+
+    def format_commands(
+        self,
+        ctx: click.Context,  # noqa: ARG002 - click's own
+        formatter: click.HelpFormatter,
+    ) -> None:
+        """The list of commands, from the table alone."""
+        rows = [(name, entry.help) for name, entry in self.lazy.items() if not entry.hidden]
+        with formatter.section("Commands"):
+            formatter.write_dl(rows)

@@ -1,0 +1,142 @@
+"""`streamwarden publish`: lines of files to a topic, through a guard."""
+
+from __future__ import annotations
+
+import time
+from contextlib import closing
+from typing import TYPE_CHECKING
+
+import click
+
+from streamwarden.errors import ConfigurationError, DeliveryError, StreamwardenError
+
+from .client import Client
+from .events import FORMATS, EventReader
+from .failures import FAILED, OK, VIOLATIONS
+from .lines import LINE_MAX_BYTES, Lines
+from .options import PolicySource, client_options, output_options, policy_options, topic_option
+from .output import Output, write_json
+from .publishing import Account, Publishing
+
+if TYPE_CHECKING:
+    from ..policy.guard import Guard
+
+__all__ = ["publish"]
+
+_COMPLAINTS_SHOWN = 10
+
+
+@click.command("publish")
+@topic_option(required=False, help="The topic; records may name their own.")
+@click.option("--key", "key_path", metavar="PATH", help="Where the value has its key: value.id")
+@click.option(
+    "--format",
+    "line_format",
+    type=click.Choice(FORMATS),
+    default="value",
+    show_default=True,
+    help="What a line is: an event's value, or a record with key, headers and so on.",
+)
+@click.argument("files", nargs=-1, required=True, metavar="FILE…|-")
+@policy_options
+@client_options
+@output_options
+def publish(
+    topic: str | None,
+    key_path: str | None,
+    line_format: str,
+    files: tuple[str, ...],
+    source: PolicySource,
+    client: Client,
+    output: Output,
+) -> int:
+    r"""Guard the events in files and write them to Kafka.
+
+    Each line is one event, byte for byte without its newline; `.gz` and `.zst` files are read as
+    they are, and `-` is standard input. Held and rejected events go to their parking topics.
+
+    \b
+      streamwarden publish -b localhost:9092 --topic payments --policies policies/ \
+          --key value.id payments.jsonl.gz
+
+    With `--format record` a line is {"topic", "key", "value", "headers": [[name, value]…],
+    "timestamp", "partition", "facts"}; key, value and header values are a string,
+    {"base64": "…"} or null, and all but `value` may be left out.
+
+    Exit status: 0 all passed, 2 some were held or rejected, 1 some were not sent.
+    """
+    if topic is None and line_format == "value":
+        raise ConfigurationError("no topic was named", remedy="say --topic TOPIC")
+    reader = EventReader(topic, line_format, key_path)
+    lines = Lines(files, line_max_bytes=_line_max_bytes(client))
+    started = time.monotonic()
+    with (
+        source.guard(client_id=client.id) as guard,
+        closing(Publishing(guard, client)) as publishing,
+    ):
+        broken: BaseException | None = None
+        try:
+            with output.progress("publishing", lines.total_bytes, count_bytes=True) as advance:
+                publishing.run(lines, reader, advance)
+        except (KeyboardInterrupt, StreamwardenError) as error:
+            broken = error  # the account is complete all the same
+        _summary(output, publishing.account, guard, time.monotonic() - started)
+        _warnings(output, publishing.account, reader, key_path)
+        if broken is not None:
+            raise broken
+        if publishing.stopped is not None:
+            raise DeliveryError(_unsent(publishing, lines), remedy=_REMEDY)
+    if publishing.account.failed:
+        return FAILED
+    return VIOLATIONS if publishing.account.refused else OK
+
+
+_REMEDY = "check -b, and that the broker runs and can be reached from here"
+
+
+def _line_max_bytes(client: Client) -> int:
+    """Twice what a record may have, since base64 and JSON's escapes take room."""
+    try:
+        return max(LINE_MAX_BYTES, 2 * int(client.properties.get("message.max.bytes", 0)))
+    except ValueError:
+        return LINE_MAX_BYTES  # the client will say what is wrong with it
+
+
+def _summary(output: Output, account: Account, guard: Guard, seconds: float) -> None:
+    found = account.to_dict(guard, seconds)
+    if output.json:
+        write_json(found)
+        return
+    counted = ", ".join(f"{count:,} {name}" for name, count in account.effects.items() if count)
+    beside = [
+        f"{account.failed:,} failed" if account.failed else "",
+        f"{account.undecodable:,} undecodable" if account.undecodable else "",
+        f"{account.shadow:,} with a rule in shadow mode" if account.shadow else "",
+    ]
+    output.print(
+        f"{account.read:,} events in {seconds:.1f} s by {guard.bundle.label} "
+        f"({guard.bundle.digest[:12]}): " + ", ".join(filter(None, [counted, *beside]))
+    )
+
+
+def _warnings(output: Output, account: Account, reader: EventReader, key: str | None) -> None:
+    shown = list(account.complaints.items())[:_COMPLAINTS_SHOWN]
+    for why, (count, place) in shown:
+        events = "1 event" if count == 1 else f"{count:,} events"
+        output.warn(f"{events} failed, the first at {place}: {why}")
+    more = len(account.complaints) - len(shown)
+    if more:
+        output.warn(f"and {more} other complaints")
+    if reader.keyless:
+        output.warn(f"{reader.keyless:,} events have nothing at `{key}` and went without a key")
+
+
+def _unsent(publishing: Publishing, lines: Lines) -> str:
+    """How much was not sent, and from where on."""
+    account = publishing.account
+    first = "" if account.first_failed is None else f", the first is {account.first_failed[1]}"
+    rest = "; the rest of standard input was not read" if lines.cut_short else ""
+    return (
+        f"{publishing.stopped}; {account.failed:,} of {account.read:,} events were not sent"
+        f"{first}{rest}"
+    )

@@ -1,0 +1,312 @@
+"""Lines to Kafka through a guard, with an account of every one of them."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Any
+
+from confluent_kafka import KafkaError, KafkaException
+
+from streamwarden.errors import ConfigurationError
+
+from ..policy.decision import Decision
+from ..policy.guard import Guard
+from ..policy.model import Effect
+from ..producers.producer import GuardedProducer
+from .client import Client, Trouble
+from .events import EventReader, GivenEvent
+from .failures import describe
+from .lines import Line, Lines
+
+__all__ = ["Account", "Publishing"]
+
+#: What the guard's producer says to a callback about an event that policy refused.
+_REFUSED = "streamwarden: "
+#: Distinct complaints that are kept; the count of failed events has no limit.
+_COMPLAINTS_MAX = 20
+#: Memory for what the broker has not taken yet; the client's own default is a gigabyte.
+_QUEUE_KBYTES = 65_536
+_SLICE_S = 0.2
+_NOT_SENT = "not sent"
+#: The client wants its timeout to be longer than it waits for a batch to fill.
+_TIMEOUT_MIN_MS = 100
+#: How long lines that nobody can send any more are counted for, on standard input.
+_COUNTING_S = 5.0
+#: Settings that exclude an idempotent producer, or say that somebody thought about it.
+_WRITES_OTHERWISE = (
+    *("acks", "request.required.acks", "enable.idempotence", "queuing.strategy", "retries"),
+    *("message.send.max.retries", "max.in.flight", "max.in.flight.requests.per.connection"),
+)
+_TIMEOUTS = ("message.timeout.ms", "delivery.timeout.ms")
+
+
+@dataclass(slots=True)
+class Account:
+    """Where every line went: `read` is the sum of the six effects and `failed`.
+
+    `complaints` are what failed lines failed of: how many, and where the first one was.
+    """
+
+    read: int = 0
+    effects: dict[str, int] = field(default_factory=lambda: {e.value: 0 for e in Effect})
+    failed: int = 0
+    undecodable: int = 0
+    shadow: int = 0
+    first_failed: tuple[int, str] | None = None
+    complaints: dict[str, tuple[int, str]] = field(default_factory=dict[str, tuple[int, str]])
+
+    @property
+    def refused(self) -> int:
+        """Events that were held or rejected, and parked."""
+        return self.effects["hold"] + self.effects["reject"]
+
+    def fail(self, index: int, place: str, why: str) -> None:
+        """One line came to nothing."""
+        self.failed += 1
+        if self.first_failed is None or index < self.first_failed[0]:
+            self.first_failed = index, place
+        if why not in self.complaints and len(self.complaints) >= _COMPLAINTS_MAX:
+            why = "other errors"
+        count, first = self.complaints.get(why, (0, place))
+        self.complaints[why] = count + 1, first
+
+    def to_dict(self, guard: Guard, seconds: float) -> dict[str, object]:
+        """The summary, as JSON has it."""
+        order = ("allow", "warn", "mask", "hold", "reject", "none")
+        return {
+            "read": self.read,
+            **{name: self.effects[name] for name in order},
+            "failed": self.failed,
+            "undecodable": self.undecodable,
+            "shadow": self.shadow,
+            "bundle": guard.bundle.label,
+            "digest": guard.bundle.digest,
+            "seconds": round(seconds, 3),
+        }
+
+
+class _Outcome:
+    """What becomes of one line: settled when both the decision and the report are there."""
+
+    __slots__ = ("_decision", "_owner", "_reported", "index", "place")
+
+    def __init__(self, owner: Publishing, index: int, line: Line) -> None:
+        self._owner, self.index, self.place = owner, index, line.place
+        self._decision: Decision | None = None
+        self._reported: tuple[KafkaError | None] | None = None
+
+    def decided(self, decision: Decision) -> None:
+        self._decision = decision
+        if self._reported is not None:
+            self._owner.settle(self, decision, *self._reported)
+
+    def report(self, error: KafkaError | None, _message: object) -> None:
+        if self._decision is None:  # the report came before `produce()` was through
+            self._reported = (error,)
+        else:
+            self._owner.settle(self, self._decision, error)
+
+
+class Publishing:
+    """Sends lines until their end, or until the broker takes nothing for `client.timeout_s`.
+
+    `account` is complete after `run`; `stopped` then says why not everything was sent, if so.
+    """
+
+    def __init__(self, guard: Guard, client: Client) -> None:
+        self.account = Account()
+        self.stopped: str | None = None
+        self._guard, self._timeout_s = guard, client.timeout_s
+        self._servers = client.servers
+        self._trouble = Trouble()
+        self._producer = GuardedProducer(
+            _config(client, self._trouble), guard=guard, queue_full_wait_s=client.timeout_s
+        )
+        self._open = 0  # lines without an outcome
+        self._progress = time.monotonic()
+
+    def run(
+        self, lines: Lines, reader: EventReader, advance: Callable[[int, int | None], None]
+    ) -> None:
+        """Send every line. An interrupt ends the reading, not the account; it is raised again."""
+        lines.idle = self._idle
+        remaining = iter(lines)
+        try:
+            if self._connect():
+                self._send_all(lines, remaining, reader, advance)
+        except (KeyboardInterrupt, ConfigurationError):  # the latter: a file that breaks off
+            self._finish()
+            raise
+        self._finish()
+        if self.stopped is not None:
+            self._count_unsent(lines, remaining)
+
+    def close(self) -> None:
+        """Let go of the producer."""
+        self._producer.close(0)
+
+    def _connect(self) -> bool:
+        """Wait for a broker, so that nothing is read from a pipe that cannot be sent."""
+        deadline = time.monotonic() + self._timeout_s
+        while True:
+            left = deadline - time.monotonic()
+            with suppress(KafkaException):  # no answer yet
+                self._producer.cluster_id(max(0.0, min(left, _SLICE_S)))
+                self._progress = time.monotonic()
+                return True
+            self._producer.poll(0)
+            if self._trouble.refused or left <= 0:
+                said = f": {self._trouble.last}" if self._trouble.last else ""
+                within = "" if self._trouble.refused else f" within {self._timeout_s:g} s"
+                self.stopped = f"no connection to {self._servers}{within}{said}"
+                return False
+
+    def _send_all(
+        self,
+        lines: Lines,
+        remaining: Iterator[Line],
+        reader: EventReader,
+        advance: Callable[[int, int | None], None],
+    ) -> None:
+        account, producer = self.account, self._producer
+        for line in remaining:
+            account.read += 1
+            event = self._event(line, lines, reader)
+            if event is not None:
+                self._send(_Outcome(self, account.read, line), event)
+            if account.read & 0x3F == 0:
+                producer.poll(0)
+                advance(lines.position_bytes, None)
+            if self._silent():
+                return
+
+    def _idle(self) -> bool:
+        self._producer.poll(0)
+        return self._silent()
+
+    def _event(self, line: Line, lines: Lines, reader: EventReader) -> GivenEvent | None:
+        if line.data is None:
+            why = f"the line has more than {lines.line_max_bytes:,} bytes"
+        else:
+            try:
+                return reader.read(line.data)
+            except ValueError as error:
+                why = str(error)
+        self.account.fail(self.account.read, line.place, why)
+        return None
+
+    def _send(self, outcome: _Outcome, event: GivenEvent) -> None:
+        optional: dict[str, Any] = {}
+        if event.partition is not None:
+            optional["partition"] = event.partition
+        if event.timestamp is not None:
+            optional["timestamp"] = event.timestamp
+        if not self._open:
+            self._progress = time.monotonic()
+        self._open += 1
+        try:
+            decision = self._producer.produce(
+                event.topic,
+                event.value,
+                event.key,
+                headers=event.headers or None,
+                on_delivery=outcome.report,
+                facts=event.facts,
+                **optional,
+            )
+        except BufferError:
+            self._failed(outcome, "the broker took nothing while the queue was full")
+            self._stop()
+        except KafkaException as error:
+            self._failed(outcome, describe(error))
+            if error.args and getattr(error.args[0], "fatal", bool)():
+                self.stopped = describe(error)
+        except (ValueError, TypeError) as error:  # a topic or header that cannot be
+            self._failed(outcome, str(error))
+        else:
+            self.account.undecodable += decision.undecodable is not None
+            self.account.shadow += decision.shadowed
+            outcome.decided(decision)
+
+    def settle(self, outcome: _Outcome, decision: Decision, error: KafkaError | None) -> None:
+        """Enter a line into the account, once both its decision and its report are there."""
+        refused = (
+            error is not None
+            and not decision.passes
+            and error.code() == KafkaError.POLICY_VIOLATION
+            and error.str().startswith(_REFUSED)
+        )
+        if error is None or refused:
+            self._open -= 1
+            self._progress = time.monotonic()
+            self.account.effects[decision.effect.value] += 1
+            return
+        name = error.name()
+        if name.startswith("_PURGE"):
+            self._failed(outcome, _NOT_SENT)
+            return
+        self._failed(outcome, describe(KafkaException(error)))
+        if name == "_MSG_TIMED_OUT":
+            self._stop()
+        elif not name.startswith("_"):
+            self._progress = time.monotonic()  # a broker that says no is there
+
+    def _failed(self, outcome: _Outcome, why: str) -> None:
+        self._open -= 1
+        self.account.fail(outcome.index, outcome.place, why)
+
+    def _silent(self) -> bool:
+        """True where sending is to end: nothing was taken for the whole of the timeout."""
+        if self.stopped is None and self._open and self._overdue():
+            self._producer.poll(0)  # a report may be there already
+            if self._overdue():
+                self._stop()
+        return self.stopped is not None
+
+    def _overdue(self) -> bool:
+        return time.monotonic() - self._progress > self._timeout_s
+
+    def _stop(self) -> None:
+        if self.stopped is None:
+            said = f": {self._trouble.last}" if self._trouble.last else ""
+            self.stopped = f"{self._servers} took no event for {self._timeout_s:g} s{said}"
+
+    def _finish(self) -> None:
+        """Wait until every line has its outcome, or nothing more is to be expected."""
+        while self._open and not self._silent():
+            self._producer.flush(_SLICE_S)
+        if self._open:
+            self._producer.purge()
+            self._producer.flush(_SLICE_S)
+        while self._open:  # no report at all
+            self._open -= 1
+            self.account.fail(self.account.read, "the last lines", "no report from the client")
+
+    def _count_unsent(self, lines: Lines, remaining: Iterator[Line]) -> None:
+        """Enter the lines that were not tried: of files all, of a pipe what it has by now."""
+        deadline = time.monotonic() + _COUNTING_S
+        lines.idle = lambda: True
+        for line in remaining:
+            self.account.read += 1
+            self.account.fail(self.account.read, line.place, _NOT_SENT)
+            if lines.total_bytes is None and time.monotonic() > deadline:
+                lines.cut_short = True
+                return
+
+
+def _config(client: Client, trouble: Trouble) -> dict[str, object]:
+    """The configuration of the producer: safe where nobody asked for something else."""
+    given = client.properties
+    if "transactional.id" in given:
+        raise ConfigurationError(
+            "publish does not write in transactions", remedy="leave out transactional.id"
+        )
+    defaults: dict[str, object] = {"queue.buffering.max.kbytes": _QUEUE_KBYTES}
+    if not any(name in given for name in _WRITES_OTHERWISE):
+        defaults["enable.idempotence"] = True
+    if not any(name in given for name in _TIMEOUTS):
+        defaults["message.timeout.ms"] = max(_TIMEOUT_MIN_MS, round(client.timeout_s * 1000))
+    return client.config(trouble, defaults)
