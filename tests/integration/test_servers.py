@@ -30,6 +30,7 @@ from tests.servers.redis_server import RedisServer, StartRedis
 from tests.servers.registry import RegistryServer
 from tests.servers.topics import ConsumeAll, Kafka, MakeTopic, create_topic, read_topic
 
+ROOT = Path(__file__).parents[2]
 WAIT_S = 30.0
 
 
@@ -302,6 +303,29 @@ def test_a_killed_run_takes_its_redis_with_it(start_redis: StartRedis) -> None:
     assert_gone(pid, folder)
 
 
+@pytest.mark.parametrize(
+    ("required", "outcome", "status"), [("0", "skipped", 0), ("1", "error", 1)]
+)
+def test_a_missing_server_is_told_and_fails_where_it_is_required(
+    required: str, outcome: str, status: int
+) -> None:
+    """Without the program a test is skipped with what to install; a gate takes that as failed."""
+    test = "test_a_redis_answers_on_its_socket_and_its_port"
+
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", f"{__file__}::{test}", "-p", "no:cacheprovider"],
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        env={"PATH": "/nonexistent", "STREAMWARDEN_REQUIRE_SERVERS": required},
+        check=False,
+    )
+
+    assert f"1 {outcome}" in done.stdout.splitlines()[-1]
+    assert "`redis-server` is not on PATH; install Redis" in done.stdout
+    assert done.returncode == status
+
+
 def run_and_kill(script: str) -> tuple[int, Path]:
     """Run a script until it calls `wait(server)`, kill it; the server's pid and folder."""
     prelude = """
@@ -314,7 +338,7 @@ def run_and_kill(script: str) -> tuple[int, Path]:
         [sys.executable, "-c", dedent(prelude) + dedent(script)],
         stdout=subprocess.PIPE,
         text=True,
-        cwd=Path(__file__).parents[2],
+        cwd=ROOT,
     )
     assert run.stdout is not None
     pid, folder = run.stdout.readline().split()
