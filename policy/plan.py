@@ -171,9 +171,10 @@ class Plan:
         if not hits and self._open and not (event.value is None and self.tombstone_rejects):
             self.tally.clear += 1
             return Decision(self, event, self.all_clear.effect, self.all_clear)
-        return self._decide_slowly(event, hits)
+        return self.conclude(event, hits)
 
-    def _decide_slowly(self, event: Event, hits: tuple[int, ...] | Undecodable) -> Decision:
+    def conclude(self, event: Event, hits: tuple[int, ...] | Undecodable) -> Decision:
+        """The decision that follows where the conditions come to `hits` (see `Compiled.run`)."""
         undecodable: str | None = None
         if isinstance(hits, Undecodable):
             undecodable, hits = hits.reason, hits.hits
