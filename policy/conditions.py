@@ -20,8 +20,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from ._unparse import unparse
-from .cel import CelSyntaxError, parse
+from .cel import CelSyntaxError, parse, unparse
 from .cel.ast import (
     And,
     Call,
@@ -131,22 +130,31 @@ def read_condition(reader: Reader, node: Node, key: str) -> WrittenCondition | N
     return WrittenCondition(Condition(stripped, expr), (part,))
 
 
-def combine(when: WrittenCondition | None, require: WrittenCondition | None) -> Condition | None:
+def combine(
+    reader: Reader, node: Node, when: WrittenCondition | None, require: WrittenCondition | None
+) -> Condition | None:
     """`when && !require` as one tree; None where the rule always fires."""
     if require is None:
         return None if when is None else when.condition
     refused = Not(require.condition.expr)
     if when is None:
-        return _lowered(refused)
+        return _lowered(reader, node, refused)
     first = when.condition.expr
     operands = first.operands if isinstance(first, And) else (first,)
-    return _lowered(And((*operands, refused)))
+    return _lowered(reader, node, And((*operands, refused)))
 
 
-def _lowered(expr: Expr) -> Condition:
-    """A condition from a tree: read again from its text, so that spans refer to that text."""
+def _lowered(reader: Reader, node: Node, expr: Expr) -> Condition | None:
+    """A condition from a tree: read again from its text, so that spans refer to that text.
+
+    None with a problem at `node` where it exceeds what the language takes.
+    """
     text = unparse(expr)
-    return Condition(text, parse(text))
+    try:
+        return Condition(text, parse(text))
+    except CelSyntaxError as error:
+        reader.problem(node, error.code, error.message, remedy=error.remedy)
+        return None
 
 
 # --------------------------------------------------------------------- CEL text
@@ -241,10 +249,10 @@ def _structured(reader: Reader, node: ListNode, key: str) -> WrittenCondition | 
     for item in node.items:
         mapping = reader.mapping(item, f"a condition of `{key}`")
         expr = None if mapping is None else _condition(reader, mapping)
-        if expr is None:
+        lowered = None if expr is None else _lowered(reader, item, expr)
+        if lowered is None:
             complete = False
             continue
-        lowered = _lowered(expr)
         parts.append(Part(lowered.expr, lowered.text, item))
     if not complete:
         return None
@@ -253,7 +261,8 @@ def _structured(reader: Reader, node: ListNode, key: str) -> WrittenCondition | 
     operands: list[Expr] = []
     for part in parts:
         operands.extend(part.expr.operands if isinstance(part.expr, And) else (part.expr,))
-    return WrittenCondition(_lowered(And(tuple(operands))), tuple(parts))
+    whole = _lowered(reader, node, And(tuple(operands)))
+    return None if whole is None else WrittenCondition(whole, tuple(parts))
 
 
 def _condition(reader: Reader, node: MapNode) -> Expr | None:

@@ -83,6 +83,8 @@ def _load(paths: Sequence[str | Path] | str | Path, problems: Problems) -> Bundl
         directory for root in roots if (directory := _discover(root, seen, problems)) is not None
     ]
     for directory in directories:
+        for path, _ in directory.files:
+            problems.expect(str(path))
         _read_documents(directory, problems)
     policies: list[WrittenPolicy] = []
     cases: list[WrittenCases] = []

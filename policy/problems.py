@@ -22,6 +22,11 @@ class Problems:
     def __init__(self) -> None:
         self.items: list[Problem] = []
         self.dropped = 0
+        self._order: dict[str, int] = {}
+
+    def expect(self, file: str) -> None:
+        """Puts the problems of `file` behind those of the files expected before."""
+        self._order.setdefault(file, len(self._order))
 
     def add(
         self,
@@ -48,8 +53,8 @@ class Problems:
         return [problem for problem in self.sorted() if problem.severity == "error"]
 
     def sorted(self) -> list[Problem]:
-        """All of them by file (in the order first seen), line and column; doubles once."""
-        order: dict[str, int] = {}
+        """All of them by file (as expected, else as found), line and column; doubles once."""
+        order = dict(self._order)
         for problem in self.items:
             order.setdefault(problem.location.file, len(order))
         unique = dict.fromkeys(self.items)

@@ -67,7 +67,7 @@ def read_rule(reader: Reader, node: Node, policy: str) -> WrittenRule | None:
         id=rule_id or "?",
         policy=policy,
         effect=effect,
-        condition=combine(when, require),
+        condition=combine(reader, mapping, when, require),
         when=None if when is None else when.condition,
         require=None if require is None else require.condition,
         mode=Mode(mode or "enforce"),

@@ -38,6 +38,7 @@ DOCUMENT_MAX_BYTES: Final = 1024 * 1024
 NODES_MAX: Final = 100_000
 #: Each repair reads the file again, so that one mistake does not hide the next ones.
 _REPAIRS_MAX: Final = 20
+_REPAIRED_MAX_CHARS: Final = 2 * DOCUMENT_MAX_BYTES  # so that a large file takes seconds at most
 #: More digits than any number that a rule compares with; int() of a huge text takes quadratic time.
 _DIGITS_MAX: Final = 400
 
@@ -50,6 +51,20 @@ _BOOL: Final = {
 _INT: Final = re.compile(r"[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+")
 _FLOAT: Final = re.compile(r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?")
 _NOT_FINITE: Final = re.compile(r"[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN)")
+#: The parser's names for what it met.
+_TOKENS: Final = {
+    "the node content": "a value",
+    "'<block end>'": "the end of the block",
+    "<block end>": "the end of the block",
+    "'<block mapping start>'": "a key",
+    "'<block sequence start>'": "a list",
+    "'<scalar>'": "a text",
+    "'<stream end>'": "the end of the file",
+    "'<document start>'": "another document",
+    "<document start>": "a document",
+    "'<anchor>'": "an anchor",
+    "'<tag>'": "a tag",
+}
 # Control characters, what Unicode reserves, and the line separators that YAML 1.2 does not count.
 _FORBIDDEN: Final = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff]")
 
@@ -84,21 +99,54 @@ def read_yaml(
     text = decode(data, file, problems, max_bytes=max_bytes)
     if text is None:
         return None
-    source = Source(file, text)
-    for _ in range(_REPAIRS_MAX):
+    source = before = Source(file, text)
+    fix: Repair | None = None
+    for _ in range(1 + min(_REPAIRS_MAX, _REPAIRED_MAX_CHARS // (len(text) + 1))):
         reader = _Reader(source)
+        broken: _Broken | None = None
+        root: Node | None = None
         try:
             root = reader.read()
-        except _Broken as broken:
-            repaired = _tell(broken, source, problems)
-            if repaired is None:
-                reader.flush(problems)
-                return None
-            source = repaired
-            continue
-        reader.flush(problems)
-        return None if root is None else Document(source, root)
+        except _Broken as error:
+            broken = error
+        if fix is not None:
+            _tell_repair(fix, before, source.location(broken.index).line if broken else 0, problems)
+        if broken is None:
+            reader.flush(problems)
+            return None if root is None else Document(source, root)
+        fix = broken.fix or repair(source, broken.index)
+        if fix is None:
+            _tell(broken, source, problems)
+            reader.flush(problems)
+            return None
+        before, source = source, Source(file, fix.text)
+    if fix is not None:
+        # As many as are looked for; whether the last one helps was not tried.
+        _tell_repair(fix, before, fix.line, problems)
     return None
+
+
+def _tell(broken: _Broken, source: Source, problems: Problems) -> None:
+    problems.add(
+        broken.code,
+        broken.message,
+        source.location(broken.index),
+        text=source.line_at(broken.index),
+        remedy=broken.remedy,
+    )
+
+
+def _tell_repair(fix: Repair, before: Source, next_broken: int, problems: Problems) -> None:
+    """Tells the corrected line, where reading went on beyond it (0: to the end)."""
+    helped = fix.meaningful and (next_broken == 0 or next_broken > fix.line)
+    problems.add(
+        "SW105",
+        fix.message,
+        Location(before.file, fix.line, fix.column),
+        text=before.line(fix.line),
+        remedy=fix.remedy,
+        corrected=fix.corrected if helped else None,
+    )
 
 
 def decode(data: bytes, file: str, problems: Problems, *, max_bytes: int) -> str | None:
@@ -140,40 +188,6 @@ def decode(data: bytes, file: str, problems: Problems, *, max_bytes: int) -> str
         remedy=f'remove it, or write it as "\\u{character:04X}" inside double quotes',
     )
     return None
-
-
-def _tell(broken: _Broken, source: Source, problems: Problems) -> Source | None:
-    """Adds the problem; the source with the line corrected, where it could be."""
-    fix = broken.fix or repair(source, broken.index)
-    if fix is None:
-        problems.add(
-            broken.code,
-            broken.message,
-            source.location(broken.index),
-            text=source.line_at(broken.index),
-            remedy=broken.remedy,
-        )
-        return None
-    fixed = Source(source.file, fix.text)
-    shown = fix.corrected if fix.meaningful and _goes_on(fixed, fix.line) else None
-    problems.add(
-        "SW105",
-        fix.message,
-        Location(source.file, fix.line, fix.column),
-        text=source.line(fix.line),
-        remedy=fix.remedy,
-        corrected=shown,
-    )
-    return fixed
-
-
-def _goes_on(source: Source, line: int) -> bool:
-    """True where the text can now be read beyond `line`."""
-    try:
-        _Reader(source).read()
-    except _Broken as broken:
-        return source.location(broken.index).line > line
-    return True
 
 
 @dataclass(slots=True)
@@ -259,8 +273,8 @@ class _Reader:
             return _Broken(
                 "SW104", "a key without `:` and a value", opened, "write `key: value`, with a space"
             )
-        problem = problem.replace("<block end>", "the end of this block")
-        problem = problem.replace("<scalar>", "a text").replace("<stream end>", "the end")
+        for theirs, ours in _TOKENS.items():
+            problem = problem.replace(theirs, ours)
         return _Broken("SW104", problem.lower().replace("'", "`"), index)
 
     def _take(self, event: Any) -> None:

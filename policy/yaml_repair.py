@@ -31,6 +31,9 @@ _FLOW_END: Final = re.compile(r",[ ]*[\w-]+[ ]*:|[ ]*\}|,?[ ]*$")
 _FLOW_PATH: Final = re.compile(
     r"(?<=[\[, ])(?P<path>[a-z]+(?:\.\w+|\[[^\]\s,]*\])*\[[^\]\s,]*\][\w.\[\]]*)"
 )
+_STRUCTURED: Final = re.compile(r"\[?\s*\{\s*(?:field|operator|value)\s*:")
+#: `value.kind: "card"` is how YAML compares, so to speak.
+_COLON: Final = re.compile(r"(?<=[\w\]])\s*:\s+")
 _BLOCK_SCALAR: Final = re.compile(r"[|>][-+0-9]*(?:[ ]+#.*)?$")
 #: A text that goes on over more lines than this is hardly one that only lacks quotes.
 _LINES_MAX: Final = 30
@@ -127,9 +130,10 @@ def _block(source: Source, lines: _Lines) -> Repair | None:
     written = lines.joined[start:]
     if _BLOCK_SCALAR.match(written) or _reads_as(written) is not None:
         return None
-    if re.match(r"\[?\s*\{\s*(?:field|operator|value)\b", written):
+    if _STRUCTURED.match(written):
         return None  # a list of structured conditions: its parts may need quotes, it does not
     value, comment = _split_comment(written, conditional=key in _CONDITIONS)
+    value = _compared(value) if key in _CONDITIONS else value
     corrected = lines.joined[:start] + quote(value) + comment
     if not value or _reads_as(quote(value)) != value:
         return None
@@ -179,7 +183,8 @@ def _made(
     after = written[lines.first - 1 + lines.count :]
     text = "\n".join([*before, corrected, *[""] * (lines.count - 1), *after])
     what = "condition" if key in _CONDITIONS else "path" if key in _PATHS else "text"
-    sign = next((sign for sign in (": ", " #") if sign in value), value[0])
+    signs = (value[0], ": ", " #", ", ", "[", "{")
+    sign = next((s for s in signs if s in value and not s.isalnum()), ": ")
     return Repair(
         text=text,
         line=lines.first,
@@ -189,6 +194,17 @@ def _made(
         remedy=f"put the whole {what} in single quotes, and double each single quote inside it",
         meaningful=key in _TEXTS or _accepts(key, value),
     )
+
+
+def _compared(condition: str) -> str:
+    """`condition` with `==` for a `:` between its parts, where only that makes it one."""
+    if _accepts("when", condition):
+        return condition
+    outside = set(_outside_quotes(condition, 0))
+    changed = _COLON.sub(
+        lambda match: " == " if match.start() in outside else match.group(), condition
+    )
+    return changed if _accepts("when", changed) else condition
 
 
 def _accepts(key: str, value: str) -> bool:
