@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import base64
 import itertools
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +14,8 @@ import msgspec
 from streamwarden._version import __version__
 
 from ..schemas.event import Event
+from .explain import explain_matches
+from .match import Match
 from .model import Approvals, Effect, MaskField, Mode
 
 if TYPE_CHECKING:
@@ -24,54 +26,6 @@ __all__ = ["Decision", "Match", "key_text", "new_ids"]
 #: A reason line in a callback, a log or a header stays within this.
 _REASONS_MAX_CHARS = 400
 _KEY_MAX_CHARS = 256
-
-
-@dataclass(frozen=True, slots=True)
-class Match:
-    """One rule that fired, or failed, on an event. Sensitive values are already masked.
-
-    `effect` is the effect that counted: the rule's own, the one `on_error` names, `none` under
-    `on_error: skip`, or `exempt` for a rule that lifted others.
-    """
-
-    policy: str
-    rule: str
-    effect: str
-    mode: Mode
-    exempted_by: str | None
-    reason: str
-    severity: str | None
-    remediation: str | None
-    owner: str
-    class_: str | None
-    error: str | None
-    why: dict[str, Any] | None
-
-    @property
-    def counts(self) -> bool:
-        """True where the match is acted on: enforced, not lifted, not skipped."""
-        return (
-            self.mode is Mode.ENFORCE
-            and self.exempted_by is None
-            and self.effect not in ("exempt", "none")
-        )
-
-    def to_dict(self) -> dict[str, Any]:
-        """The match as JSON has it."""
-        return {
-            "policy": self.policy,
-            "rule": self.rule,
-            "effect": self.effect,
-            "mode": self.mode.value,
-            "exempted_by": self.exempted_by,
-            "reason": self.reason,
-            "severity": self.severity,
-            "remediation": self.remediation,
-            "owner": self.owner,
-            "class": self.class_,
-            "error": self.error,
-            "why": self.why,
-        }
 
 
 class Decision(msgspec.Struct, eq=False):
@@ -152,8 +106,6 @@ class Decision(msgspec.Struct, eq=False):
     def matches(self) -> tuple[Match, ...]:
         """Every rule that fired or failed, with its why-trail; computed at first use."""
         if self._matches is None:
-            from .explain import explain_matches
-
             self._matches = explain_matches(self)
         return self._matches
 
@@ -212,8 +164,6 @@ def key_text(key: bytes | None) -> str | dict[str, str] | None:
     try:
         text = key.decode()
     except UnicodeDecodeError:
-        import base64
-
         return {"base64": base64.b64encode(key[:_KEY_MAX_CHARS]).decode()}
     return text if len(text) <= _KEY_MAX_CHARS else text[: _KEY_MAX_CHARS - 1] + "…"
 

@@ -9,9 +9,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
+from msgspec import structs
+
+from ..schemas.event import Event
 from .cel import CelError, trace, unparse
 from .cel.ast import (
     And,
+    Call,
     Comprehension,
     Conditional,
     Expr,
@@ -21,16 +25,17 @@ from .cel.ast import (
     Not,
     Or,
     Select,
-    children,
+    walk,
 )
 from .compiler import Undecodable, activation
-from .decision import Decision, Match
+from .match import Match
 from .model import Path, Policy, ReasonPart, Rule
 from .privacy import HIDDEN, Privacy, path_of, show_text
 from .privacy import show as show_value
 
 if TYPE_CHECKING:
     from .cel import Evidence
+    from .decision import Decision
     from .plan import Entry, Plan
 
 __all__ = ["explain_matches", "path_text"]
@@ -39,6 +44,7 @@ __all__ = ["explain_matches", "path_text"]
 _STEPS_MAX = 120
 _REASON_MAX_CHARS = 300
 _EXPR_MAX_CHARS = 300
+_MISSING = object()
 
 
 def explain_matches(decision: Decision) -> tuple[Match, ...]:
@@ -47,44 +53,28 @@ def explain_matches(decision: Decision) -> tuple[Match, ...]:
     if not entries:
         return ()
     plan, event = decision.plan, decision.event
-    known = activation(
-        event,
-        stage=plan.stage,
-        client=plan.client,
-        lists=plan.lists,
-        key_format=plan.key_format,
-        value_format=plan.value_format,
-    )
-    if isinstance(known, Undecodable):
-        known = _without_value(decision)
+    known = _known(plan, event)
     return tuple(_match(plan, entry, known) for entry in entries)
 
 
-def _without_value(decision: Decision) -> Mapping[str, object]:
-    """The activation of an event whose value does not decode: everything but the value."""
-    plan, event = decision.plan, decision.event
-    blank = type(event)(
-        event.topic,
-        None,
-        event.key,
-        event.headers,
-        event.timestamp,
-        event.now,
-        event.partition,
-        event.offset,
-        event.facts,
-    )
-    known = activation(
-        blank,
-        stage=plan.stage,
-        client=plan.client,
-        lists=plan.lists,
-        key_format=plan.key_format,
-        value_format=plan.value_format,
-    )
-    if isinstance(known, Undecodable):  # the key alone does not decode: nothing is known
-        return {}
-    return {name: known[name] for name in known if name not in ("value", "message")}
+def _known(plan: Plan, event: Event) -> Mapping[str, object]:
+    """Every variable of the event; all but the value where that does not decode."""
+    for attempt in (event, structs.replace(event, value=None)):
+        found = activation(
+            attempt,
+            stage=plan.stage,
+            client=plan.client,
+            lists=plan.lists,
+            key_format=plan.key_format,
+            value_format=plan.value_format,
+        )
+        if not isinstance(found, Undecodable):
+            break
+    else:
+        return {}  # not even the key decodes
+    if attempt is event:
+        return found
+    return {name: found[name] for name in found if name not in ("value", "message")}
 
 
 def _match(plan: Plan, entry: Entry, known: Mapping[str, object]) -> Match:
@@ -142,6 +132,11 @@ def _step(evidence: Evidence, privacy: Privacy, steps: Iterator[int]) -> dict[st
     step: dict[str, Any] = {"expr": _short(unparse(node))}
     value = evidence.value
     path = path_of(node)
+    if isinstance(node, Has):
+        step["path"] = path_text((*(path_of(node.operand) or ("?",)), node.field))
+        parts_of: tuple[Evidence, ...] = ()
+    else:
+        parts_of = () if path is not None else tuple(evidence.children)
     if isinstance(value, CelError):
         step["result"] = None
         step["error"] = value.message
@@ -153,7 +148,7 @@ def _step(evidence: Evidence, privacy: Privacy, steps: Iterator[int]) -> dict[st
     else:
         step["result"] = HIDDEN if privacy.taints(node) else show_value(value)
     parts: list[dict[str, Any]] = []
-    for child in evidence.children if path is None else ():
+    for child in parts_of:
         if next(steps, None) is None:
             step["cut"] = True
             break
@@ -166,10 +161,9 @@ def _step(evidence: Evidence, privacy: Privacy, steps: Iterator[int]) -> dict[st
 
 
 def _is_condition(node: Expr) -> bool:
-    return isinstance(node, (And, Or, Not, Conditional, Has, Comprehension)) or (
-        hasattr(node, "function")
-        and node.function in {"==", "!=", "<", "<=", ">", ">=", "in"}  # type: ignore[union-attr]
-    )
+    if isinstance(node, Call):
+        return node.function in {"==", "!=", "<", "<=", ">", ">=", "in"}
+    return isinstance(node, (And, Or, Not, Conditional, Has, Comprehension))
 
 
 def _reads(evidence: Evidence, privacy: Privacy) -> list[dict[str, Any]]:
@@ -184,8 +178,8 @@ def _reads(evidence: Evidence, privacy: Privacy) -> list[dict[str, Any]]:
         else:
             part["value"] = privacy.shown(evidence.value, path)
         return [part]
-    if not children(node):
-        return []
+    if not any(isinstance(below, Ident) for below in walk(node)):
+        return []  # a constant explains itself
     found = [part for child in evidence.children for part in _reads(child, privacy)]
     if isinstance(evidence.value, CelError):
         own: dict[str, Any] = {"expr": _short(unparse(node)), "value": None}
@@ -228,18 +222,23 @@ def _filled(part: ReasonPart, privacy: Privacy, known: Mapping[str, object]) -> 
     if part.path is None:
         return part.text
     path: Path = ("value", *part.path[1:]) if part.path[0] == "message" else part.path
-    found: object = known
-    for segment in path:
-        if isinstance(found, Mapping) and segment in found:
-            found = found[segment]
-        elif isinstance(found, list) and isinstance(segment, int) and segment < len(found):
-            found = found[segment]
-        else:
-            return "?"
+    found = _at(known, path)
+    if found is _MISSING:
+        return "?"
     return HIDDEN if privacy.hides(path) else show_text(found)
+
+
+def _at(whole: object, path: Path) -> object:
+    """What stands at `path` in decoded data, or _MISSING."""
+    for segment in path:
+        if isinstance(whole, Mapping):
+            whole = whole.get(segment, _MISSING)
+        elif isinstance(whole, list) and isinstance(segment, int) and -1 < segment < len(whole):
+            whole = whole[segment]
+        else:
+            return _MISSING
+    return whole
 
 
 def _short(text: str) -> str:
     return text if len(text) <= _EXPR_MAX_CHARS else text[: _EXPR_MAX_CHARS - 1] + "…"
-
-

@@ -116,7 +116,7 @@ class Guard:
         if self._table is None:
             raise NoPolicyError(
                 "this guard has never had a policy",
-                remedy="publish and activate a bundle, or say `no_policy=\"fail_open\"`",
+                remedy='publish and activate a bundle, or say `no_policy="fail_open"`',
             )
         return self
 

@@ -6,6 +6,7 @@ piled up; every other header, the key and the value are the event's own.
 
 from __future__ import annotations
 
+import hmac
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -205,6 +206,4 @@ def decision_is_signed(
     secret = keys.get(kid)
     if text is None or secret is None:
         return False
-    import hmac
-
     return hmac.compare_digest(mac_text(secret, text, topic.encode(), key, value), given)

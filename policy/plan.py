@@ -69,8 +69,10 @@ class Outcome:
 
 
 class Tally:
-    """Plain counters of one plan, read by the metrics. Each increment is one bytecode store,
-    which CPython does not interrupt."""
+    """Plain counters of one plan, read by the metrics.
+
+    Threads may share it: CPython does not switch between the load and the store of one increment.
+    """
 
     __slots__ = ("clear", "errors", "matches", "other", "undecodable")
 

@@ -6,6 +6,7 @@ import base64
 import datetime as dt
 import decimal
 import json
+import math
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -77,9 +78,7 @@ class Privacy:
 
 
 def _overlap(one: Path, other: Path) -> bool:
-    return all(
-        a == b or a is None or b is None for a, b in zip(one, other, strict=False)
-    )
+    return all(a == b or a is None or b is None for a, b in zip(one, other, strict=False))
 
 
 def path_of(node: Expr, bound: Mapping[str, bool] | None = None) -> Path | None:
@@ -93,9 +92,8 @@ def path_of(node: Expr, bound: Mapping[str, bool] | None = None) -> Path | None:
             segments.append(node.field)
             node = node.operand
         elif isinstance(node, Index):
-            index = node.index
-            known = isinstance(index, Literal) and isinstance(index.value, (str, int))
-            segments.append(index.value if known else None)  # type: ignore[union-attr, arg-type]
+            index = node.index.value if isinstance(node.index, Literal) else None
+            segments.append(index if isinstance(index, (str, int)) else None)
             node = node.operand
         elif isinstance(node, Ident):
             if bound and node.name in bound:
@@ -110,7 +108,7 @@ def path_of(node: Expr, bound: Mapping[str, bool] | None = None) -> Path | None:
 def show(value: object, depth: int = 0) -> Any:
     """`value` for JSON: bounded in length, items and depth; what JSON lacks as text."""
     if value is None or isinstance(value, (bool, int, float)):
-        return value if not isinstance(value, float) or value == value else "NaN"
+        return str(value) if isinstance(value, float) and not math.isfinite(value) else value
     if isinstance(value, str):
         return value if len(value) <= _TEXT_MAX_CHARS else value[: _TEXT_MAX_CHARS - 1] + "…"
     if isinstance(value, bytes):

@@ -75,7 +75,7 @@ class StoreSource:
             self._thread.join(5)
 
     def _run(self, swap: Callable[[Bundle], None]) -> None:
-        while not self._stop.wait(_POLL_S * (1 + random.uniform(-_JITTER, _JITTER))):
+        while not self._stop.wait(_POLL_S * (1 + random.uniform(-_JITTER, _JITTER))):  # noqa: S311 — jitter
             try:
                 active = self._store.active()
                 if active is not None and active.activation.epoch > self._epoch:
