@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from .documents import TOMBSTONES, comments_in_text, valid_topic
 from .fields import BUNDLE_NAME, Fields, Reader
@@ -239,13 +239,13 @@ def _join(
     given: dict[str, Any],
 ) -> None:
     """Adds the entries of a mapping that an earlier document began."""
-    before = written[key]
-    if not isinstance(value, Mapping) or not isinstance(before, Mapping):
+    if not isinstance(value, Mapping) or not isinstance(written[key], Mapping):
         return
-    for name, entry in value.items():
+    said, before = cast("dict[str, object]", value), cast("dict[str, object]", written[key])
+    for name, entry in said.items():
         if name in before and before[name] != entry:
             _contradicts(bundle, key, f"{name}: {before[name]}")
-    written[key] = {**value, **before}
+    written[key] = {**said, **before}
     mine, earlier = bundle.given.get(key), given.get(key)
     if key == "topics":
         patterns = {known.pattern for known in earlier or ()}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, cast
 
 from .fields import Fields, Reader
 from .model import Mode, Path, Policy
@@ -13,7 +13,14 @@ from .problems import Problems, quoted
 from .rule_documents import MODES, WrittenRule, read_path, read_rule
 from .yaml_reader import Document
 
-__all__ = ["TOMBSTONES", "WrittenPolicy", "comments_in_text", "read_policy", "valid_topic"]
+__all__ = [
+    "STAGES",
+    "TOMBSTONES",
+    "WrittenPolicy",
+    "comments_in_text",
+    "read_policy",
+    "valid_topic",
+]
 
 STAGES: Final = ("produce", "consume", "reconcile")
 #: Laxest first.
@@ -85,8 +92,7 @@ def read_policy(document: Document, problems: Problems) -> WrittenPolicy | None:
     if not complete or name is None or owner is None:
         return None
     data = data_of(node)
-    assert isinstance(data, dict)
-    return WrittenPolicy(policy, reader, node, rules, data)
+    return WrittenPolicy(policy, reader, node, rules, cast("dict[str, object]", data))
 
 
 def _rules(reader: Reader, fields: Fields, policy: str) -> tuple[WrittenRule, ...]:

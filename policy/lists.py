@@ -11,7 +11,7 @@ import csv
 import io
 import json
 from pathlib import Path, PurePosixPath
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from streamwarden.errors import Location
 
@@ -79,8 +79,10 @@ def read_list(reference: ListReference, data: bytes, file: str, problems: Proble
             remedy="use .csv, .yaml or .json",
         )
         return None
-    if isinstance(value, (list, dict)) or len(problems.items) > before:
-        return value if isinstance(value, (list, dict)) else None
+    if isinstance(value, (list, dict)):
+        return cast("object", value)
+    if len(problems.items) > before:
+        return None
     problems.add(
         "SW160",
         f"the file of list `{reference.name}` holds neither a list nor a table",

@@ -39,7 +39,7 @@ from .nodes import MapNode
 from .problems import Problems, closest, quoted
 from .yaml_reader import DOCUMENT_MAX_BYTES, Document, read_yaml
 
-__all__ = ["check_directories", "load_directories"]
+__all__ = ["FILES_MAX", "check_directories", "load_directories"]
 
 #: More is a directory that was named by mistake, such as a home directory.
 FILES_MAX: Final = 10_000

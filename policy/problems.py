@@ -8,7 +8,7 @@ from typing import Final
 
 from streamwarden.errors import Location, PolicyError, Problem
 
-__all__ = ["Problems", "closest", "quoted", "shorten"]
+__all__ = ["PROBLEMS_MAX", "Problems", "closest", "quoted", "shorten"]
 
 #: Somebody who sees this many has a systematic mistake; the rest would only hide the first ones.
 PROBLEMS_MAX: Final = 1000

@@ -7,6 +7,7 @@ is just the activation of an older number.
 
 from __future__ import annotations
 
+import contextlib
 import time
 import urllib.parse
 from collections.abc import Callable
@@ -23,6 +24,7 @@ __all__ = [
     "ActiveBundle",
     "BundleStore",
     "Clock",
+    "Opener",
     "Publication",
     "open_store",
     "register_store",
@@ -139,10 +141,9 @@ def open_store(url: str, *, clock: Clock = time.time_ns) -> BundleStore:
         raise StoreError(
             f"`{_without_password(url)}` is no store", remedy="write `dir:PATH?bundle=NAME`"
         )
-    try:
+    options: dict[str, list[str]] = {"": []}
+    with contextlib.suppress(ValueError):
         options = urllib.parse.parse_qs(query, keep_blank_values=True, strict_parsing=bool(query))
-    except ValueError:
-        options = {"": []}
     names = options.pop("bundle", [])
     if options or len(names) > 1 or not all(map(BUNDLE_NAME.fullmatch, names)):
         raise StoreError(

@@ -19,7 +19,7 @@ from .nodes import MapNode, Source, nodes_of
 from .problems import Problems
 from .yaml_reader import Document
 
-__all__ = ["FORMAT", "StoredBundle", "read_stored"]
+__all__ = ["FORMAT", "StoredBundle", "document_id", "read_stored"]
 
 #: Of the stored form. Raised when a reader of the older form would misread the newer one.
 FORMAT: Final = 1

@@ -1,36 +1,23 @@
 """YAML 1.2 core schema to nodes: safe, bounded, and every problem with its place.
 
-ruamel.yaml splits the text into events; what they mean is decided here. There are no anchors,
-aliases, merges, tags or directives, so that a document means what it shows, and nothing is ever
-constructed from a name in it.
+What the events of a text mean is decided here. There are no anchors, aliases, merges, tags or
+directives, so that a document means what it shows.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any, Final
-
-from ruamel.yaml import YAML
-from ruamel.yaml.error import MarkedYAMLError, YAMLError
-from ruamel.yaml.events import (
-    AliasEvent,
-    DocumentStartEvent,
-    MappingEndEvent,
-    MappingStartEvent,
-    ScalarEvent,
-    SequenceEndEvent,
-    SequenceStartEvent,
-)
+from typing import Final
 
 from streamwarden.errors import Location
 
 from .nodes import DEPTH_MAX, ListNode, MapNode, Node, ScalarNode, Source
 from .problems import Problems, quoted
+from .yaml_events import YamlError, YamlEvent, yaml_events
 from .yaml_repair import Repair, repair
 
-__all__ = ["DOCUMENT_MAX_BYTES", "Document", "decode", "read_yaml"]
+__all__ = ["DOCUMENT_MAX_BYTES", "NODES_MAX", "Document", "decode", "read_yaml"]
 
 #: About 6,000 rules. The reader takes some four seconds for it; larger sets are several documents.
 DOCUMENT_MAX_BYTES: Final = 1024 * 1024
@@ -228,40 +215,30 @@ class _Reader:
 
     def read(self) -> Node | None:
         """The root, or None where there is no document; raises `_Broken`."""
-        for event in self._events():
-            self._take(event)
+        try:
+            for event in yaml_events(self._source.text):
+                self._take(event)
+        except YamlError as error:
+            raise self._explained(error) from None
         if self._documents == 0 and not self._found:
             self._add("SW114", "the file holds no document", 0, "remove it, or add it to `ignore:`")
         return self._root
 
-    def _events(self) -> Iterator[Any]:
-        """The parser's events; whatever it raises becomes `_Broken`."""
-        try:
-            for event in YAML(typ="safe", pure=True).parse(self._source.text):
-                self._at = event.start_mark.index
-                yield event
-        except MarkedYAMLError as error:
-            raise self._explained(error) from None
-        except (YAMLError, ValueError, IndexError, AttributeError, TypeError, OverflowError):
-            # The scanner lets some malformed escapes through to chr() and the like.
-            raise _Broken(
+    def _explained(self, error: YamlError) -> _Broken:
+        """The parser's error in our words."""
+        problem, index = error.problem, error.index
+        line = self._source.line_at(index)
+        if not problem:
+            return _Broken(
                 "SW104",
                 "cannot be read as YAML from about here on",
-                self._at,
+                index,
                 "look for a malformed escape (`\\x`, `\\u`, `\\U`) in a double-quoted text",
-            ) from None
-
-    def _explained(self, error: MarkedYAMLError) -> _Broken:
-        """The parser's error in our words."""
-        mark = error.problem_mark or error.context_mark
-        index = min(mark.index if mark is not None else 0, len(self._source.text))
-        problem = str(error.problem or "malformed")
-        opened = error.context_mark.index if error.context_mark is not None else index
-        line = self._source.line_at(index)
+            )
         if "\t" in line[: len(line) - len(line.lstrip())]:
             return _Broken("SW111", "a tab indents this line", index, "indent with spaces")
-        if "quoted scalar" in str(error.context) and "end of stream" in problem:
-            return _Broken("SW104", "the quote that opens here is never closed", opened)
+        if "quoted scalar" in error.context and "end of stream" in problem:
+            return _Broken("SW104", "the quote that opens here is never closed", error.opened)
         if "mapping values are not allowed" in problem:
             return _Broken(
                 "SW104",
@@ -271,44 +248,42 @@ class _Reader:
             )
         if "could not find expected ':'" in problem:
             return _Broken(
-                "SW104", "a key without `:` and a value", opened, "write `key: value`, with a space"
+                "SW104",
+                "a key without `:` and a value",
+                error.opened,
+                "write `key: value`, with a space",
             )
         for theirs, ours in _TOKENS.items():
             problem = problem.replace(theirs, ours)
         return _Broken("SW104", problem.lower().replace("'", "`"), index)
 
-    def _take(self, event: Any) -> None:
-        if isinstance(event, (ScalarEvent, SequenceStartEvent, MappingStartEvent, AliasEvent)):
+    def _take(self, event: YamlEvent) -> None:
+        if event.kind in ("scalar", "alias", "list", "map"):
             self._limits(event)
             self._properties(event)
-        if isinstance(event, ScalarEvent):
+        if event.kind == "scalar":
             self._put(self._scalar(event), complete=True)
-        elif isinstance(event, AliasEvent):
-            index = event.start_mark.index
-            self._put(ScalarNode(None, "", "", index, index), complete=True)
-        elif isinstance(event, (SequenceStartEvent, MappingStartEvent)):
-            self._stack.append(_Open(event.start_mark.index, isinstance(event, MappingStartEvent)))
-        elif isinstance(event, (SequenceEndEvent, MappingEndEvent)):
-            self._close(event.end_mark.index)
-        elif isinstance(event, DocumentStartEvent):
+        elif event.kind == "alias":
+            self._put(ScalarNode(None, "", "", event.start, event.start), complete=True)
+        elif event.kind in ("list", "map"):
+            self._stack.append(_Open(event.start, event.kind == "map"))
+        elif event.kind == "end":
+            self._close(event.end)
+        else:
             self._document(event)
 
-    def _document(self, event: Any) -> None:
-        index = event.start_mark.index
-        if event.version or event.tags or self._source.text.startswith("%"):
+    def _document(self, event: YamlEvent) -> None:
+        if event.directive or self._source.text.startswith("%"):
             raise _Broken("SW110", "a directive (`%…`)", 0, "remove it; documents are YAML 1.2")
         self._documents += 1
         if self._documents > 1:
             raise _Broken(
-                "SW110",
-                "a second document begins here",
-                index,
-                "put it in a file of its own",
+                "SW110", "a second document begins here", event.start, "put it in a file of its own"
             )
 
-    def _limits(self, event: Any) -> None:
+    def _limits(self, event: YamlEvent) -> None:
         self._nodes += 1
-        index = event.start_mark.index
+        index = event.start
         if self._nodes > NODES_MAX:
             raise _Broken(
                 "SW112", f"more than {NODES_MAX:,} values", index, "split it into several files"
@@ -316,11 +291,10 @@ class _Reader:
         if len(self._stack) > DEPTH_MAX:
             raise _Broken("SW112", f"nested more than {DEPTH_MAX} levels deep", index)
 
-    def _properties(self, event: Any) -> None:
+    def _properties(self, event: YamlEvent) -> None:
         """Refuses anchors, aliases and tags, each where quotes were not meant."""
-        index = event.start_mark.index
-        tag = getattr(event, "tag", None)
-        if isinstance(event, AliasEvent) or event.anchor is not None:
+        index, tag = event.start, event.tag
+        if event.kind == "alias" or event.anchor:
             code, message = "SW108", "an anchor or alias (`&name`, `*name`)"
             remedy = "write the value in place; quote a text that starts with `&` or `*`"
         elif tag is not None:
@@ -333,10 +307,9 @@ class _Reader:
             raise _Broken(code, message, index, remedy, fix)
         self._add(code, message, index, remedy)
 
-    def _scalar(self, event: Any) -> ScalarNode:
-        text, style = str(event.value), str(event.style or "")
-        start, end = event.start_mark.index, event.end_mark.index
-        value = text if style or getattr(event, "tag", None) else self._resolve(text, start)
+    def _scalar(self, event: YamlEvent) -> ScalarNode:
+        text, style, start, end = event.text, event.style, event.start, event.end
+        value = text if style or event.tag else self._resolve(text, start)
         if not text.isascii() and not _encodable(text):
             self._add("SW113", "half of a surrogate pair", start, "write the whole character")
             text = value = "?"

@@ -11,13 +11,10 @@ import re
 from dataclasses import dataclass
 from typing import Final
 
-from ruamel.yaml import YAML
-from ruamel.yaml.error import YAMLError
-from ruamel.yaml.events import ScalarEvent
-
 from .cel import CelSyntaxError, parse
 from .nodes import ScalarNode, Source
 from .paths import PathError, parse_path
+from .yaml_events import YamlError, yaml_events
 
 __all__ = ["Repair", "cut_text", "quote", "repair"]
 
@@ -224,19 +221,15 @@ def _reads_as(written: str, *, inside: bool = False) -> str | None:
     `inside`: `written` is a list whose only element is meant.
     """
     try:
-        events = list(YAML(typ="safe", pure=True).parse(f"k: {written}\n"))
-    except (YAMLError, ValueError, IndexError, AttributeError, TypeError):
+        events = list(yaml_events(f"k: {written}\n"))
+    except YamlError:
         return None
-    # Stream, document, mapping, key … and three ends; brackets of a list around its element.
-    around = 5 if inside else 4
-    if len(events) != around + 1 + around - 1:
+    # Document, mapping, key; then the list, if any; and as many ends.
+    around = 4 if inside else 3
+    if len(events) != around + 1 + around - 2 or events[around].kind != "scalar":
         return None
     scalar = events[around]
-    if not isinstance(scalar, ScalarEvent) or scalar.anchor is not None:
-        return None
-    if getattr(scalar, "tag", None) is not None:
-        return None
-    return str(scalar.value)
+    return None if scalar.anchor or scalar.tag is not None else scalar.text
 
 
 def _split_comment(written: str, *, conditional: bool) -> tuple[str, str]:
