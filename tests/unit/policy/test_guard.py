@@ -1,0 +1,375 @@
+"""What a guard decides: conflicts, exemptions, modes, errors, and what bundles say themselves."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from streamwarden.errors import ConfigurationError, NoPolicyError
+from streamwarden.policy.guard import Guard
+from streamwarden.policy.model import Effect, Mode
+
+MakeGuard = Callable[..., Guard]
+_NOON = 1_772_366_400_000_000_000  # 2026-03-01T12:00:00Z
+
+
+@pytest.fixture
+def make_guard(tmp_path: Path) -> MakeGuard:
+    """A guard on the policy documents given as text, with a clock that stands still."""
+
+    def make(*documents: str, **settings: Any) -> Guard:
+        for number, text in enumerate(documents):
+            (tmp_path / f"{number}.yaml").write_text(text)
+        return Guard.from_directory(tmp_path, **{"clock": lambda: _NOON, **settings})
+
+    return make
+
+
+def policy(*rules: str, name: str = "p", owner: str = "team", more: str = "") -> str:
+    """A policy document on topic `t` with one rule a line, in flow style."""
+    listed = "".join(f"  - {rule}\n" for rule in rules)
+    return f"policy: {name}\nowner: {owner}\ntopics: [t]\n{more}rules:\n{listed}"
+
+
+def value(**fields: object) -> bytes:
+    """A JSON value."""
+    return json.dumps(fields).encode()
+
+
+WARN = "{id: w, when: value.a > 1, effect: warn}"
+HOLD = "{id: h, when: value.a > 2, effect: hold}"
+REJECT = "{id: r, when: value.a > 3, effect: reject}"
+
+
+@pytest.mark.parametrize(
+    ("a", "effect", "rules"),
+    [
+        (1, Effect.ALLOW, []),
+        (2, Effect.WARN, ["w"]),
+        (3, Effect.HOLD, ["w", "h"]),
+        (4, Effect.REJECT, ["w", "h", "r"]),
+    ],
+)
+def test_the_strictest_effect_wins_and_all_matches_are_recorded(
+    make_guard: MakeGuard, a: int, effect: Effect, rules: list[str]
+) -> None:
+    """Every rule that fired is listed, also those that did not win."""
+    guard = make_guard(policy(WARN, HOLD, REJECT))
+
+    decision = guard.decide(topic="t", value=value(a=a))
+
+    assert decision.effect is effect
+    assert [match.rule for match in decision.matches] == rules
+    assert decision.passes is (a < 3)
+
+
+def test_approval_first_lets_a_person_override_a_rejection(make_guard: MakeGuard) -> None:
+    """With that resolution a firing hold beats a firing reject, and nothing else does."""
+    guard = make_guard(
+        "bundle: b\nresolution: approval_first\n",
+        policy(HOLD, "{id: r, when: value.b, effect: reject}"),
+    )
+
+    assert guard.decide(topic="t", value=value(a=3, b=True)).effect is Effect.HOLD
+    assert guard.decide(topic="t", value=value(a=0, b=True)).effect is Effect.REJECT
+
+
+@pytest.mark.parametrize(
+    ("on_error", "effect", "counted"),
+    [
+        ("fire", Effect.REJECT, "reject"),
+        ("skip", Effect.ALLOW, "none"),
+        ("warn", Effect.WARN, "warn"),
+        ("hold", Effect.HOLD, "hold"),
+    ],
+)
+def test_a_condition_that_cannot_be_evaluated_does_as_on_error_says(
+    make_guard: MakeGuard, on_error: str, effect: Effect, counted: str
+) -> None:
+    """A missing field counts as fired by default; the error rides on the match either way."""
+    guard = make_guard(
+        policy(f"{{id: r, when: value.a > 1, effect: reject, on_error: {on_error}}}")
+    )
+
+    decision = guard.decide(topic="t", value=b"{}")
+
+    assert decision.effect is effect
+    (match,) = decision.matches
+    assert match.effect == counted
+    assert match.error is not None
+
+
+def test_absorption_holds_across_when_and_require(make_guard: MakeGuard) -> None:
+    """`when` that is false decides, whatever `require` cannot read; and the other way round."""
+    guard = make_guard(policy("{id: r, when: value.a > 1, require: value.b, effect: reject}"))
+
+    assert guard.decide(topic="t", value=value(a=0)).effect is Effect.ALLOW
+    assert guard.decide(topic="t", value=value(b=True)).effect is Effect.ALLOW
+    assert guard.decide(topic="t", value=value(a=2)).effect is Effect.REJECT
+    assert guard.decide(topic="t", value=value(b=False)).effect is Effect.REJECT
+
+
+TARGET = "{id: limit, when: value.a > 1, effect: reject, exemptible_by: [treasury]}"
+
+
+def test_an_exemption_lifts_the_rules_it_names_and_says_so(make_guard: MakeGuard) -> None:
+    """Lifted matches are recorded and do not count."""
+    guard = make_guard(
+        policy(TARGET),
+        policy("{id: x, when: value.ok, exempts: [p/limit]}", name="q", owner="treasury"),
+    )
+
+    decision = guard.decide(topic="t", value=value(a=2, ok=True))
+
+    assert decision.effect is Effect.ALLOW
+    assert [(m.rule, m.effect, m.exempted_by) for m in decision.matches] == [
+        ("limit", "reject", "q/x"),
+        ("x", "exempt", None),
+    ]
+    assert guard.decide(topic="t", value=value(a=2, ok=False)).effect is Effect.REJECT
+
+
+def test_an_exemption_that_fails_lifts_nothing_one_that_fires_lifts_failures(
+    make_guard: MakeGuard,
+) -> None:
+    """An error is never a way past a rule; a target that fired by error is lifted like any."""
+    guard = make_guard(policy(TARGET, "{id: x, when: value.ok, exempts: [limit]}"))
+
+    assert guard.decide(topic="t", value=value(a=2)).effect is Effect.REJECT
+    assert guard.decide(topic="t", value=value(ok=True)).effect is Effect.ALLOW
+
+
+def test_a_shadow_exemption_lifts_nothing(make_guard: MakeGuard) -> None:
+    """Shadow is recorded, never acted on, in both directions."""
+    guard = make_guard(policy(TARGET, "{id: x, when: value.ok, exempts: [limit], mode: shadow}"))
+
+    assert guard.decide(topic="t", value=value(a=2, ok=True)).effect is Effect.REJECT
+
+
+@pytest.mark.parametrize("where", ["rule", "policy", "bundle", "guard"])
+def test_the_weakest_mode_wins_wherever_it_stands(make_guard: MakeGuard, where: str) -> None:
+    """A shadow match is listed, and the event passes."""
+    rule = "{id: r, when: value.a > 1, effect: reject%s}"
+    guard = make_guard(
+        f"bundle: b\nmode: {'shadow' if where == 'bundle' else 'enforce'}\n",
+        policy(
+            rule % (", mode: shadow" if where == "rule" else ""),
+            more="mode: shadow\n" if where == "policy" else "",
+        ),
+        mode="shadow" if where == "guard" else None,
+    )
+
+    decision = guard.decide(topic="t", value=value(a=2))
+
+    assert decision.effect is Effect.ALLOW
+    assert decision.shadowed
+    assert [match.mode for match in decision.matches] == [Mode.SHADOW]
+
+
+def test_a_guard_in_shadow_says_so_in_the_stamp(make_guard: MakeGuard) -> None:
+    """A replay has to know that nothing was acted on."""
+    guard = make_guard(policy(REJECT), mode="shadow")
+
+    (record,) = guard.route(topic="t", value=value(a=9)).records
+
+    assert record.topic == "t"
+    assert dict(record.headers)["streamwarden"].endswith(b";allow;produce;mode=shadow")
+
+
+def test_rules_that_are_off_are_not_there(make_guard: MakeGuard) -> None:
+    """Neither evaluated nor listed."""
+    guard = make_guard(policy("{id: r, when: value.a > 1, effect: reject, mode: off}"))
+
+    decision = guard.decide(topic="t", value=value(a=2))
+
+    assert decision.effect is Effect.NONE
+    assert decision.to_dict()["evaluated"] == 0
+
+
+@pytest.mark.parametrize(
+    ("setting", "effect"),
+    [("warn", Effect.NONE), ("allow", Effect.NONE), ("reject", Effect.REJECT)],
+)
+def test_a_topic_without_policy_is_as_the_bundle_says(
+    make_guard: MakeGuard, setting: str, effect: Effect
+) -> None:
+    """Uncovered topics are stamped `none`, or refused."""
+    guard = make_guard(f"bundle: b\nuncovered: {setting}\n", policy(REJECT))
+
+    assert guard.decide(topic="other", value=b"{}").effect is effect
+
+
+@pytest.mark.parametrize("data", [b"", b"{", b'{"a": 1}x', b'{"a": "\xff"}', b"[" * 100_000])
+def test_undecodable_values_are_a_decision_never_an_exception(
+    make_guard: MakeGuard, data: bytes
+) -> None:
+    """Rejected by default, with a reason that holds nothing of the value."""
+    guard = make_guard(policy(WARN))
+
+    decision = guard.decide(topic="t", value=data)
+
+    assert decision.effect is Effect.REJECT
+    assert decision.undecodable is not None
+    assert [match.rule for match in decision.matches] == ["undecodable"]
+
+
+def test_rules_on_headers_run_whatever_the_value_is(make_guard: MakeGuard) -> None:
+    """With `undecodable: allow` only the rules that read the value are left out."""
+    guard = make_guard(
+        "bundle: b\nundecodable: allow\n",
+        policy(REJECT, '{id: src, when: \'headers["source"] == "x"\', effect: warn}'),
+    )
+
+    decision = guard.decide(topic="t", value=b"{", headers=[("source", b"x")])
+
+    assert decision.effect is Effect.WARN
+    assert [match.rule for match in decision.matches] == ["src"]
+    assert decision.undecodable is not None
+
+
+@pytest.mark.parametrize(
+    ("setting", "effect", "rules"),
+    [
+        ("allow", Effect.ALLOW, []),
+        ("check", Effect.REJECT, ["r"]),
+        ("reject", Effect.REJECT, ["r", "tombstone"]),
+    ],
+)
+def test_tombstones_are_as_the_bundle_says(
+    make_guard: MakeGuard, setting: str, effect: Effect, rules: list[str]
+) -> None:
+    """Allowed, evaluated with a null value, or refused."""
+    guard = make_guard(f"bundle: b\ntombstones: {setting}\n", policy(REJECT))
+
+    decision = guard.decide(topic="t", value=None)
+
+    assert decision.effect is effect
+    assert [match.rule for match in decision.matches] == rules
+
+
+def test_effective_dates_are_judged_by_the_guards_clock(make_guard: MakeGuard) -> None:
+    """From is inclusive, until exclusive; the caller's timestamp decides nothing."""
+    clock = [_NOON]
+    guard = make_guard(
+        policy(REJECT, more="effective: {from: 2026-03-02, until: 2026-03-03}\n"),
+        clock=lambda: clock[0],
+    )
+    day = 86_400_000_000_000
+
+    def effect(at: int) -> Effect:
+        clock[0] = at
+        return guard.decide(topic="t", value=value(a=9), timestamp=_NOON // 1_000_000 + 1).effect
+
+    assert effect(_NOON) is Effect.NONE
+    assert effect(_NOON + day // 2 - 1) is Effect.NONE
+    assert effect(_NOON + day // 2) is Effect.REJECT
+    assert effect(_NOON + day // 2 + day - 1) is Effect.REJECT
+    assert effect(_NOON + day // 2 + day) is Effect.NONE
+
+
+def test_a_hash_mask_without_a_key_refuses_to_start(make_guard: MakeGuard) -> None:
+    """A guard that needs a mask key and has none is a configuration error."""
+    rule = "{id: m, when: has(value.s), effect: mask, mask: [{field: value.s, with: hash}]}"
+
+    with pytest.raises(ConfigurationError, match="no mask key"):
+        make_guard(policy(rule))
+    guard = make_guard(policy(rule), mask_keys={"k1": b"0" * 16})
+
+    (record,) = guard.route(topic="t", value=b'{"s": "secret", "n": 1.50}').records
+
+    assert record.value is not None
+    assert record.value.startswith(b'{"s": "h:k1:')
+    assert record.value.endswith(b'", "n": 1.50}')
+
+
+def test_what_cannot_be_masked_never_passes(make_guard: MakeGuard) -> None:
+    """A mask rule that reads no value still needs one that it can mask."""
+    guard = make_guard(
+        "bundle: b\nundecodable: allow\n",
+        policy("{id: m, effect: mask, mask: [{field: value.s, with: redact}]}"),
+    )
+
+    assert guard.decide(topic="t", value=b'{"s": "x"').effect is Effect.REJECT
+    assert guard.decide(topic="t", value=b'{"s": "x"}').effect is Effect.MASK
+    assert guard.decide(topic="t", value=b"{}").effect is Effect.MASK
+    assert guard.decide(topic="t", value=None).effect is Effect.MASK
+
+
+def test_a_guard_without_policy_refuses_to_decide_unless_told() -> None:
+    """Fail closed by default; `fail_open` passes everything, stamped `none`."""
+    with pytest.raises(NoPolicyError):
+        Guard().decide(topic="t", value=b"{}")
+
+    assert Guard(no_policy="fail_open").decide(topic="t", value=b"{}").effect is Effect.NONE
+
+
+def test_decisions_say_what_the_documented_json_says(make_guard: MakeGuard) -> None:
+    """The decision as JSON, field by field."""
+    guard = make_guard(policy(REJECT), client_id="checkout", labels={"team": "risk"})
+
+    said = guard.decide(topic="t", value=value(a=4), key=b"k", timestamp=5).to_dict()
+
+    assert said == {
+        "v": 1,
+        "id": said["id"],
+        "at": _NOON // 1_000_000,
+        "effect": "reject",
+        "mode": "enforce",
+        "bundle": guard.bundle.label,
+        "digest": guard.bundle.digest,
+        "language": 1,
+        "stage": "produce",
+        "event": {
+            "topic": "t",
+            "partition": None,
+            "offset": None,
+            "timestamp": 5,
+            "key": "k",
+            "sha256": sha256(value(a=4)).hexdigest(),
+        },
+        "schema": None,
+        "guard": {"client": "checkout", "labels": {"team": "risk"}, "version": "0.1.0"},
+        "evaluated": 1,
+        "matched": 1,
+        "matches": [
+            {
+                "policy": "p",
+                "rule": "r",
+                "effect": "reject",
+                "mode": "enforce",
+                "exempted_by": None,
+                "reason": "value.a > 3",
+                "severity": None,
+                "remediation": None,
+                "owner": "team",
+                "class": None,
+                "error": None,
+                "why": {
+                    "expr": "value.a > 3",
+                    "result": True,
+                    "parts": [{"expr": "value.a", "path": "value.a", "value": 4}],
+                },
+            }
+        ],
+        "remediation": [],
+    }
+
+
+def test_a_swap_changes_the_version_between_two_events(
+    make_guard: MakeGuard, tmp_path: Path
+) -> None:
+    """The next event is decided by the new version, and says so."""
+    guard = make_guard(policy(REJECT))
+    before = guard.decide(topic="t", value=value(a=4))
+    (tmp_path / "0.yaml").write_text(policy(WARN))
+
+    guard.swap(Guard.from_directory(tmp_path).bundle)
+    after = guard.decide(topic="t", value=value(a=4))
+
+    assert (before.effect, after.effect) == (Effect.REJECT, Effect.WARN)
+    assert before.digest != after.digest
