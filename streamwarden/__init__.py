@@ -1,1 +1,96 @@
-"""Declarative policy enforcement for Kafka event streams."""
+"""Declarative policy enforcement for Kafka event streams.
+
+from streamwarden import Guard, GuardedProducer, GuardedConsumer
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+from streamwarden._version import __version__
+
+if TYPE_CHECKING:
+    from streamwarden.consumers.consumer import GuardedConsumer, GuardedMessage
+    from streamwarden.errors import (
+        ConfigurationError,
+        DeliveryError,
+        NoPolicyError,
+        PolicyError,
+        QuarantineError,
+        ReconcileError,
+        StoreError,
+        StreamwardenError,
+    )
+    from streamwarden.policy.decision import Decision
+    from streamwarden.policy.guard import Guard
+    from streamwarden.policy.match import Match
+    from streamwarden.policy.model import Effect, Mode
+    from streamwarden.policy.routing import Routed
+    from streamwarden.policy.stamp import Stamp
+    from streamwarden.producers.producer import GuardedProducer, PolicyRejected
+    from streamwarden.schemas.event import Event, Record
+
+#: Where each public name lives: imported when it is first used, so that a command that needs no
+#: Kafka client does not load one.
+_HOMES = {
+    "ConfigurationError": "errors",
+    "Decision": "policy.decision",
+    "DeliveryError": "errors",
+    "Effect": "policy.model",
+    "Event": "schemas.event",
+    "Guard": "policy.guard",
+    "GuardedConsumer": "consumers.consumer",
+    "GuardedMessage": "consumers.consumer",
+    "GuardedProducer": "producers.producer",
+    "Match": "policy.match",
+    "Mode": "policy.model",
+    "NoPolicyError": "errors",
+    "PolicyError": "errors",
+    "PolicyRejected": "producers.producer",
+    "QuarantineError": "errors",
+    "ReconcileError": "errors",
+    "Record": "schemas.event",
+    "Routed": "policy.routing",
+    "Stamp": "policy.stamp",
+    "StoreError": "errors",
+    "StreamwardenError": "errors",
+}
+
+__all__ = [
+    "ConfigurationError",
+    "Decision",
+    "DeliveryError",
+    "Effect",
+    "Event",
+    "Guard",
+    "GuardedConsumer",
+    "GuardedMessage",
+    "GuardedProducer",
+    "Match",
+    "Mode",
+    "NoPolicyError",
+    "PolicyError",
+    "PolicyRejected",
+    "QuarantineError",
+    "ReconcileError",
+    "Record",
+    "Routed",
+    "Stamp",
+    "StoreError",
+    "StreamwardenError",
+    "__version__",
+]
+
+
+def __getattr__(name: str) -> object:
+    home = _HOMES.get(name)
+    if home is None:
+        raise AttributeError(f"module `streamwarden` has no attribute `{name}`")
+    found: object = getattr(import_module(f"streamwarden.{home}"), name)
+    globals()[name] = found
+    return found
+
+
+def __dir__() -> list[str]:
+    return __all__
