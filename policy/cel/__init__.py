@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from .checker import Checked, Environment, check
 from .evaluate import Evidence, Program, compile_exact, trace
 from .lexer import CelSyntaxError
 from .parser import parse
+from .problems import PROBLEM_CODES, CelProblem
 from .regex import safe_matcher
+from .types import Type
 from .unparse import unparse
 from .values import (
     CelError,
@@ -19,17 +22,23 @@ from .values import (
 )
 
 __all__ = [
+    "PROBLEM_CODES",
     "CelError",
+    "CelProblem",
     "CelSyntaxError",
     "CelType",
+    "Checked",
     "Duration",
+    "Environment",
     "Evidence",
     "Optional",
     "Program",
     "Table",
     "Timestamp",
+    "Type",
     "UInt",
     "Unknown",
+    "check",
     "compile_exact",
     "parse",
     "safe_matcher",

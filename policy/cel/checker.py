@@ -1,0 +1,348 @@
+"""What is wrong with an expression before any event is seen.
+
+Types are inferred bottom up; where nothing is known they are `dyn`, and nothing is said. Every
+problem is collected, each at the smallest part of the text that has it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+from .ast import (
+    And,
+    Call,
+    Comprehension,
+    Conditional,
+    Expr,
+    Has,
+    Ident,
+    Index,
+    ListExpr,
+    Literal,
+    MapExpr,
+    Not,
+    Or,
+    Select,
+    Span,
+)
+from .call_checks import CallChecks
+from .library import FUNCTIONS, Function
+from .names import TYPE_NAMES, dotted_name
+from .problems import CelProblem, closest
+from .types import (
+    BOOL,
+    BYTES,
+    DOUBLE,
+    DYN,
+    INT,
+    NULL,
+    STRING,
+    TYPE,
+    UINT,
+    Type,
+    list_of,
+    map_of,
+    optional_of,
+)
+from .unify import bare
+from .values import UInt
+
+__all__ = ["Checked", "Environment", "check"]
+
+
+@dataclass(frozen=True, slots=True)
+class Environment:
+    """What an expression may refer to.
+
+    `forbidden` maps variables that exist but not here to the reason; `lists` are the names that
+    may follow `lists.`.
+    """
+
+    variables: Mapping[str, Type]
+    lists: Collection[str] = ()
+    forbidden: Mapping[str, str] = field(default_factory=dict[str, str])
+    expect_bool: bool = True
+    functions: Mapping[str, Function] = field(default_factory=lambda: FUNCTIONS)
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """The outcome: what is wrong, and the type of the whole expression."""
+
+    expr: Expr
+    problems: tuple[CelProblem, ...]
+    type: Type
+
+    @property
+    def ok(self) -> bool:
+        """True where nothing is wrong beyond warnings."""
+        return not any(problem.severity == "error" for problem in self.problems)
+
+
+def check(expr: Expr, env: Environment) -> Checked:
+    """Every problem of an expression, in the order of the text."""
+    checker = _Checker(env)
+    type_ = checker.unifier.settle(checker.type_of(expr))
+    if env.expect_bool and bare(type_).kind not in ("bool", "dyn"):
+        checker.problem(
+            "SW124",
+            f"a condition is true or false, and this is {checker.a(type_)}",
+            expr.span,
+            'compare it with something, for example `… > 0` or `… == "x"`',
+        )
+    problems = sorted(checker.problems, key=lambda problem: problem.span.start)
+    return Checked(expr, tuple(problems), type_)
+
+
+_LITERALS: Final[Mapping[type, Type]] = {
+    type(None): NULL,
+    bool: BOOL,
+    int: INT,
+    UInt: UINT,
+    float: DOUBLE,
+    str: STRING,
+    bytes: BYTES,
+}
+
+
+class _Checker(CallChecks):
+    """One pass over a tree; `scope` has the types of the variables that macros bind.
+
+    `from_event` of the base class says of every node whether its numbers may be promoted.
+    """
+
+    def __init__(self, env: Environment) -> None:
+        super().__init__(env.functions)
+        self.env = env
+        self.scope: dict[str, tuple[Type, bool]] = {}
+
+    def type_of(self, node: Expr) -> Type:
+        match node:
+            case Literal():
+                return _LITERALS[type(node.value)]
+            case Ident():
+                return self.identifier(node)
+            case Select():
+                return self.selection(node)
+            case Has():
+                self.field_type(node.operand, self.type_of(node.operand), node.field, node.span)
+                return self.note(node, BOOL, node.operand)
+            case Index():
+                return self.subscript(node)
+            case Not() | And() | Or():
+                operands = (node.operand,) if isinstance(node, Not) else node.operands
+                for operand in operands:
+                    self.expect_condition(operand, self.type_of(operand))
+                return self.note(node, BOOL, *operands)
+            case Conditional():
+                self.expect_condition(node.test, self.type_of(node.test))
+                type_ = self.unifier.join(self.type_of(node.then), self.type_of(node.otherwise))
+                return self.note(node, type_, node.test, node.then, node.otherwise)
+            case Call():
+                return self.call(node)
+            case ListExpr() | MapExpr():
+                return self.collection(node)
+            case Comprehension():
+                return self.comprehension(node)
+
+    # Names.
+
+    def identifier(self, node: Ident) -> Type:
+        bound = self.scope.get(node.name)
+        if bound is not None:
+            if bound[1]:
+                self.from_event.add(id(node))
+            return bound[0]
+        name = node.name.removeprefix(".")
+        self.from_event.add(id(node))
+        if name in self.env.forbidden:
+            self.problem("SW166", self.env.forbidden[name], node.span)
+            return DYN
+        type_ = self.env.variables.get(name)
+        if type_ is not None:
+            return type_
+        if name in TYPE_NAMES:
+            self.from_event.discard(id(node))
+            return TYPE
+        self.unknown_variable(name, node.span)
+        return DYN
+
+    def unknown_variable(self, name: str, span: Span) -> None:
+        """Say that there is no such variable, and what was probably meant."""
+        value = self.env.variables.get("value")
+        if value is not None and (
+            value.field(name) or (value.kind != "record" and not self.near(name))
+        ):
+            remedy = f"a field of the event is written `value.{name}`"
+        elif self.near(name):
+            remedy = f"did you mean `{self.near(name)}`?"
+        else:
+            known = ", ".join(f"`{variable}`" for variable in sorted(self.env.variables))
+            remedy = f"the variables are {known}" if known else ""
+        self.problem("SW121", f"there is no variable `{name}`", span, remedy)
+
+    def near(self, name: str) -> str | None:
+        return closest(name, {*self.env.variables, *self.scope})
+
+    # Fields and elements.
+
+    def selection(self, node: Select) -> Type:
+        name = dotted_name(node)
+        if name in TYPE_NAMES and name.partition(".")[0] not in self.env.variables:
+            return TYPE
+        type_ = self.type_of(node.operand)
+        found = self.field_type(node.operand, type_, node.field, node.span)
+        if node.optional and bare(self.unifier.look(type_)).kind != "optional_type":
+            found = optional_of(found)
+        return self.note(node, found, node.operand)
+
+    def field_type(self, operand: Expr, type_: Type, name: str, span: Span) -> Type:
+        """The type of `operand.name`, or of `operand["name"]`."""
+        self.check_list_name(operand, name, span)
+        type_ = bare(self.unifier.look(type_))
+        if type_.kind == "optional_type":
+            return optional_of(self.field_type(operand, type_.params[0], name, span))
+        if type_.kind == "record":
+            found = type_.field(name)
+            if found is None and not type_.open:
+                near = closest(name, [known for known, _ in type_.fields])
+                self.problem(
+                    "SW125",
+                    f"the schema has no field `{name}`"
+                    + (f" in `{type_.name}`" if type_.name else ""),
+                    span,
+                    f"did you mean `{near}`?" if near else "",
+                )
+            return found or DYN
+        if type_.kind == "map":
+            self.unifier.fits(type_.params[0], STRING)
+            return type_.params[1]
+        if type_.kind not in ("dyn", "param"):
+            self.problem("SW123", f"{self.a(type_)} has no fields, so no `{name}`", span)
+        return DYN
+
+    def check_list_name(self, operand: Expr, name: str, span: Span) -> None:
+        if not isinstance(operand, Ident) or operand.name != "lists" or "lists" in self.scope:
+            return
+        if "lists" in self.env.variables and name not in self.env.lists:
+            near = closest(name, self.env.lists)
+            remedy = (
+                f"did you mean `lists.{near}`?" if near else "name it under `lists:` of the bundle"
+            )
+            self.problem("SW163", f"there is no list `{name}`", span, remedy)
+
+    def subscript(self, node: Index) -> Type:
+        type_ = bare(self.unifier.look(self.type_of(node.operand)))
+        key = self.type_of(node.index)
+        found = self.element_type(node, type_, key)
+        if node.optional and type_.kind != "optional_type":
+            found = optional_of(found)
+        return self.note(node, found, node.operand, node.index)
+
+    def element_type(self, node: Index, type_: Type, key: Type) -> Type:
+        name = node.index.value if isinstance(node.index, Literal) else None
+        if isinstance(name, str) and type_.kind in ("record", "map", "dyn"):
+            if type_.kind == "map":
+                self.expect_key(node, type_, key)
+            return self.field_type(node.operand, type_, name, node.span)
+        if type_.kind == "optional_type":
+            return optional_of(self.element_type(node, bare(type_.params[0]), key))
+        if type_.kind == "list":
+            if self.unifier.look(key).kind not in ("int", "uint", "dyn", "param"):
+                self.wrong_index(node, "a list is indexed by position", key)
+            return type_.params[0]
+        if type_.kind == "map":
+            self.expect_key(node, type_, key)
+            return type_.params[1]
+        if type_.kind not in ("dyn", "param", "record"):
+            self.problem("SW123", f"{self.a(type_)} has no elements", node.span)
+        return DYN
+
+    def expect_key(self, node: Index, type_: Type, key: Type) -> None:
+        if not self.comparable(type_.params[0], key):
+            self.wrong_index(node, f"the keys are {self.shown(type_.params[0])}s", key)
+
+    def wrong_index(self, node: Index, message: str, key: Type) -> None:
+        self.problem("SW123", f"{message}, not by {self.a(key)}", node.index.span)
+
+    # Literals with parts.
+
+    def collection(self, node: ListExpr | MapExpr) -> Type:
+        if isinstance(node, ListExpr):
+            element = self.unifier.fresh()
+            for position, item in enumerate(node.elements):
+                element = self.joined(element, item, position in node.optional)
+            return self.note(node, list_of(element), *node.elements)
+        key, value = self.unifier.fresh(), self.unifier.fresh()
+        parts: list[Expr] = []
+        for entry in node.entries:
+            key = self.joined(key, entry.key, False)
+            value = self.joined(value, entry.value, entry.optional)
+            parts += [entry.key, entry.value]
+        return self.note(node, map_of(key, value), *parts)
+
+    def joined(self, type_: Type, item: Expr, optional: bool) -> Type:
+        given = self.unifier.look(self.type_of(item))
+        if optional:
+            if given.kind not in ("optional_type", "dyn"):
+                self.problem(
+                    "SW123", f"after `?` stands an optional, not {self.a(given)}", item.span
+                )
+            given = given.params[0] if given.kind == "optional_type" else DYN
+        return self.unifier.join(type_, given)
+
+    # Macros.
+
+    def comprehension(self, node: Comprehension) -> Type:
+        range_ = bare(self.unifier.look(self.type_of(node.range)))
+        variables = self.variable_types(node, range_)
+        outer, event = self.scope, id(node.range) in self.from_event
+        self.scope = outer | {
+            name: (type_, event) for name, type_ in zip(node.variables, variables, strict=True)
+        }
+        types = [self.type_of(arg) for arg in node.args]
+        self.scope = outer
+        if node.macro in ("all", "exists", "exists_one", "filter") or len(types) == 2:
+            self.expect_condition(node.args[0], types[0])
+        return self.note(node, self.result(node, range_, types[-1]), node.range, *node.args)
+
+    def variable_types(self, node: Comprehension, range_: Type) -> list[Type]:
+        if node.macro == "bind":
+            return [range_]
+        if node.macro in ("optMap", "optFlatMap"):
+            if range_.kind == "optional_type":
+                return [range_.params[0]]
+            if range_.kind != "dyn":
+                message = f"`{node.macro}` takes an optional, not {self.a(range_)}"
+                self.problem("SW123", message, node.range.span)
+            return [DYN]
+        two = len(node.variables) == 2
+        if range_.kind == "list":
+            return [INT, range_.params[0]] if two else [range_.params[0]]
+        if range_.kind == "record":
+            return [STRING, DYN] if two else [STRING]
+        if range_.kind == "map":
+            return list(range_.params) if two else [range_.params[0]]
+        if range_.kind not in ("dyn", "param"):
+            message = f"`{node.macro}` takes a list or a map, not {self.a(range_)}"
+            self.problem("SW123", message, node.range.span)
+        return [DYN] * len(node.variables)
+
+    def result(self, node: Comprehension, range_: Type, body: Type) -> Type:
+        match node.macro:
+            case "all" | "exists" | "exists_one":
+                return BOOL
+            case "map" | "transformList":
+                return list_of(body)
+            case "filter" | "sortBy":
+                if range_.kind == "map":
+                    return list_of(range_.params[0])
+                return range_ if range_.kind == "list" else list_of(DYN)
+            case "transformMap":
+                return map_of(range_.params[0] if range_.kind == "map" else DYN, body)
+            case "optMap":
+                return optional_of(body)
+            case _:  # transformMapEntry, optFlatMap, bind
+                return body

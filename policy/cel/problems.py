@@ -1,0 +1,65 @@
+"""What can be wrong with an expression that is CEL, and what to say about it."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from difflib import get_close_matches
+from typing import Final
+
+from .ast import Span
+
+__all__ = ["PROBLEM_CODES", "CelProblem", "closest"]
+
+#: Each code's title and explanation. SW163 and SW166 are problems of whole bundles too.
+PROBLEM_CODES: Final[Mapping[str, tuple[str, str]]] = {
+    "SW120": ("not CEL", "The text of a condition does not follow the language."),
+    "SW121": (
+        "unknown variable",
+        "Fields of the event are written `value.field`; a bare name is one of the variables.",
+    ),
+    "SW122": ("unknown function", "There is no function or method of that name."),
+    "SW123": (
+        "wrong types",
+        "No values of these types fit: the condition would fail, or never be true.",
+    ),
+    "SW124": (
+        "not a condition",
+        "A condition is true or false; this expression is something else.",
+    ),
+    "SW125": ("no such field", "The schema of the event has no such field."),
+    "SW126": (
+        "bad regular expression",
+        "Patterns are RE2's: they take linear time, and so have no lookaround or backreferences.",
+    ),
+    "SW127": (
+        "unreadable literal",
+        "A literal text is no timestamp, duration, address or the like.",
+    ),
+    "SW128": ("has() of no field", "`has()` asks whether a field is there: `has(value.amount)`."),
+    "SW129": (
+        "malformed macro",
+        "A macro takes variable names and then conditions: `value.items.exists(i, i.price > 10)`.",
+    ),
+    "SW130": ("too costly", "Evaluating the condition could take too long on a large event."),
+    "SW163": ("unknown list", "A condition uses a list that no `lists:` names."),
+    "SW166": ("not known at this stage", "The variable has no value where the rule runs."),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class CelProblem:
+    """One thing wrong with an expression; `span` says where. `severity`: error or warning."""
+
+    code: str
+    message: str
+    span: Span
+    remedy: str = ""
+    severity: str = "error"
+
+
+def closest(name: str, names: Collection[str]) -> str | None:
+    """The one of `names` that `name` was probably meant to be."""
+    folded = {other.lower().replace("_", ""): other for other in sorted(names)}
+    found = get_close_matches(name.lower().replace("_", ""), folded, n=1, cutoff=0.7)
+    return folded[found[0]] if found else None
