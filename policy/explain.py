@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from .decision import Decision
     from .plan import Entry, Plan
 
-__all__ = ["explain_matches", "path_text"]
+__all__ = ["explain_matches", "explain_rules", "path_text"]
 
 #: A trail is read by people: past this many steps it is cut, and says so.
 _STEPS_MAX = 120
@@ -55,6 +55,19 @@ def explain_matches(decision: Decision) -> tuple[Match, ...]:
     plan, event = decision.plan, decision.event
     known = _known(plan, event)
     return tuple(_match(plan, entry, known) for entry in entries)
+
+
+def explain_rules(decision: Decision) -> tuple[Match, ...]:
+    """Every rule of the plan with its evidence; one that did not fire has the effect `none`."""
+    plan = decision.plan
+    fired = {entry.rule: entry for entry in decision.outcome.entries if isinstance(entry.rule, int)}
+    known = _known(plan, decision.event)
+    return tuple(
+        _match(plan, fired[index], known)
+        if index in fired
+        else _rule_match(plan, index, known, effect="none")
+        for index in range(len(plan.rules))
+    )
 
 
 def _known(plan: Plan, event: Event) -> Mapping[str, object]:
@@ -94,23 +107,42 @@ def _match(plan: Plan, entry: Entry, known: Mapping[str, object]) -> Match:
             error=None,
             why=None,
         )
-    planned = plan.rules[entry.rule]
+    return _rule_match(
+        plan,
+        entry.rule,
+        known,
+        effect=entry.effect,
+        errored=entry.errored,
+        exempted_by=entry.exempted_by,
+    )
+
+
+def _rule_match(
+    plan: Plan,
+    index: int,
+    known: Mapping[str, object],
+    *,
+    effect: str,
+    errored: bool = False,
+    exempted_by: str | None = None,
+) -> Match:
+    planned = plan.rules[index]
     rule, policy = planned.rule, planned.policy
     why, error = _why(rule, plan.privacy, known)
-    if entry.errored and error is None:
+    if errored and error is None:
         error = "the condition could not be evaluated"
     return Match(
         policy=policy.id,
         rule=rule.id,
-        effect=entry.effect,
-        mode=entry.mode,
-        exempted_by=entry.exempted_by,
+        effect=effect,
+        mode=planned.mode,
+        exempted_by=exempted_by,
         reason=_reason(rule, policy, plan.privacy, known),
         severity=rule.severity,
         remediation=rule.remediation,
         owner=policy.owner,
         class_=policy.class_,
-        error=error if entry.errored else None,
+        error=error if errored else None,
         why=why,
     )
 

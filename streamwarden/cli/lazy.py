@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import difflib
 import importlib
+import inspect
 from collections.abc import Mapping
 from typing import NamedTuple
 
 import click
 
-__all__ = ["Lazy", "LazyGroup"]
+__all__ = ["Lazy", "LazyGroup", "keep_examples"]
 
 
 class Lazy(NamedTuple):
@@ -20,11 +21,17 @@ class Lazy(NamedTuple):
     hidden: bool = False
 
 
+def keep_examples(text: str) -> str:
+    """Help text in which indented paragraphs stay as they are written, for click to format."""
+    paragraphs = inspect.cleandoc(text).split("\n\n")
+    return "\n\n".join(f"\b\n{p}" if p.startswith("  ") else p for p in paragraphs)
+
+
 class LazyGroup(click.Group):
     """A group that knows names and one line of help of its commands without importing them."""
 
     def __init__(self, name: str, commands: Mapping[str, Lazy], *, help: str) -> None:  # noqa: A002
-        super().__init__(name, help=help, no_args_is_help=False)
+        super().__init__(name, help=keep_examples(help), no_args_is_help=False)
         self.lazy = dict(commands)
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
@@ -50,6 +57,8 @@ class LazyGroup(click.Group):
         module, _, attribute = found.place.partition(":")
         command = getattr(importlib.import_module(f".{module}", __package__), attribute)
         assert isinstance(command, click.Command)
+        if command.help is not None and "\b" not in command.help:
+            command.help = keep_examples(command.help)
         return command
 
     def resolve_command(

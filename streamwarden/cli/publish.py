@@ -50,14 +50,13 @@ def publish(
     client: Client,
     output: Output,
 ) -> int:
-    r"""Guard the events in files and write them to Kafka.
+    """Guard the events in files and write them to Kafka.
 
     Each line is one event, byte for byte without its newline; `.gz` and `.zst` files are read as
     they are, and `-` is standard input. Held and rejected events go to their parking topics.
 
-    \b
-      streamwarden publish -b localhost:9092 --topic payments --policies policies/ \
-          --key value.id payments.jsonl.gz
+      streamwarden publish -b localhost:9092 -t payments --policies policies/ payments.jsonl.gz
+      zcat old.gz | streamwarden publish -t payments --policies policies/ --key value.id -
 
     With `--format record` a line is {"topic", "key", "value", "headers": [[name, value]…],
     "timestamp", "partition", "facts"}; key, value and header values are a string,

@@ -18,11 +18,10 @@ __all__ = ["main"]
 
 _HELP = """Declarative policy for Kafka event streams.
 
-\b
-Try it without a Kafka:  streamwarden demo
-Check policies:          streamwarden policy check policies/
-Guard what is written:   streamwarden publish --topic payments --policies policies/ events.jsonl
-Look back:               streamwarden reconcile --topic payments --policies policies/
+  Try it without a Kafka:  streamwarden demo
+  Check policies:          streamwarden policy check policies/
+  Guard what is written:   streamwarden publish --topic payments --policies policies/ events.jsonl
+  Look back:               streamwarden reconcile --topic payments --policies policies/
 
 Exit status: 0 clean, 2 violations or drift found, 1 failed or wrongly called.
 """

@@ -1,0 +1,198 @@
+"""Running the cases of `tests:` documents: what a bundle decides against what was expected.
+
+A case is decided as the guard would decide it, by the mode of its policy and rules; only the mode
+of the bundle does not count: tests say what policies do once the bundle is enforced, and hold while
+it is still in shadow. `expect` compares
+
+- `effect`: the effect of the decision;
+- `rules`: the rules that count (enforced, not lifted, not skipped), exactly these, in any order;
+- `exempted`: the rules that fired and were lifted; `errors`: those that could not be evaluated;
+- `value`: the value after masks.
+
+A rule in shadow mode never counts; where one fired, a failure says so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import TypeAlias, cast
+
+import msgspec
+
+from ..schemas.event import Event
+from .bundle import Bundle
+from .canonical import canonical_json, portable
+from .case_documents import Case
+from .decision import Decision, Match
+from .keys import KeyRing
+from .model import Mode
+from .plan_table import PlanTable
+
+__all__ = ["CaseResult", "run_cases"]
+
+_CLIENTS_MAX = 64
+
+_Members: TypeAlias = Mapping[str, object]
+
+
+@dataclass(frozen=True, slots=True)
+class CaseResult:
+    """What came of one case: `failures` are its differences in words, none where it passed.
+
+    `decision` is None where the case could not be tried.
+    """
+
+    case: Case
+    failures: tuple[str, ...]
+    decision: Decision | None
+
+    @property
+    def passed(self) -> bool:
+        """True where everything is as expected."""
+        return not self.failures
+
+
+def run_cases(
+    bundle: Bundle,
+    cases: Iterable[Case] | None = None,
+    *,
+    clock: Callable[[], int],
+    mask_keys: KeyRing | None = None,
+) -> Iterator[CaseResult]:
+    """Try `cases` (those of the bundle without) one by one.
+
+    `clock` gives the `now` of cases that name none, in nanoseconds. Without `mask_keys`, `hash`
+    masks are made with a key that is thrown away.
+    """
+    enforced = replace(bundle, settings=replace(bundle.settings, mode=Mode.ENFORCE))
+    rules = {f"{rule.policy}/{rule.id}" for policy in bundle.policies for rule in policy.rules}
+    tables: dict[object, PlanTable] = {}
+    for case in bundle.tests if cases is None else cases:
+        client = (case.client, tuple(sorted(case.labels.items())))
+        table = tables.get(client)
+        if table is None:
+            if len(tables) >= _CLIENTS_MAX:
+                tables.clear()
+            table = tables[client] = PlanTable(
+                enforced,
+                client={"client": case.client or "", "labels": dict(case.labels)},
+                mask_keys=mask_keys,
+                replay=True,
+            )
+        yield _run(case, table, clock() if case.now is None else case.now, rules)
+
+
+def _run(case: Case, table: PlanTable, now: int, rules: set[str]) -> CaseResult:
+    plan = table.plan(case.topic, case.stage, now)
+    try:
+        value = _value_bytes(case.value, plan.value_format)
+    except ValueError as error:
+        return CaseResult(case, (str(error),), None)
+    event = Event(
+        case.topic,
+        value,
+        None if case.key is None else case.key.encode(),
+        [(name, text.encode()) for name, text in case.headers.items()],
+        None if case.timestamp is None else case.timestamp // 1_000_000,
+        now,
+        case.partition,
+        case.offset,
+        case.facts or None,
+    )
+    decision = plan.decide(event)
+    return CaseResult(case, tuple(_differences(case, decision, rules)), decision)
+
+
+def _value_bytes(value: object, value_format: str) -> bytes | None:
+    """The bytes that a producer would send; ValueError where this cannot make them."""
+    if value is None:
+        return None
+    if value_format == "avro":
+        raise ValueError("the topic's values are Avro, for which this case has no schema")
+    if value_format in ("text", "bytes") and isinstance(value, str):
+        return value.encode()
+    return msgspec.json.encode(value)
+
+
+def _differences(case: Case, decision: Decision, rules: set[str]) -> Iterator[str]:
+    expect, matches = case.expect, decision.matches
+    counted = [m for m in matches if m.counts and f"{m.policy}/{m.rule}" in rules]
+    if decision.effect is not expect.effect:
+        yield f"the effect is {decision.effect.value}, not {expect.effect.value}{_why(decision)}"
+    if expect.rules is not None:
+        yield from _compare(expect.rules, counted, "counts", matches)
+    if expect.exempted is not None:
+        lifted = [m for m in matches if m.exempted_by is not None]
+        yield from _compare(expect.exempted, lifted, "was lifted", matches)
+    if expect.errors is not None:
+        failed = [m for m in matches if m.error is not None]
+        yield from _compare(expect.errors, failed, "could not be evaluated", matches)
+    if expect.has_value and (text := _other_value(expect.value, decision)) is not None:
+        yield text
+
+
+def _why(decision: Decision) -> str:
+    """What the bundle itself said, or why the strictest rule fired."""
+    if decision.undecodable is not None:
+        return f": the value cannot be decoded ({decision.undecodable})"
+    said = decision.reasons()
+    return f": {said}" if said else ""
+
+
+def _compare(
+    expected: Iterable[str], found: Iterable[Match], verb: str, matches: Iterable[Match]
+) -> Iterator[str]:
+    """Rules are named by id, or by `policy/rule`."""
+    left = {f"{match.policy}/{match.rule}": match for match in found}
+    for name in expected:
+        fitting = [full for full in left if name in (full, left[full].rule)]
+        if not fitting:
+            yield f"no rule `{name}` {verb}{_hint(name, matches)}"
+        for full in fitting[:1]:
+            del left[full]
+    for full in left:
+        yield f"the rule `{full}` {verb}, which was not expected"
+
+
+def _hint(name: str, matches: Iterable[Match]) -> str:
+    """Why a rule that fired does not count."""
+    for match in matches:
+        if name in (match.rule, f"{match.policy}/{match.rule}"):
+            if match.exempted_by is not None:
+                return f": it fired and was lifted by `{match.exempted_by}`"
+            if match.mode is Mode.SHADOW:
+                return ": it fired in shadow mode"
+            if match.error is not None:
+                return f": {match.error}"
+    return ""
+
+
+def _other_value(expected: object, decision: Decision) -> str | None:
+    """How the value after masks differs from `expected`; None where it does not."""
+    masked = decision.masked_value
+    data = decision.event.value if masked is None else masked
+    if data is None:
+        return None if expected is None else "the event has no value"
+    if decision.plan.value_format in ("text", "bytes"):
+        found: object = data.decode("utf-8", "replace")
+    else:
+        try:
+            found = msgspec.json.decode(data)
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            return "the value is not JSON"
+    paths = [path for path in _unlike(expected, found, "value") if path]
+    return f"the value is another one at {', '.join(paths[:5])}" if paths else None
+
+
+def _unlike(expected: object, found: object, path: str) -> Iterator[str]:
+    """The paths at which two JSON values differ; the values themselves may be sensitive."""
+    if isinstance(expected, Mapping) and isinstance(found, Mapping):
+        wanted, present = cast("_Members", expected), cast("_Members", found)
+        for name in dict.fromkeys([*wanted, *present]):
+            if name in wanted and name in present:
+                yield from _unlike(wanted[name], present[name], f"{path}.{name}")
+            else:
+                yield f"{path}.{name}"
+    elif canonical_json(portable(expected)) != canonical_json(portable(found)):
+        yield path

@@ -1,0 +1,170 @@
+"""`streamwarden policy check` and `explain-code`: problems, all at once, and what they mean."""
+
+from __future__ import annotations
+
+import datetime as dt
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import click
+from rich.text import Text
+
+from streamwarden.errors import ConfigurationError, Problem
+
+from ..policy.bundle import Bundle
+from ..policy.loader import check_directories, load_directories
+from ..policy.problem_codes import PROBLEM_CODES
+from .failures import FAILED, OK, VIOLATIONS
+from .options import output_options
+from .output import Output, escaped, write_json
+
+__all__ = ["check", "directories_argument", "explain_code", "overdue", "present"]
+
+#: A file or directory that cannot be read says nothing about policies.
+_UNREADABLE = "SW101"
+
+directories_argument = click.argument(
+    "directories", nargs=-1, required=True, metavar="DIR…", type=click.Path(path_type=Path)
+)
+
+
+@click.command("check")
+@directories_argument
+@output_options
+def check(directories: tuple[Path, ...], output: Output) -> int:
+    """Tell every problem in directories of policies, with its place and what to write instead.
+
+    Several directories are checked together, as the one bundle that they compose.
+
+      streamwarden policy check policies/
+      policies/limits.yaml:12:5: error SW140: unknown key `efect`
+
+    Exit status: 0 clean (warnings do not count), 2 problems found, 1 something cannot be read.
+    """
+    present(directories)
+    problems = check_directories(list(directories))
+    errors = [problem for problem in problems if problem.severity == "error"]
+    bundle = None if errors else load_directories(list(directories))
+    if output.json:
+        write_json(_report(problems, len(errors), bundle))
+    else:
+        _print(problems, output)
+        if bundle is not None:
+            _praise(bundle, len(problems), output)
+        else:
+            warnings = len(problems) - len(errors)
+            also = f" and {_count(warnings, 'warning')}" if warnings else ""
+            output.note(f"{_count(len(errors), 'problem')}{also}")
+    if any(problem.code == _UNREADABLE for problem in errors):
+        return FAILED
+    return VIOLATIONS if errors else OK
+
+
+def present(directories: Sequence[Path]) -> None:
+    """Raise ConfigurationError for a directory that is not there."""
+    for directory in directories:
+        if not directory.exists():
+            raise ConfigurationError(
+                f"there is no `{directory}`", remedy="name a directory of policies"
+            )
+
+
+def _report(problems: Sequence[Problem], errors: int, bundle: Bundle | None) -> dict[str, object]:
+    return {
+        "ok": not errors,
+        "errors": errors,
+        "warnings": len(problems) - errors,
+        "problems": [
+            {
+                "code": problem.code,
+                "severity": problem.severity,
+                "file": problem.location.file,
+                "line": problem.location.line,
+                "column": problem.location.column,
+                "message": problem.message,
+                "text": problem.text,
+                "remedy": problem.remedy,
+                "corrected": problem.corrected,
+            }
+            for problem in problems
+        ],
+        "bundle": None if bundle is None else bundle.label,
+        "digest": None if bundle is None else bundle.digest,
+        "policies": None if bundle is None else len(bundle.policies),
+        "rules": None if bundle is None else sum(len(p.rules) for p in bundle.policies),
+        "cases": None if bundle is None else len(bundle.tests),
+        "overdue": [] if bundle is None else [policy for policy, _ in overdue(bundle)],
+    }
+
+
+def _print(problems: Sequence[Problem], output: Output) -> None:
+    for problem in problems:
+        style = "bold red" if problem.severity == "error" else "yellow"
+        shown = Text(escaped(f"{problem.location}: "), style="bold")
+        shown.append(f"{problem.severity} {problem.code}", style)
+        shown.append(f": {escaped(problem.message)}")
+        if problem.text:
+            shown.append(f"\n    {escaped(problem.text)}", "dim")
+        if problem.corrected is not None:
+            shown.append(f"\n  write: {escaped(problem.corrected)}", "green")
+        if problem.remedy:
+            shown.append(f"\n  help: {escaped(problem.remedy)}")
+        output.print(shown)
+
+
+def _praise(bundle: Bundle, warnings: int, output: Output) -> None:
+    rules = sum(len(policy.rules) for policy in bundle.policies)
+    said = _count(warnings, "warning") if warnings else "no problems"
+    output.print(
+        f"{bundle.name} ({bundle.digest[:12]}): {_count(len(bundle.policies), 'policy')}, "
+        f"{_count(rules, 'rule')}, {_count(len(bundle.tests), 'case')}; {said}"
+    )
+    for policy, by in overdue(bundle):
+        output.warn(f"the review of policy `{policy}` was due by {by}")
+
+
+def overdue(bundle: Bundle) -> list[tuple[str, str]]:
+    """The policies whose review is past due, and the date; nothing is switched off by it."""
+    today = dt.datetime.fromtimestamp(time.time(), dt.UTC).date().isoformat()
+    return [
+        (policy.id, policy.review_by)
+        for policy in bundle.policies
+        if policy.review_by is not None and policy.review_by[:10] < today
+    ]
+
+
+def _count(number: int, noun: str) -> str:
+    plural = f"{noun[:-1]}ies" if noun.endswith("y") else f"{noun}s"
+    return f"{number:,} {noun if number == 1 else plural}"
+
+
+@click.command("explain-code")
+@click.argument("code", required=False)
+@output_options
+def explain_code(code: str | None, output: Output) -> None:
+    """Say what the code of a problem means and how to get rid of it; without CODE, list all.
+
+    streamwarden policy explain-code SW104
+    """
+    if code is None:
+        chosen = dict(sorted(PROBLEM_CODES.items()))
+    else:
+        name = code.upper()
+        if name not in PROBLEM_CODES:
+            raise ConfigurationError(
+                f"no problem has the code `{code}`",
+                remedy="`streamwarden policy explain-code` lists all",
+            )
+        chosen = {name: PROBLEM_CODES[name]}
+    if output.json:
+        write_json(
+            [{"code": name, **entry._asdict()} for name, entry in chosen.items()]
+            if code is None
+            else {"code": code.upper(), **chosen[code.upper()]._asdict()}
+        )
+        return
+    for name, entry in chosen.items():
+        output.print(Text(f"{name}: {entry.title}", "bold"))
+        if code is not None:
+            output.print(entry.explanation)

@@ -1,0 +1,138 @@
+"""`streamwarden policy explain`: why an event is decided as it is."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import click
+
+from streamwarden.errors import ConfigurationError
+
+from ..policy.explain import explain_rules
+from ..policy.guard import Guard
+from ..policy.keys import KeyRing
+from .decide import STAGES, decision_on
+from .events import FORMATS, EventReader
+from .failures import OK, VIOLATIONS
+from .lines import Lines
+from .options import output_options, topic_option
+from .output import Output, write_json
+from .policy_check import present
+from .times import Instant
+from .trails import decision_tree
+
+__all__ = ["explain"]
+
+_FILE_MAX_BYTES = 64 * 1024 * 1024
+
+
+@click.command("explain")
+@click.argument("directory", metavar="DIR", type=click.Path(path_type=Path))
+@click.argument("file", required=False, metavar="FILE|-")
+@click.option(
+    "--policies",
+    "more",
+    multiple=True,
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="Further directories of the same bundle.",
+)
+@topic_option(required=False, help="The topic; a record may name its own.")
+@click.option("--stage", type=click.Choice(STAGES), default="produce", show_default=True)
+@click.option("--value", "value", metavar="JSON", help="The event's value, instead of a file.")
+@click.option(
+    "--format",
+    "line_format",
+    type=click.Choice(FORMATS),
+    default="value",
+    show_default=True,
+    help="What the file holds: the event's value, or a record as `publish` reads it.",
+)
+@click.option("--line", type=click.IntRange(1), metavar="N", help="Line N of the file only.")
+@click.option("--all", "everything", is_flag=True, help="Show rules that did not fire too.")
+@click.option("--now", "now_ms", type=Instant(), metavar="TIME", help="The clock rules see.")
+@click.option(
+    "--mask-keys", type=click.Path(path_type=Path), metavar="FILE", help="Keys of `hash` masks."
+)
+@output_options
+def explain(
+    directory: Path,
+    file: str | None,
+    more: tuple[Path, ...],
+    topic: str | None,
+    stage: str,
+    value: str | None,
+    line_format: str,
+    line: int | None,
+    everything: bool,
+    now_ms: int | None,
+    mask_keys: Path | None,
+    output: Output,
+) -> int:
+    """Say why an event is decided as it is: each rule that fired, each condition, each value.
+
+    The event is the whole content of a file, one line of it, or given with --value. Values of
+    sensitive fields show as ***.
+
+      streamwarden policy explain policies/ --topic payments event.json
+      streamwarden policy explain policies/ -t payments --line 12 --all payments.jsonl.gz
+      streamwarden policy explain policies/ -t payments --value '{"amount": 61250.5}'
+
+    Exit status: 0 the event passes, 2 it is held or rejected.
+    """
+    if (file is None) == (value is None):
+        raise ConfigurationError("what to explain is not said", remedy="give a FILE or --value")
+    if topic is None and line_format == "value":
+        raise ConfigurationError("no topic was named", remedy="say --topic TOPIC")
+    present([directory, *more])
+    guard = Guard.from_directory(
+        directory,
+        *more,
+        mask_keys=None if mask_keys is None else KeyRing.load(mask_keys),
+        clock=lambda: time.time_ns() if now_ms is None else now_ms * 1_000_000,
+    )
+    data = value.encode() if value is not None else _content(str(file), line)
+    try:
+        event = EventReader(topic, line_format, None).read(data)
+    except ValueError as error:
+        raise ConfigurationError(f"this is no event: {error}") from None
+    decision = decision_on(guard, event, stage)
+    said = decision.to_dict()
+    fired = {(match.policy, match.rule) for match in decision.matches}
+    unfired = (
+        [m for m in explain_rules(decision) if (m.policy, m.rule) not in fired]
+        if everything
+        else []
+    )
+    if output.json:
+        if everything:
+            said["unfired"] = [
+                {"policy": match.policy, "rule": match.rule, "why": match.why} for match in unfired
+            ]
+        write_json(said)
+    else:
+        output.print(decision_tree(said, unfired=[match.to_dict() for match in unfired]))
+    return OK if decision.passes else VIOLATIONS
+
+
+def _content(path: str, number: int | None) -> bytes:
+    """One line of a file, or all of it without its last newline."""
+    lines = Lines([path], line_max_bytes=_FILE_MAX_BYTES)
+    if number is None:
+        found: list[bytes] = []
+        size = 0
+        for line in lines:
+            size += _FILE_MAX_BYTES if line.data is None else len(line.data) + 1
+            if size > _FILE_MAX_BYTES or line.data is None:
+                raise ConfigurationError(
+                    f"`{path}` is too large for one event", remedy="say which --line it is"
+                )
+            found.append(line.data)
+        return b"\n".join(found)
+    for line in lines:
+        if line.number == number:
+            if line.data is None:
+                raise ConfigurationError(f"line {number} of `{path}` is too long for an event")
+            return line.data
+    raise ConfigurationError(f"`{path}` has no line {number}")

@@ -1,0 +1,108 @@
+"""Decisions as trees on a terminal: what was decided, by which rules, and from which values."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, cast
+
+from rich.text import Text
+from rich.tree import Tree
+
+from .output import escaped
+
+__all__ = ["decision_tree", "effect_style"]
+
+_STYLES = {
+    "allow": "green",
+    "none": "dim",
+    "warn": "yellow",
+    "mask": "cyan",
+    "hold": "magenta",
+    "reject": "bold red",
+    "exempt": "blue",
+}
+
+Json = Mapping[str, Any]
+
+
+def effect_style(effect: str) -> str:
+    """The colour of an effect."""
+    return _STYLES.get(effect, "")
+
+
+def decision_tree(decision: Json, *, unfired: Iterable[Json] = ()) -> Tree:
+    """A decision in its JSON form as a tree; `unfired` are matches of rules that did not fire."""
+    effect = str(decision["effect"])
+    title = Text(effect, effect_style(effect))
+    event = cast("Json", decision["event"])
+    title.append(
+        escaped(
+            f"  {event['topic']} at stage {decision['stage']}, "
+            f"by {decision['bundle']} ({str(decision['digest'])[:12]})"
+        )
+    )
+    if decision.get("mode") not in (None, "enforce"):
+        title.append(f", mode {decision['mode']}", "yellow")
+    tree = Tree(title)
+    matches = cast("Sequence[Json]", decision["matches"])
+    if "undecodable" in decision and all(match["rule"] != "undecodable" for match in matches):
+        tree.add(Text(escaped(f"the value cannot be decoded: {decision['undecodable']}")))
+    for match in matches:
+        _add_match(tree, match, fired=True)
+    for match in unfired:
+        _add_match(tree, match, fired=False)
+    # What the bundle itself says about an event belongs to nobody's policy.
+    fired = sum(bool(match["owner"]) for match in matches)
+    tree.add(Text(f"{decision['evaluated']} rules apply, {fired} fired", "dim"))
+    return tree
+
+
+def _add_match(tree: Tree, match: Json, *, fired: bool) -> None:
+    effect = str(match["effect"]) if fired else "—"
+    shown = Text(f"{effect}  ", effect_style(effect))
+    shown.append(escaped(f"{match['policy']}/{match['rule']}"), "bold" if fired else "dim")
+    beside = [str(match[name]) for name in ("severity", "owner") if match.get(name)]
+    if fired and beside:
+        shown.append(escaped(f" ({', '.join(beside)})"), "dim")
+    if not fired:
+        shown.append(" did not fire", "dim")
+    elif match["mode"] != "enforce":
+        shown.append(f" in {match['mode']} mode, not acted on", "yellow")
+    if match.get("exempted_by"):
+        shown.append(escaped(f" lifted by {match['exempted_by']}"), "blue")
+    branch = tree.add(shown)
+    if fired:
+        branch.add(Text(escaped(str(match["reason"]))))
+    if match.get("error"):
+        branch.add(Text(escaped(f"could not be evaluated: {match['error']}"), "red"))
+    why = match.get("why")
+    if why is not None:
+        _add_step(branch, why)
+    if fired and match.get("remediation"):
+        branch.add(Text(escaped(f"→ {match['remediation']}"), "italic"))
+
+
+def _add_step(tree: Tree, step: Json) -> None:
+    parts = cast("Sequence[Json]", step.get("parts", ()))
+    if "result" not in step:  # a field that an operand reads
+        shown = Text(escaped(str(step.get("path") or step["expr"])))
+        shown.append(f" = {_value(step)}", "bold")
+    elif isinstance(step["result"], bool):
+        mark, style = ("✓", "green") if step["result"] else ("✗", "red")
+        shown = Text(f"{mark} ", style)
+        shown.append(escaped(str(step["expr"])))
+    else:
+        shown = Text(escaped(str(step["expr"])))
+        shown.append(f" = {_value({**step, 'value': step['result']})}", "bold")
+    branch = tree.add(shown)
+    for part in parts:
+        _add_step(branch, part)
+    if step.get("cut"):
+        branch.add(Text("… and more", "dim"))
+
+
+def _value(step: Json) -> str:
+    if "error" in step:
+        return escaped(f"? ({step['error']})")
+    return escaped(json.dumps(step.get("value"), ensure_ascii=False))
