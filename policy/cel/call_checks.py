@@ -200,8 +200,9 @@ class CallChecks(ABC):
                 continue
             function = _TIMES.get(other.kind, other.kind)
             if not isinstance(arg, Literal):
-                quotable = isinstance(beside, Literal)
-                quoted = f'; or write the literal in quotes: `"{beside.value}"`' if quotable else ""
+                quoted = ""
+                if isinstance(beside, Literal):
+                    quoted = f'; or write the literal in quotes: `"{beside.value}"`'
                 return f"read the text with `{function}(…)`{quoted}"
             if other.kind in NUMBERS:
                 return "write the number without quotes"

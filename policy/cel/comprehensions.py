@@ -179,6 +179,9 @@ def _to_entries(transform: Run) -> Callable[[], tuple[Collect, object]]:
             made = transform(frame)
             if not is_map(made):
                 return merge((made,)) or no_overload("transformMapEntry", (made,))
+            unknown = merge(made.values())
+            if unknown is not None:
+                return unknown
             for key, value in made.items():
                 problem = _enter(entries, written_key(key), value)
                 if problem is not None:

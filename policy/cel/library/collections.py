@@ -7,7 +7,7 @@ from typing import Final
 
 from ..arithmetic import SIZE_MAX, too_large
 from ..types import ANY_LIST, BOOL, INT, list_of, param
-from ..values import CelError, holds, merge, ordering
+from ..values import CelError, Unknown, holds, merge, ordering
 from .registry import Library
 
 __all__ = ["COLLECTIONS", "sort_by_keys"]
@@ -90,7 +90,10 @@ def flatten_to(items: list[object], depth: int) -> object:
     if depth < 0:
         return CelError("invalid_argument", "`flatten` to a negative depth")
     flat: list[object] = items
-    while depth > 0 and any(isinstance(item, list) for item in flat):
+    while depth > 0 and any(isinstance(item, list | Unknown) for item in flat):
+        unknown = merge(flat)  # It might be a list.
+        if unknown is not None:
+            return unknown
         if sum(len(item) if isinstance(item, list) else 1 for item in flat) > SIZE_MAX:
             return too_large()
         unpacked: list[object] = []

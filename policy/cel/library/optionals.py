@@ -6,7 +6,7 @@ from decimal import Decimal
 from typing import Final
 
 from ..types import BOOL, list_of, optional_of, param
-from ..values import CelError, Duration, Optional, UInt, Unknown
+from ..values import CelError, Duration, Optional, UInt, Unknown, is_map, merge
 from .registry import Library
 
 __all__ = ["LAZY_METHODS", "NONE", "OPTIONALS"]
@@ -28,8 +28,10 @@ def of(value: object) -> Optional:
 
 
 @OPTIONALS.function("optional.ofNonZeroValue", _T, result=_OPTIONAL)
-def of_non_zero(value: object) -> Optional:
+def of_non_zero(value: object) -> object:
     """One that has the value, unless it is empty, zero, false or null."""
+    if is_map(value) and all(type(entry) is Unknown for entry in value.values()):
+        return merge(value.values()) or NONE
     return NONE if _is_zero(value) else Optional(True, value)
 
 

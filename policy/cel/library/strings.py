@@ -11,7 +11,7 @@ from typing import Final
 from ..arithmetic import SIZE_MAX, too_large
 from ..regex import matches
 from ..types import ANY_LIST, ANY_MAP, BOOL, BYTES, INT, STRING, list_of
-from ..values import CelError, Unknown, no_overload
+from ..values import CelError, Unknown, merge, no_overload
 from .registry import Library
 
 __all__ = ["STRINGS"]
@@ -23,8 +23,14 @@ _method("contains", STRING, STRING, result=BOOL)(lambda text, part: part in text
 _method("startsWith", STRING, STRING, result=BOOL)(str.startswith)
 _method("endsWith", STRING, STRING, result=BOOL)(str.endswith)
 STRINGS.add("matches", (STRING, STRING), BOOL, matches, form="both")
-for _type in (STRING, BYTES, ANY_LIST, ANY_MAP):
+for _type in (STRING, BYTES, ANY_LIST):
     STRINGS.add("size", (_type,), INT, len, form="both")
+
+
+@STRINGS.function("size", ANY_MAP, result=INT, form="both")
+def size_of_map(entries: dict[object, object]) -> object:
+    """The number of entries, where it is known."""
+    return merge(entries.values()) or len(entries)
 
 
 def _outside() -> CelError:

@@ -1,0 +1,1 @@
+"""What the rule language means, as cases."""

@@ -1,0 +1,194 @@
+"""Running cases: those of the public CEL specification, and the project's own YAML cases.
+
+The first are plain JSON with typed values (`{"t": "int", "v": "1"}`); a pass is type-strict.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from streamwarden.policy.cel import (
+    CelError,
+    CelSyntaxError,
+    CelType,
+    Duration,
+    Environment,
+    Timestamp,
+    UInt,
+    Unknown,
+    check,
+    compile_exact,
+    parse,
+)
+from streamwarden.policy.cel.library import FUNCTIONS, Function, Overload
+from streamwarden.policy.cel.names import resolve
+from streamwarden.policy.cel.types import DURATION, DYN, TIMESTAMP, Type
+from streamwarden.policy.cel.values import map_key
+
+Case = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of one case; `problem` says why it failed, and is empty where it passed."""
+
+    name: str
+    group: str
+    core: bool
+    expr: str
+    problem: str
+    needs: tuple[str, ...] = ()
+
+    @property
+    def passed(self) -> bool:
+        return not self.problem
+
+
+def name_of(case: Case) -> str:
+    """`file/section/name`, which is how expected failures are listed."""
+    return f"{case['file']}/{case['section']}/{case['name']}"
+
+
+def load(path: Path) -> list[Case]:
+    """The cases of a JSON file."""
+    cases: list[Case] = json.loads(path.read_text(encoding="utf-8"))
+    return cases
+
+
+def run_all(cases: Iterable[Case]) -> list[Outcome]:
+    """Every case with its outcome; nothing raises."""
+    return [
+        Outcome(
+            name_of(case),
+            case["file"],
+            case.get("core", False),
+            case["expr"],
+            run(case),
+            tuple(case.get("needs", ())),
+        )
+        for case in cases
+    ]
+
+
+def run(case: Case) -> str:
+    """What is wrong with the outcome of a case; empty when it is as expected."""
+    try:
+        got = _outcome(case)
+    except CelSyntaxError as error:
+        got = CelError("syntax", error.message)
+    return _compare(case["expected"], got)
+
+
+def _compare(expected: Mapping[str, Any], got: object) -> str:
+    if "error" in expected:
+        failed = isinstance(got, CelError) and got.code != "internal"
+        return "" if failed else f"got {got!r}, not an error"
+    if "type" in expected:
+        wanted: object = expected["type"]
+        return "" if got == wanted else f"got the type {got}, not {wanted}"
+    wanted = value_of(expected["value"])
+    return "" if same(got, wanted) else f"got {got!r}, not {wanted!r}"
+
+
+def _outcome(case: Case) -> object:
+    declared: list[dict[str, Any]] = case.get("type_env", [])
+    bindings = {name: value_of(value) for name, value in case["bindings"].items()}
+    variables = dict.fromkeys(bindings, DYN)
+    variables |= {d["name"]: type_of(d["type"]) for d in declared if d["kind"] == "ident"}
+    container = case.get("container", "")
+    expr = parse(case["expr"])
+    if not case.get("disable_check"):
+        functions = dict(FUNCTIONS) | {
+            d["name"]: _function(d) for d in declared if d["kind"] == "function"
+        }
+        env = Environment(variables, expect_bool=False, functions=functions)
+        checked = check(resolve(expr, variables, container), env)
+        if not checked.ok:
+            return CelError("check", "; ".join(problem.message for problem in checked.problems))
+        if "type" in case["expected"]:
+            return str(checked.type)
+    return compile_exact(expr, names=variables, container=container)(bindings)
+
+
+def _function(declared: Mapping[str, Any]) -> Function:
+    function = Function(declared["name"])
+    for overload in declared["overloads"]:
+        params = tuple(map(type_of, overload["params"]))
+        result = type_of(overload["result"])
+        function.overloads.append(Overload(params, result, overload["instance"], lambda *_: None))
+    return function
+
+
+def type_of(text: str) -> Type:
+    """The type that a case writes as text, such as `map(string, list(int))`."""
+    head, bracket, rest = text.partition("(")
+    params = tuple(map(type_of, _split(rest[:-1]))) if bracket else ()
+    if head.startswith("param:"):
+        return Type("param", (), head.removeprefix("param:"))
+    plain = {"timestamp": TIMESTAMP, "duration": DURATION}.get(head)
+    if plain is not None:
+        return plain
+    known = "bool int uint double string bytes null_type type dyn list map optional_type"
+    return Type(head, params) if head in known.split() else Type("abstract", params, head)
+
+
+def _split(text: str) -> list[str]:
+    parts, depth = [""], 0
+    for character in text:
+        depth += (character == "(") - (character == ")")
+        if character == "," and depth == 0:
+            parts.append("")
+        else:
+            parts[-1] += character
+    return [part.strip() for part in parts]
+
+
+def value_of(typed: Mapping[str, Any]) -> object:
+    """The value that a case writes with its type."""
+    kind = typed["t"]
+    if kind in ("timestamp", "duration"):
+        ns = int(typed["seconds"]) * 10**9 + int(typed["nanos"])
+        return Timestamp(ns) if kind == "timestamp" else Duration(ns)
+    raw: Any = typed.get("v")
+    match kind:
+        case "int":
+            return int(raw)
+        case "uint":
+            return UInt(raw)
+        case "double":
+            return float(raw)
+        case "bytes":
+            return base64.b64decode(raw)
+        case "list":
+            return [value_of(item) for item in raw]
+        case "map":
+            return {map_key(value_of(key)): value_of(value) for key, value in raw}
+        case "type":
+            return CelType(raw)
+        case _:
+            return raw
+
+
+def same(got: object, wanted: object) -> bool:
+    """Equality that tells types apart, and takes NaN for NaN."""
+    if type(got) is not type(wanted):
+        return False
+    if isinstance(got, float) and isinstance(wanted, float):
+        return got == wanted or (math.isnan(got) and math.isnan(wanted))
+    if isinstance(got, list) and isinstance(wanted, list):
+        return len(got) == len(wanted) and all(map(same, got, wanted))
+    if isinstance(got, dict) and isinstance(wanted, dict):
+        keys = {(type(key), key): value for key, value in got.items()}
+        return len(got) == len(wanted) and all(
+            (type(key), key) in keys and same(keys[type(key), key], value)
+            for key, value in wanted.items()
+        )
+    if isinstance(got, Unknown) and isinstance(wanted, Unknown):
+        return got.paths == wanted.paths
+    return got == wanted
