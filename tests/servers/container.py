@@ -40,20 +40,30 @@ def kafka_container() -> Generator[str]:
         container.with_env(name, value)
     # The library's own way to bind a port would open it to the network.
     cast("dict[str, object]", container.ports)[f"{_CLIENT_PORT}/tcp"] = ("127.0.0.1", port)
-    with container:
+    try:
+        container.start()
+    except DockerException as error:
+        raise MissingServerError(f"the container cannot be started: {error}") from error
+    try:
         bootstrap = f"127.0.0.1:{port}"
         _wait(bootstrap)
         yield bootstrap
+    finally:
+        container.stop()
 
 
 def _environment(port: int) -> dict[str, str]:
     return {
         "KAFKA_NODE_ID": "1",
         "KAFKA_PROCESS_ROLES": "broker,controller",
-        "KAFKA_LISTENERS": f"PLAINTEXT://:{_CLIENT_PORT},CONTROLLER://:9093",
-        "KAFKA_ADVERTISED_LISTENERS": f"PLAINTEXT://127.0.0.1:{port}",
+        # Transactions need a listener on which the broker reaches itself.
+        "KAFKA_LISTENERS": f"OUTSIDE://:{_CLIENT_PORT},INSIDE://:19092,CONTROLLER://:9093",
+        "KAFKA_ADVERTISED_LISTENERS": f"OUTSIDE://127.0.0.1:{port},INSIDE://localhost:19092",
+        "KAFKA_INTER_BROKER_LISTENER_NAME": "INSIDE",
         "KAFKA_CONTROLLER_LISTENER_NAMES": "CONTROLLER",
-        "KAFKA_LISTENER_SECURITY_PROTOCOL_MAP": "CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT",
+        "KAFKA_LISTENER_SECURITY_PROTOCOL_MAP": ",".join(
+            f"{name}:PLAINTEXT" for name in ("OUTSIDE", "INSIDE", "CONTROLLER")
+        ),
         "KAFKA_CONTROLLER_QUORUM_VOTERS": "1@localhost:9093",
         "KAFKA_OFFSETS_TOPIC_REPLICATION_FACTOR": "1",
         "KAFKA_OFFSETS_TOPIC_NUM_PARTITIONS": "1",
@@ -62,6 +72,7 @@ def _environment(port: int) -> dict[str, str]:
         "KAFKA_TRANSACTION_STATE_LOG_NUM_PARTITIONS": "1",
         "KAFKA_GROUP_INITIAL_REBALANCE_DELAY_MS": "0",
         "KAFKA_AUTO_CREATE_TOPICS_ENABLE": "false",
+        "KAFKA_LOG_RETENTION_MS": "-1",
         "KAFKA_HEAP_OPTS": "-Xms64m -Xmx384m",
     }
 

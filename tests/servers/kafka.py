@@ -23,7 +23,8 @@ from .proxy import Proxy
 __all__ = ["Cluster", "Node", "StartKafka", "kafka_cluster"]
 
 # The defaults are for clusters that run for years and fail slowly; these let the internal topics,
-# group joins, failovers, compaction and retention happen within a test.
+# group joins, failovers, compaction and retention happen within a test. Retention is only where a
+# topic asks for it: records with timestamps of last year would be gone before they are read.
 _SETTINGS = """
     process.roles=broker,controller
     controller.listener.names=CONTROLLER
@@ -43,6 +44,7 @@ _SETTINGS = """
     log.cleaner.dedupe.buffer.size=4194304
     log.initial.task.delay.ms=100
     log.retention.check.interval.ms=300
+    log.retention.ms=-1
 """
 
 
