@@ -234,7 +234,7 @@ def as_double(number: float | Decimal) -> float:
     try:
         return float(number)
     except OverflowError:
-        return math.copysign(math.inf, number)
+        return math.inf if number > 0 else -math.inf
 
 
 def no_overload(function: str, values: Iterable[object], span: Span = NOWHERE) -> CelError:
