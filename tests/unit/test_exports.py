@@ -21,7 +21,10 @@ MODULES = {module_name(path): path for path in PUBLIC_FILES}
 
 
 def defined_names(tree: ast.Module) -> set[str]:
-    """The public names that a module makes at its top level; imported ones are not its own."""
+    """The public names that a module makes at its top level; imported ones are not its own.
+
+    Nor is `log`, which every module that logs calls its logger by.
+    """
     names: set[str] = set()
     for node in tree.body:
         match node:
@@ -33,7 +36,7 @@ def defined_names(tree: ast.Module) -> set[str]:
                 names.add(name)
             case _:
                 pass
-    return {name for name in names if not name.startswith("_")}
+    return {name for name in names if not name.startswith("_") and name != "log"}
 
 
 def is_name(node: ast.AST) -> TypeGuard[ast.Name]:
