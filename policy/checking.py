@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import Final
 
 from .case_documents import WrittenCases
-from .cel.ast import Expr, Has, Ident, Index, Literal, Select, walk
+from .cel import Environment, check
+from .cel.types import DYN, INT, STRING, TIMESTAMP, Type, list_of, map_of, record
 from .conditions import Part
 from .documents import TOMBSTONES, WrittenPolicy
 from .model import BundleSettings
@@ -13,18 +15,24 @@ from .nodes import ListNode, Node, ScalarNode
 from .problems import closest, quoted
 from .rule_documents import WrittenRule
 
-__all__ = ["check_policies"]
+__all__ = ["check_policies", "environment"]
 
-_ONLY_IN_KAFKA = frozenset(("partition", "offset"))
+_LATER: Final = "say `stages: [consume]` in the policy, or leave it out"
+_LIST: Final = list_of(DYN)
+_TABLE: Final = map_of(STRING, DYN)
+_CLIENT: Final = record("client", {"id": STRING, "labels": map_of(STRING, STRING)})
 
 
 def check_policies(
     policies: Sequence[WrittenPolicy],
     settings: BundleSettings,
-    lists: Collection[str],
+    lists: Mapping[str, object],
     cases: Iterable[WrittenCases] = (),
 ) -> list[WrittenPolicy]:
-    """Adds every problem of the bundle to its documents; the policies whose ids are unique."""
+    """Adds every problem of the bundle to its documents; the policies whose ids are unique.
+
+    `lists` may hold None for a list that could not be read.
+    """
     unique = _unique(policies)
     rules: dict[str, list[tuple[WrittenPolicy, WrittenRule]]] = {}
     for policy in unique:
@@ -34,12 +42,13 @@ def check_policies(
     owners = {policy.policy.owner for policy in unique}
     for policy in unique:
         _check_tombstones(policy, settings)
+        env = environment(policy.policy.stages, lists)
         for rule in policy.rules:
             _check_exempts(policy, rule, rules)
             _check_exemptible_by(policy, rule, owners)
             for written in (rule.when, rule.require):
                 for part in () if written is None else written.parts:
-                    _check_part(policy, part, lists)
+                    _check_part(policy, part, env)
     for written_cases in cases:
         _check_cases(written_cases, unique, rules)
     return unique
@@ -156,39 +165,53 @@ def _element(node: Node | None, text: str) -> Node | None:
 # ------------------------------------------------------------------ conditions
 
 
-def _check_part(policy: WrittenPolicy, part: Part, lists: Collection[str]) -> None:
-    reader = policy.reader
-    produced = "produce" in policy.policy.stages
-    for node in walk(part.expr):
-        if isinstance(node, Ident) and produced and node.name.lstrip(".") in _ONLY_IN_KAFKA:
-            reader.problem(
-                part.index(reader, node.span.start),
-                "SW166",
-                f"`{node.name}` is not known at stage `produce`, where this policy applies too",
-                remedy="say `stages: [consume]` in the policy, or leave it out",
-            )
-        name = _list_name(node)
-        if name is not None and name not in lists:
-            reader.problem(
-                part.index(reader, node.span.start),
-                "SW163",
-                f"there is no list {quoted(name)}",
-                remedy=closest(name, lists)
-                or "name its file under `lists:` of the bundle document",
-            )
+def environment(
+    stages: Collection[str], lists: Mapping[str, object], value: Type = DYN
+) -> Environment:
+    """What the conditions of a policy may refer to; `value` is the type of the event's value."""
+    types = {name: _list_type(known) for name, known in lists.items()}
+    later = {"partition": INT, "offset": INT}
+    forbidden = {
+        name: f"`{name}` is not known at stage `produce`, where this policy applies too"
+        for name in (later if "produce" in stages else ())
+    }
+    return Environment(
+        variables={
+            "value": value,
+            "message": value,
+            "key": DYN,
+            "headers": map_of(STRING, DYN),
+            "topic": STRING,
+            "timestamp": TIMESTAMP,
+            "stage": STRING,
+            "client": _CLIENT,
+            "lists": record("lists", types, open=True),
+            "facts": map_of(STRING, DYN),
+            "stamp": DYN,
+            "schema": DYN,
+            "now": TIMESTAMP,
+            **{name: type_ for name, type_ in later.items() if name not in forbidden},
+        },
+        lists=lists,
+        forbidden=forbidden,
+    )
 
 
-def _list_name(node: Expr) -> str | None:
-    """The name of the list that `node` reads, where it says one."""
-    if not isinstance(node, (Select, Index, Has)):
-        return None
-    if not (isinstance(node.operand, Ident) and node.operand.name.lstrip(".") == "lists"):
-        return None
-    if not isinstance(node, Index):
-        return node.field
-    if isinstance(node.index, Literal) and isinstance(node.index.value, str):
-        return node.index.value
-    return None
+def _list_type(known: object) -> Type:
+    if known is None:
+        return DYN
+    return _LIST if isinstance(known, list) else _TABLE
+
+
+def _check_part(policy: WrittenPolicy, part: Part, env: Environment) -> None:
+    for problem in check(part.expr, env).problems:
+        policy.reader.problem(
+            part.index(policy.reader, problem.span.start),
+            problem.code,
+            problem.message,
+            remedy=problem.remedy or (_LATER if problem.code == "SW166" else ""),
+            severity=problem.severity,
+        )
 
 
 # ----------------------------------------------------------------------- tests

@@ -41,7 +41,7 @@ from .nodes import ListNode, MapNode, Node, ScalarNode, data_of, kind_of
 from .paths import NAME, VARIABLES, PathError, parse_path
 from .positions import index_of
 from .problems import closest, quoted
-from .yaml_repair import cut_text, quote
+from .yaml_repair import cut_text
 
 __all__ = ["Part", "WrittenCondition", "combine", "path_expr", "present", "read_condition"]
 
@@ -114,7 +114,7 @@ class WrittenCondition:
 
 def read_condition(reader: Reader, node: Node, key: str) -> WrittenCondition | None:
     """The condition that stands at `key`, or None with the problems added."""
-    if isinstance(node, ListNode) and not _is_cel_list(node):
+    if isinstance(node, ListNode):
         return _structured(reader, node, key)
     text = _cel_text(reader, node, key)
     if text is None:
@@ -160,11 +160,6 @@ def _lowered(reader: Reader, node: Node, expr: Expr) -> Condition | None:
 # --------------------------------------------------------------------- CEL text
 
 
-def _is_cel_list(node: ListNode) -> bool:
-    """True for `when: [1, 2]`, which was meant as CEL and lacks quotes."""
-    return bool(node.items) and not any(isinstance(item, MapNode) for item in node.items)
-
-
 def _cel_text(reader: Reader, node: Node, key: str) -> str | None:
     if isinstance(node, ScalarNode):
         if isinstance(node.value, bool):
@@ -179,17 +174,14 @@ def _cel_text(reader: Reader, node: Node, key: str) -> str | None:
                 remedy="write one, or remove the key",
             )
             return None
-    written = reader.written(node)
-    corrected = None
-    if _parses(written):
-        corrected = reader.replaced(node, quote(written))
+    by_itself = isinstance(node, MapNode) and node.get("field") is not None
     reader.problem(
         node,
-        "SW105" if corrected else "SW142",
-        f"`{key}` takes a condition as text or a list of structured conditions, "
-        f"and this is {kind_of(node)}",
-        remedy="put CEL text in single quotes" if corrected else "write `[{field, operator, …}]`",
-        corrected=corrected,
+        "SW142",
+        f"`{key}` takes CEL text or a list of structured conditions, and this is "
+        + ("one by itself" if by_itself else kind_of(node)),
+        remedy="put it in a list" if by_itself else "compare it with something, in a text",
+        corrected=reader.replaced(node, f"[{reader.written(node)}]") if by_itself else None,
     )
     return None
 
@@ -247,8 +239,16 @@ def _structured(reader: Reader, node: ListNode, key: str) -> WrittenCondition | 
     parts: list[Part] = []
     complete = True
     for item in node.items:
-        mapping = reader.mapping(item, f"a condition of `{key}`")
-        expr = None if mapping is None else _condition(reader, mapping)
+        if isinstance(item, MapNode):
+            expr = _condition(reader, item)
+        else:
+            expr = None
+            reader.problem(
+                item,
+                "SW142",
+                f"an element of `{key}` is a structured condition, and this is {kind_of(item)}",
+                remedy="write `{field, operator, value}`; CEL is one text, joined with `&&`",
+            )
         lowered = None if expr is None else _lowered(reader, item, expr)
         if lowered is None:
             complete = False

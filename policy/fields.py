@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
 from .nodes import ListNode, MapNode, Node, ScalarNode, Source, kind_of
-from .problems import Problems, closest, quoted
+from .problems import Problems, nearest, quoted
 from .yaml_repair import quote
 
 __all__ = ["BUNDLE_NAME", "ID", "Fields", "Reader", "parse_time"]
@@ -17,6 +17,8 @@ BUNDLE_NAME: Final = re.compile(r"[a-z0-9][a-z0-9._-]*")
 ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 #: Ids stand in headers, metric labels and file names.
 _ID_MAX_CHARS: Final = 128
+#: Keys whose value may look like a mapping (`{value.amount} is too much`) and was meant as text.
+_FREE_TEXTS: Final = frozenset(("`title`", "`reason`", "`remediation`", "`note`"))
 _EPOCH: Final = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 _DATE: Final = re.compile(r"\d{4}-\d\d-\d\d")
 _TIME: Final = re.compile(
@@ -64,7 +66,7 @@ class Reader:
             code,
             message,
             self.source.location(index),
-            text=self.source.line_at(index).rstrip(),
+            text=self.source.shown_at(index).rstrip(),
             remedy=remedy,
             corrected=corrected,
             severity=severity,
@@ -80,8 +82,8 @@ class Reader:
         if not old or "\n" in old:
             return None
         line = self.source.line_at(node.start).rstrip()
-        start = self.source.location(node.start).column - 1
-        return line[:start] + new + line[start + len(old) :]
+        head = self.source.before_on_line(node.start)
+        return head + new + line[len(head) + len(old) :]
 
     def text(self, node: Node, what: str) -> str | None:
         """The text of `node`, or None with a problem."""
@@ -93,27 +95,34 @@ class Reader:
         if isinstance(node, ScalarNode) and node.value is None and not node.text:
             self.problem(node, "SW142", f"{what} has no value", remedy="give it a text")
             return None
-        old = self.written(node)
+        quotable = isinstance(node, ScalarNode) or what in _FREE_TEXTS
+        corrected = self.replaced(node, quote(self.written(node))) if quotable else None
         self.problem(
             node,
             "SW142",
             f"{what} takes a text, and this is {kind_of(node)}",
-            remedy="put it in quotes" if old and "\n" not in old else "write a text",
-            corrected=self.replaced(node, quote(old)),
+            remedy="write a text" if corrected is None else "put it in quotes",
+            corrected=corrected,
         )
         return None
 
-    def choice(self, node: Node, what: str, choices: Sequence[str]) -> str | None:
+    def choice(
+        self,
+        node: Node,
+        what: str,
+        choices: Sequence[str],
+        confused: Mapping[str, str] | None = None,
+    ) -> str | None:
         """One of `choices`, or None with a problem."""
         text = self.text(node, what)
         if text is None or text in choices:
             return text
-        near = closest(text, choices)
+        meant = (confused or {}).get(text.lower()) or nearest(text, choices)
         self.problem(
             node,
             "SW143",
             f"{what} cannot be {quoted(text)}",
-            remedy=near or f"one of {', '.join(choices)}",
+            remedy=f"did you mean `{meant}`?" if meant else f"one of {', '.join(choices)}",
         )
         return None
 
@@ -212,12 +221,14 @@ class Fields:
         self.node = node
         self._what = what
         self._entries: dict[str, Node] = {}
+        self._meant: set[str] = set()
         for key, value in node.entries:
             if key.text in known:
                 self._entries[key.text] = value
                 continue
-            meant = (confused or {}).get(key.text.lower())
-            remedy = f"did you mean `{meant}`?" if meant else closest(key.text, known)
+            meant = (confused or {}).get(key.text.lower()) or nearest(key.text, known)
+            self._meant.update(() if meant is None else (meant,))
+            remedy = "" if meant is None else f"did you mean `{meant}`?"
             reader.problem(
                 key,
                 "SW140",
@@ -236,9 +247,14 @@ class Fields:
         return self._entries.get(key)
 
     def require(self, *keys: str) -> bool:
-        """True where all `keys` are there; each missing one is a problem."""
+        """True where all `keys` are there; each missing one is a problem.
+
+        One that an unknown key was probably meant to be has been told already.
+        """
         missing = [key for key in keys if key not in self._entries]
         for key in missing:
+            if key in self._meant:
+                continue
             self.reader.problem(
                 self.node, "SW141", f"{self._what} lacks `{key}:`", remedy=f"add `{key}:`"
             )
@@ -249,10 +265,12 @@ class Fields:
         node = self.get(key)
         return None if node is None else self.reader.text(node, f"`{key}`")
 
-    def choice(self, key: str, choices: Sequence[str]) -> str | None:
+    def choice(
+        self, key: str, choices: Sequence[str], confused: Mapping[str, str] | None = None
+    ) -> str | None:
         """One of `choices`; None where it is missing or malformed."""
         node = self.get(key)
-        return None if node is None else self.reader.choice(node, f"`{key}`", choices)
+        return None if node is None else self.reader.choice(node, f"`{key}`", choices, confused)
 
     def names(self, key: str) -> tuple[str, ...]:
         """A list of texts; empty where it is missing or malformed."""

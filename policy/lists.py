@@ -235,7 +235,7 @@ def _exact(cell: str, line: int, file: str, problems: Problems) -> bool:
 def _uneven(columns: int, row: list[str], line: int, file: str, problems: Problems) -> None:
     problems.add(
         "SW160",
-        f"{len(row)} columns here, and {columns} before",
+        f"{len(row)} column{'' if len(row) == 1 else 's'} here, and {columns} before",
         Location(file, line, 1),
         text=",".join(row),
         remedy="put a cell with a comma in double quotes",

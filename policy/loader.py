@@ -100,8 +100,8 @@ def _load(paths: Sequence[str | Path] | str | Path, problems: Problems) -> Bundl
     fallback = folder_name(_name_of(roots[0])) if roots else "policies"
     bundles = [directory.bundle for directory in directories if directory.bundle is not None]
     settings, written_settings = compose(bundles, fallback)
-    references = {reference.name for directory in directories for reference in directory.lists}
-    unique = check_policies(policies, settings, references, cases)
+    unread = {reference.name: None for directory in directories for reference in directory.lists}
+    unique = check_policies(policies, settings, {**unread, **lists}, cases)
     if not policies and not problems.errors:
         shown = str(roots[0]) if roots else "."
         problems.add(
@@ -304,7 +304,7 @@ def _second_bundle(document: Document, first: Document | None, problems: Problem
         "SW159",
         f"a second bundle document in one directory{other}",
         document.source.location(document.root.start),
-        text=document.source.line_at(document.root.start),
+        text=document.source.shown_at(document.root.start),
         remedy="join them into one",
     )
 
@@ -321,7 +321,7 @@ def _no_document(document: Document, problems: Problems) -> None:
         nearest = closest(key.text, _KINDS) or remedy
         remedy = f"put `{kinds[0]}:` first" if kinds else nearest
     problems.add(
-        "SW114", message, source.location(index), text=source.line_at(index), remedy=remedy
+        "SW114", message, source.location(index), text=source.shown_at(index), remedy=remedy
     )
 
 

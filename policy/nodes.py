@@ -30,10 +30,15 @@ DEPTH_MAX: Final = 64
 
 @dataclass(slots=True)
 class Source:
-    """A file's text (every line end one line feed) and the places in it."""
+    """A file's text (every line end one line feed) and the places in it.
+
+    `repaired` has what was written in the lines that had quotes put in to read on, and the column
+    of the quote: places and lines are told as in the file.
+    """
 
     file: str
     text: str
+    repaired: dict[int, tuple[str, int]] = field(default_factory=dict[int, tuple[str, int]])
     _starts: list[int] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -46,7 +51,19 @@ class Source:
     def location(self, index: int) -> Location:
         """The place of the character at `index`."""
         line = bisect_right(self._starts, index)
-        return Location(self.file, line, index - self._starts[line - 1] + 1)
+        column = index - self._starts[line - 1] + 1
+        if line in self.repaired and column > self.repaired[line][1]:
+            column -= 1
+        return Location(self.file, line, column)
+
+    def shown_at(self, index: int) -> str:
+        """The line that the character at `index` is on, as in the file."""
+        line = bisect_right(self._starts, index)
+        return self.repaired[line][0] if line in self.repaired else self.line(line)
+
+    def before_on_line(self, index: int) -> str:
+        """What stands before the character at `index` on its line."""
+        return self.text[self._starts[bisect_right(self._starts, index) - 1] : index]
 
     def line(self, number: int) -> str:
         """Line `number` (from 1) without its end."""

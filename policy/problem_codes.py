@@ -1,13 +1,15 @@
 """What each problem code means: a title and an explanation, for `policy explain-code`.
 
 Codes are stable: a code is never given another meaning, and one that is no longer used stays free.
-SW10x-SW11x are about files, SW12x-SW13x about conditions (the language has its own table),
-SW14x-SW17x about documents, SW19x about stored bundles.
+SW10x-SW11x are about files, SW12x-SW13x about conditions (from the language's own table), SW14x-SW17x
+about documents, SW19x about stored bundles.
 """
 
 from __future__ import annotations
 
 from typing import Final, NamedTuple
+
+from .cel.problems import PROBLEM_CODES as CEL_CODES
 
 __all__ = ["PROBLEM_CODES", "ProblemCode"]
 
@@ -83,7 +85,7 @@ PROBLEM_CODES: Final[dict[str, ProblemCode]] = {
         "no policies", "A bundle without a policy would let everything through; it is refused."
     ),
     # ------------------------------------------------------------- conditions
-    "SW120": ProblemCode("not CEL", "The text of a condition does not follow the language."),
+    **{code: ProblemCode(*entry) for code, entry in CEL_CODES.items()},
     # -------------------------------------------------------------- documents
     "SW140": ProblemCode("unknown key", "The document has a key that does not exist there."),
     "SW141": ProblemCode("missing key", "The document lacks a key that it needs."),
@@ -151,17 +153,11 @@ PROBLEM_CODES: Final[dict[str, ProblemCode]] = {
         "list that cannot be read", "The file of a list is not what it should be."
     ),
     "SW161": ProblemCode("list outside the directory", "Lists lie inside their own directory."),
-    "SW163": ProblemCode("unknown list", "A condition uses a list that no `lists:` names."),
     "SW164": ProblemCode(
         "malformed parking topic",
         "`quarantine` and `held` name a topic each, made of Kafka's characters and `{topic}`.",
     ),
     "SW165": ProblemCode("test of nothing", "A test names a policy or a rule that is not there."),
-    "SW166": ProblemCode(
-        "not known at this stage",
-        "`partition` and `offset` are only known once an event is in Kafka: say "
-        "`stages: [consume]` (or reconcile) in the policy that reads them.",
-    ),
     "SW167": ProblemCode(
         "owner of nothing", "`exemptible_by` names an owner that has no policy in this bundle."
     ),

@@ -8,7 +8,7 @@ from typing import Final
 
 from streamwarden.errors import Location, PolicyError, Problem
 
-__all__ = ["PROBLEMS_MAX", "Problems", "closest", "quoted", "shorten"]
+__all__ = ["PROBLEMS_MAX", "Problems", "closest", "nearest", "quoted", "shorten"]
 
 #: Somebody who sees this many has a systematic mistake; the rest would only hide the first ones.
 PROBLEMS_MAX: Final = 1000
@@ -91,9 +91,14 @@ def _printable(text: str) -> str:
     return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
 
 
+def nearest(word: str, choices: Iterable[str]) -> str | None:
+    """The choice that `word` was probably meant to be."""
+    lowered = {choice.lower(): choice for choice in choices}
+    near = difflib.get_close_matches(word.lower()[:64], list(lowered), n=1, cutoff=0.65)
+    return lowered[near[0]] if near else None
+
+
 def closest(word: str, choices: Iterable[str]) -> str:
     """A remedy such as "did you mean `topics`?", or nothing where no choice is near."""
-    pool = list(choices)
-    lowered = {choice.lower(): choice for choice in pool}
-    near = difflib.get_close_matches(word.lower()[:64], list(lowered), n=1, cutoff=0.6)
-    return f"did you mean `{lowered[near[0]]}`?" if near else ""
+    near = nearest(word, choices)
+    return "" if near is None else f"did you mean `{near}`?"

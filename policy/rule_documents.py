@@ -40,6 +40,14 @@ _CONFUSED: Final = {
 }
 
 
+_CONFUSED_EFFECTS: Final = {
+    **dict.fromkeys(("deny", "block", "refuse", "quarantine", "dlq", "drop"), "reject"),
+    **dict.fromkeys(("review", "wait", "pend", "approve", "suspend"), "hold"),
+    **dict.fromkeys(("redact", "hash", "tokenize"), "mask"),
+    **dict.fromkeys(("alert", "log", "audit", "notify"), "warn"),
+}
+
+
 @dataclass(frozen=True, slots=True)
 class WrittenRule:
     """A rule with where it is written, for the checks that need the whole bundle."""
@@ -61,7 +69,7 @@ def read_rule(reader: Reader, node: Node, policy: str) -> WrittenRule | None:
     fields.require("id")
     when, require = _conditions(reader, fields)
     effect = _effect(reader, fields)
-    on_error = fields.choice("on_error", _ON_ERROR) or "fire"
+    on_error = fields.choice("on_error", _ON_ERROR, {"ignore": "skip", "pass": "skip"}) or "fire"
     mode = fields.choice("mode", MODES)
     rule = Rule(
         id=rule_id or "?",
@@ -139,7 +147,7 @@ def _effect(reader: Reader, fields: Fields) -> Effect | None:
         return None
     if text is None:
         return None
-    chosen = reader.choice(node, "`effect`", _EFFECTS)
+    chosen = reader.choice(node, "`effect`", _EFFECTS, _CONFUSED_EFFECTS)
     return None if chosen is None else Effect(chosen)
 
 
@@ -259,7 +267,12 @@ def read_path(reader: Reader, node: Node, what: str, *, masked: bool = False) ->
             node,
             "SW148",
             f"masks name fields under `value`, not {quoted(text)}",
-            remedy=instead.get(variable, "" if variable in VARIABLES else f"write `value.{text}`"),
+            remedy=instead.get(
+                variable,
+                "name it under `sensitive:` to keep it out of trails and reports"
+                if variable in VARIABLES
+                else f"write `value.{text}`",
+            ),
         )
         return None
     if variable in VARIABLES:

@@ -106,7 +106,8 @@ def read_yaml(
             _tell(broken, source, problems)
             reader.flush(problems)
             return None
-        before, source = source, Source(file, fix.text)
+        written = source.repaired.get(fix.line, (source.line(fix.line), fix.column))
+        before, source = source, Source(file, fix.text, {**source.repaired, fix.line: written})
     if fix is not None:
         # As many as are looked for; whether the last one helps was not tried.
         _tell_repair(fix, before, fix.line, problems)
@@ -118,7 +119,7 @@ def _tell(broken: _Broken, source: Source, problems: Problems) -> None:
         broken.code,
         broken.message,
         source.location(broken.index),
-        text=source.line_at(broken.index),
+        text=source.shown_at(broken.index),
         remedy=broken.remedy,
     )
 
@@ -130,7 +131,7 @@ def _tell_repair(fix: Repair, before: Source, next_broken: int, problems: Proble
         "SW105",
         fix.message,
         Location(before.file, fix.line, fix.column),
-        text=before.line(fix.line),
+        text=before.repaired.get(fix.line, (before.line(fix.line), 0))[0],
         remedy=fix.remedy,
         corrected=fix.corrected if helped else None,
     )
@@ -209,7 +210,7 @@ class _Reader:
                 code,
                 message,
                 self._source.location(index),
-                text=self._source.line_at(index),
+                text=self._source.shown_at(index),
                 remedy=remedy,
             )
 
@@ -298,7 +299,8 @@ class _Reader:
             code, message = "SW108", "an anchor or alias (`&name`, `*name`)"
             remedy = "write the value in place; quote a text that starts with `&` or `*`"
         elif tag is not None:
-            code, message = "SW109", f"a tag ({quoted(tag)})"
+            written = self._source.text[index : event.end].split(maxsplit=1)
+            code, message = "SW109", f"a tag ({quoted(written[0] if written else tag)})"
             remedy = "remove it; quote a text that starts with `!`"
         else:
             return

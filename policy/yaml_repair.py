@@ -86,13 +86,11 @@ def cut_text(source: Source, node: ScalarNode) -> tuple[str, str] | None:
     """
     if node.style or node.start == node.end:
         return None
-    rest = source.line_at(node.end)[source.location(node.end).column - 1 :]
+    rest = source.line_at(node.end)[len(source.before_on_line(node.end)) :]
     if not rest.lstrip(" ").startswith("#"):
         return None
     whole = node.text + rest.rstrip()
-    first = source.line_at(node.start)
-    head = first[: source.location(node.start).column - 1]
-    return whole, head + quote(whole)
+    return whole, source.before_on_line(node.start) + quote(whole)
 
 
 def _around(source: Source, number: int) -> _Lines | None:
@@ -179,6 +177,7 @@ def _made(
     before = written[: lines.first - 1]
     after = written[lines.first - 1 + lines.count :]
     text = "\n".join([*before, corrected, *[""] * (lines.count - 1), *after])
+    last = lines.first + lines.count - 1
     what = "condition" if key in _CONDITIONS else "path" if key in _PATHS else "text"
     signs = (value[0], ": ", " #", ", ", "[", "{")
     sign = next((s for s in signs if s in value and not s.isalnum()), ": ")
@@ -188,7 +187,8 @@ def _made(
         column=min(start, len(source.line(lines.first))) + 1,
         corrected=corrected,
         message=f"this {what} needs quotes, since YAML has its own meaning for `{sign}` here",
-        remedy=f"put the whole {what} in single quotes, and double each single quote inside it",
+        remedy=f"put the whole {what} in single quotes, and double each single quote inside it"
+        + (f"; in place of lines {lines.first}-{last}" if last > lines.first else ""),
         meaningful=key in _TEXTS or _accepts(key, value),
     )
 
