@@ -5,25 +5,31 @@ from __future__ import annotations
 from confluent_kafka import KafkaError
 
 __all__ = [
+    "ALL_BROKERS_DOWN",
     "ASSIGNMENT_LOST",
     "INVALID_ARG",
+    "MAX_POLL_EXCEEDED",
     "NO_OFFSET",
     "PARTITION_EOF",
     "QUEUE_FULL",
     "STATE",
     "TIMED_OUT",
+    "TRANSPORT",
     "UNKNOWN_PARTITION",
     "error_of",
 ]
 
 # ruff: noqa: SLF001 - see the first line
+ALL_BROKERS_DOWN = KafkaError._ALL_BROKERS_DOWN
 ASSIGNMENT_LOST = KafkaError._ASSIGNMENT_LOST
 INVALID_ARG = KafkaError._INVALID_ARG
+MAX_POLL_EXCEEDED = KafkaError._MAX_POLL_EXCEEDED
 NO_OFFSET = KafkaError._NO_OFFSET
 PARTITION_EOF = KafkaError._PARTITION_EOF
 QUEUE_FULL = KafkaError._QUEUE_FULL
 STATE = KafkaError._STATE
 TIMED_OUT = KafkaError._TIMED_OUT
+TRANSPORT = KafkaError._TRANSPORT
 UNKNOWN_PARTITION = KafkaError._UNKNOWN_PARTITION
 
 

@@ -9,7 +9,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-__all__ = ["ConfigMap", "connection_of", "merged", "parking_config", "reader_config"]
+__all__ = [
+    "PARKING_OVERHEAD_BYTES",
+    "ConfigMap",
+    "connection_of",
+    "consumer_parking_config",
+    "merged",
+    "parking_config",
+    "reader_config",
+]
 
 ConfigMap = Mapping[str, Any]
 
@@ -68,6 +76,10 @@ PARKING_OVERHEAD_BYTES = 16_384
 _MESSAGE_MAX_BYTES_LIMIT = 1_000_000_000
 #: Parked records are few and their callers wait for the outcome.
 _PARKING_LINGER_MS = 5
+#: A consumer does not know what its topics take; the brokers do.
+_CONSUMED_MAX_BYTES = 100_000_000
+#: How long a consumer tries to park an event before it stops.
+_CONSUMED_TIMEOUT_MS = 30_000
 
 
 def merged(config: ConfigMap | None, settings: ConfigMap) -> dict[str, Any]:
@@ -104,6 +116,14 @@ def parking_config(config: ConfigMap, own: ConfigMap | None = None) -> dict[str,
     for name in ("on_delivery", "dr_cb", "transactional.id", "request.required.acks"):
         found.pop(name, None)
     return found | {"enable.idempotence": True, "acks": "all", "delivery.report.only.error": False}
+
+
+def consumer_parking_config(config: ConfigMap, own: ConfigMap | None = None) -> dict[str, Any]:
+    """The configuration of the producer of events parked by a consumer with `config`."""
+    defaults: dict[str, Any] = {"message.max.bytes": _CONSUMED_MAX_BYTES}
+    if not {"delivery.timeout.ms", "message.timeout.ms"} & set(own or {}):
+        defaults["delivery.timeout.ms"] = _CONSUMED_TIMEOUT_MS
+    return parking_config(connection_of(config), {**defaults, **(own or {})})
 
 
 def reader_config(config: ConfigMap, group: str) -> dict[str, Any]:

@@ -139,7 +139,7 @@ class RecordTimes:
         if self._admin is None:
             self._admin = AdminClient(self._config)
         resource = ConfigResource(ResourceType.TOPIC, lane.topic)
-        describe: Callable[..., dict[Any, Future[Any]]] = self._admin.describe_configs
+        describe: Callable[..., dict[Any, Future[Any]]] = self._admin.describe_configs  # pyright: ignore[reportUnknownVariableType, reportUnknownMemberType]
         lane.ask(*describe([resource], request_timeout=_REQUEST_TIMEOUT_S).values())
         if not lane.wait(max(0.0, deadline - self._clock())):
             self._silent_until = self._clock() + _SILENCE_S

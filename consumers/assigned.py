@@ -1,0 +1,133 @@
+"""The offsets of all assigned partitions, and the way between them and the client."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from confluent_kafka import Consumer, KafkaException, TopicPartition
+
+from .offsets import PartitionOffsets
+
+__all__ = ["Assigned", "Place"]
+
+Place = tuple[str, int]
+
+
+class Assigned:
+    """One PartitionOffsets for each partition that events come from."""
+
+    __slots__ = ("_places", "_stored", "_touched")
+
+    def __init__(self) -> None:
+        self._places: dict[Place, PartitionOffsets] = {}
+        self._stored: dict[Place, int] = {}
+        self._touched: set[Place] = set()
+
+    def of(self, topic: str, partition: int) -> PartitionOffsets:
+        """The bookkeeping of a partition, begun when it is first asked for."""
+        place = topic, partition
+        found = self._places.get(place)
+        if found is None:
+            found = self._places[place] = PartitionOffsets()
+        return found
+
+    def get(self, topic: str, partition: int) -> PartitionOffsets | None:
+        """The bookkeeping of a partition that was read from, or None."""
+        return self._places.get((topic, partition))
+
+    def is_current(self, topic: str, partition: int, offsets: PartitionOffsets) -> bool:
+        """False once the partition was taken away, and perhaps given again."""
+        return self._places.get((topic, partition)) is offsets
+
+    @property
+    def pending(self) -> int:
+        """Parked events that are not acknowledged, of all partitions."""
+        return sum(offsets.pending for offsets in self._places.values())
+
+    def forget(self, partitions: Iterable[TopicPartition]) -> None:
+        """These partitions are somebody else's, or start anew."""
+        for each in partitions:
+            self._drop((each.topic, each.partition))
+
+    def forget_all(self) -> None:
+        """Nothing is assigned any more."""
+        for place in list(self._places):
+            self._drop(place)
+
+    def _drop(self, place: Place) -> None:
+        self._places.pop(place, None)
+        self._stored.pop(place, None)
+        self._touched.discard(place)
+
+    def touch(self, topic: str, partition: int) -> None:
+        """What may be committed there may have changed."""
+        self._touched.add((topic, partition))
+
+    def touch_all(self) -> None:
+        """Look at every partition at the next `store`."""
+        self._touched.update(self._places)
+
+    def capped(self, given: TopicPartition) -> TopicPartition:
+        """`given` as it may be committed; the application is through with all before it."""
+        offsets = self.get(given.topic, given.partition)
+        if offsets is None or given.offset < 0:
+            return given
+        return _with_offset(given, offsets.done(given.offset))
+
+    def position(self, given: TopicPartition) -> TopicPartition:
+        """A position of the client, capped, since positions are what transactions commit."""
+        offsets = self.get(given.topic, given.partition)
+        if offsets is None or given.offset < 0:
+            return given
+        return _with_offset(given, offsets.cap(given.offset))
+
+    def frontiers(self, partitions: Iterable[TopicPartition] | None = None) -> list[TopicPartition]:
+        """What may be committed now, of these partitions or of all."""
+        places = (
+            list(self._places)
+            if partitions is None
+            else [(each.topic, each.partition) for each in partitions]
+        )
+        found: list[TopicPartition] = []
+        for topic, partition in places:
+            offsets = self.get(topic, partition)
+            frontier = None if offsets is None else offsets.frontier()
+            if frontier is not None:
+                found.append(TopicPartition(topic, partition, frontier))
+        return found
+
+    def store(self, client: Consumer) -> None:
+        """Let the client commit, when it does by itself, what may be committed by now."""
+        if not self._touched:
+            return
+        changed: list[TopicPartition] = []
+        for topic, partition in self._touched:
+            offsets = self.get(topic, partition)
+            frontier = None if offsets is None else offsets.frontier()
+            if frontier is not None and self._stored.get((topic, partition)) != frontier:
+                self._stored[topic, partition] = frontier
+                changed.append(TopicPartition(topic, partition, frontier))
+        self._touched.clear()
+        store_offsets(client, changed)
+
+
+def store_offsets(client: Consumer, offsets: list[TopicPartition]) -> None:
+    """Store each offset; those of partitions that are gone by now are nobody's loss."""
+    if not offsets:
+        return
+    try:
+        client.store_offsets(offsets=offsets)
+    except KafkaException:
+        for each in offsets:
+            try:
+                client.store_offsets(offsets=[each])
+            except KafkaException:
+                continue
+
+
+def _with_offset(given: TopicPartition, offset: int) -> TopicPartition:
+    if offset == given.offset:
+        return given
+    found = TopicPartition(given.topic, given.partition, offset)
+    found.metadata = given.metadata
+    return found

@@ -1,0 +1,336 @@
+"""The guarded consumer: confluent_kafka.Consumer's call shape, with policy before every handler."""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Literal, NoReturn, Self, TypeVar
+
+from confluent_kafka import Consumer, Message, TopicPartition
+
+from streamwarden.errors import ConfigurationError
+
+from ..policy.guard import Guard
+from ..producers.callbacks import CLIENT_CALLBACKS, Callbacks
+from ..producers.clients import deadline_of
+from ..producers.connection import ConfigMap, consumer_parking_config, merged
+from ..producers.parking import Parking
+from .messages import GuardedMessage
+from .reader import DRAIN_TIMEOUT_S, Polled, Reader
+from .rebalance import RebalanceCallback, Rebalancing
+from .runner import Failing, Handler, Runner
+
+__all__ = ["GuardedConsumer"]
+
+log = logging.getLogger("streamwarden")
+
+H = TypeVar("H", bound=Handler)
+
+
+class GuardedConsumer:
+    """Decides on every event by `guard`: hands it on, masked, or parks it and goes on.
+
+    Made and used as confluent_kafka.Consumer. `poll()` and `consume()` give GuardedMessage, which
+    has `.decision`; messages with an `error()` are the client's own. `run(handler)` reads, handles
+    and commits. `parking` adds settings to the producer of parked events. What is committed, by
+    whichever way, is capped at the first parked event that is not safely written.
+
+    `parking_unreachable`: `stop` raises DeliveryError before the event that could not be parked,
+    `block` waits for the parking topics. `on_handler_error`, `handler_retries` and
+    `handler_backoff_s` are for `run`.
+    """
+
+    def __init__(
+        self,
+        config: ConfigMap | None = None,
+        /,
+        *,
+        guard: Guard,
+        parking: ConfigMap | None = None,
+        parking_unreachable: Literal["stop", "block"] = "stop",
+        on_handler_error: Literal["stop", "quarantine"] = "stop",
+        handler_retries: int = 3,
+        handler_backoff_s: float = 0.2,
+        **settings: Any,
+    ) -> None:
+        if parking_unreachable not in ("stop", "block"):
+            raise ConfigurationError(
+                f"`parking_unreachable` is `{parking_unreachable}`", remedy="use stop or block"
+            )
+        failing = Failing(on_handler_error, retries=handler_retries, backoff_s=handler_backoff_s)
+        self.guard = guard
+        self._handler: Handler | None = None
+        self._callbacks = callbacks = Callbacks(guard.count)
+        given = merged(config, settings)
+        for name in CLIENT_CALLBACKS:
+            if callable(given.get(name)):
+                given[name] = callbacks.safe(given[name])
+        self._reader = Reader(
+            {**given, "enable.auto.offset.store": False, "enable.partition.eof": True},
+            guard=guard,
+            parking=Parking(
+                consumer_parking_config(given, parking),
+                callbacks=callbacks,
+                count=guard.count,
+                keys=guard.stamp_keys,
+                pointers=True,
+                block=parking_unreachable == "block",
+            ),
+            callbacks=callbacks,
+            auto_store=_flag(given.get("enable.auto.offset.store", True)),
+            auto_commit=_flag(given.get("enable.auto.commit", True)),
+            tells_end=_flag(given.get("enable.partition.eof", False)),
+        )
+        self._runner = Runner(self._reader, failing)
+
+    @property
+    def _client(self) -> Consumer:
+        return self._reader.client
+
+    def subscribe(
+        self,
+        topics: list[str],
+        on_assign: RebalanceCallback | None = None,
+        on_revoke: RebalanceCallback | None = None,
+        on_lost: RebalanceCallback | None = None,
+    ) -> None:
+        """As the client's; the callbacks get this consumer.
+
+        When partitions are revoked, what is parked is written and what may be is committed.
+        """
+        watch = Rebalancing(self._reader, self, self._callbacks, on_assign, on_revoke, on_lost)
+        self._client.subscribe(
+            topics, on_assign=watch.assigned, on_revoke=watch.revoked, on_lost=watch.lost
+        )
+
+    def unsubscribe(self) -> None:
+        """As the client's."""
+        self._reader.settle()
+        self._client.unsubscribe()
+
+    def poll(self, timeout: float | None = -1) -> Polled | None:
+        """The next event that passes; None when there was none for `timeout` seconds.
+
+        Raises DeliveryError before an event that is refused and could not be parked.
+        """
+        return self._reader.read(deadline_of(timeout))
+
+    def consume(self, num_messages: int = 1, timeout: float | None = -1) -> list[Polled]:
+        """Up to `num_messages` events that pass; fewer where some of a batch were parked.
+
+        Waits for the first of them, not for the batch to be full.
+        """
+        if not 0 <= num_messages <= 1_000_000:
+            raise ValueError("num_messages must be between 0 and 1000000 (1M)")
+        return self._reader.read_batch(num_messages, deadline_of(timeout))
+
+    def run(
+        self,
+        handler: Handler | None = None,
+        *,
+        max_messages: int | None = None,
+        idle_timeout_s: float | None = None,
+        until_end: bool = False,
+    ) -> int:
+        """Give each event that passes to `handler`; gives how many were handled.
+
+        An event is done when the handler returns. When it raises, it is tried again with the
+        partitions paused; after the last attempt its exception is raised here, with the position
+        before the event, or the event is parked (`on_handler_error`). Ends by `stop()`, after
+        `max_messages`, after `idle_timeout_s` without an event, or with `until_end` where the
+        partitions ended when they were assigned.
+        """
+        chosen = handler or self._handler
+        if chosen is None:
+            raise ConfigurationError(
+                "there is nothing to run",
+                remedy="give a handler, or name one by `@consumer.handler`",
+            )
+        return self._runner.run(
+            chosen, max_messages=max_messages, idle_timeout_s=idle_timeout_s, until_end=until_end
+        )
+
+    def handler(self, function: H) -> H:
+        """A decorator: `function` is what `run()` without a handler runs."""
+        self._handler = function
+        return function
+
+    def stop(self) -> None:
+        """End `run` after the event that is being handled; from any thread or signal handler."""
+        self._runner.stop()
+
+    def commit(
+        self,
+        message: Message | GuardedMessage | None = None,
+        offsets: list[TopicPartition] | None = None,
+        asynchronous: bool = True,
+    ) -> list[TopicPartition] | None:
+        """As the client's, capped at what is safely parked.
+
+        With `asynchronous=False` parked events are written first, so that the cap is rarely felt.
+        """
+        if message is not None and offsets is not None:
+            raise ValueError("message and offsets are mutually exclusive")
+        if not asynchronous:
+            self._reader.intake.drain(DRAIN_TIMEOUT_S)
+        self._reader.assigned.touch_all()
+        if message is None and offsets is None:
+            self._reader.store()
+            return self._client.commit(asynchronous=asynchronous)  # type: ignore[call-overload, no-any-return]
+        capped = self._capped(message, offsets)
+        return self._client.commit(offsets=capped, asynchronous=asynchronous)  # type: ignore[call-overload, no-any-return]
+
+    def store_offsets(
+        self,
+        message: Message | GuardedMessage | None = None,
+        offsets: list[TopicPartition] | None = None,
+    ) -> None:
+        """As the client's, capped at what is safely parked, and stored further as that goes on."""
+        if (message is None) == (offsets is None):
+            raise ValueError("one of message and offsets is needed")
+        self._client.store_offsets(offsets=self._capped(message, offsets))
+        self._reader.assigned.touch_all()
+
+    def _capped(
+        self, message: Message | GuardedMessage | None, offsets: list[TopicPartition] | None
+    ) -> list[TopicPartition]:
+        if message is not None:
+            error, offset = message.error(), message.offset()
+            if error is not None or offset is None:
+                raise ValueError("cannot commit a message with an error")
+            offsets = [TopicPartition(message.topic() or "", message.partition() or 0, offset + 1)]
+        return [self._reader.assigned.capped(each) for each in offsets or []]
+
+    def assign(self, partitions: list[TopicPartition]) -> None:
+        """As the client's."""
+        self._let_go(None)
+        self._client.assign(partitions)
+        self._reader.assigned_now(partitions)
+
+    def unassign(self) -> None:
+        """As the client's; what is parked is written before."""
+        self._let_go(None)
+        self._client.unassign()
+
+    def incremental_assign(self, partitions: list[TopicPartition]) -> None:
+        """As the client's."""
+        self._client.incremental_assign(partitions)
+        self._reader.assigned_now(partitions)
+
+    def incremental_unassign(self, partitions: list[TopicPartition]) -> None:
+        """As the client's; what is parked is written before."""
+        self._let_go(partitions)
+        self._client.incremental_unassign(partitions)
+
+    def _let_go(self, partitions: list[TopicPartition] | None) -> None:
+        self._reader.settle(partitions)
+        self._reader.gone(self._client.assignment() if partitions is None else partitions)
+
+    def seek(self, partition: TopicPartition) -> None:
+        """As the client's."""
+        self._reader.seek(partition)
+
+    def pause(self, partitions: list[TopicPartition]) -> None:
+        """As the client's."""
+        self._reader.pause(partitions)
+
+    def resume(self, partitions: list[TopicPartition]) -> None:
+        """As the client's."""
+        self._reader.resume(partitions)
+
+    def position(self, partitions: list[TopicPartition]) -> list[TopicPartition]:
+        """As the client's, capped: a position is what transactions commit."""
+        return [self._reader.assigned.position(each) for each in self._client.position(partitions)]
+
+    def assignment(self) -> list[TopicPartition]:
+        """As the client's."""
+        return self._client.assignment()
+
+    def committed(
+        self, partitions: list[TopicPartition], timeout: float = -1
+    ) -> list[TopicPartition]:
+        """As the client's."""
+        return self._client.committed(partitions, timeout)
+
+    def get_watermark_offsets(
+        self, partition: TopicPartition, timeout: float = -1, cached: bool = False
+    ) -> Any:
+        """As the client's."""
+        return self._client.get_watermark_offsets(partition, timeout, cached)
+
+    def offsets_for_times(
+        self, partitions: list[TopicPartition], timeout: float = -1
+    ) -> list[TopicPartition]:
+        """As the client's."""
+        return self._client.offsets_for_times(partitions, timeout)
+
+    def list_topics(self, topic: str | None = None, timeout: float = -1) -> Any:
+        """As the client's."""
+        if topic is None:
+            return self._client.list_topics(timeout=timeout)
+        return self._client.list_topics(topic, timeout=timeout)
+
+    def cluster_id(self, timeout: float = -1) -> str:
+        """As the client's."""
+        return self._client.cluster_id(timeout)
+
+    def consumer_group_metadata(self) -> Any:
+        """As the client's."""
+        return self._client.consumer_group_metadata()
+
+    def memberid(self) -> str:
+        """As the client's."""
+        return self._client.memberid()
+
+    def set_sasl_credentials(self, username: str, password: str) -> None:
+        """As the client's, for the producer of parked events too."""
+        self._client.set_sasl_credentials(username, password)
+        self._reader.parking.set_sasl_credentials(username, password)
+
+    def close(self) -> None:
+        """As the client's; what is parked is written before."""
+        self._reader.close()
+        self._callbacks.raise_first()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        try:
+            self.close()
+        except Exception as raised:
+            if error is None:
+                raise
+            # The first error is the one to see.
+            log.exception("a callback raised while the consumer was closed", exc_info=raised)
+
+    def __del__(self) -> None:
+        reader: Reader | None = getattr(self, "_reader", None)
+        if reader is not None and not reader.closed and (left := len(reader.parking)):
+            warnings.warn(
+                f"a GuardedConsumer was dropped with {left} parked events that are not written; "
+                "call close(), or use it in `with`",
+                ResourceWarning,
+                stacklevel=2,
+                source=self,
+            )
+
+    if not TYPE_CHECKING:  # type checkers shall find that the attribute is missing
+
+        def __getattr__(self, name: str) -> NoReturn:
+            # A method of the client that is not guarded would be a way around the policy.
+            why = ""
+            if not name.startswith("_") and hasattr(Consumer, name):
+                why = ": the client's is not guarded; use `poll()`, `consume()` or `run()`"
+            raise AttributeError(f"GuardedConsumer has no `{name}`{why}", name=name, obj=self)
+
+
+def _flag(value: object) -> bool:
+    """A boolean property as the client reads it."""
+    return str(value).lower() in ("true", "1", "t")

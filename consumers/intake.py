@@ -1,0 +1,165 @@
+"""From a client's message to a guarded one: decides, hands over or parks, and keeps the offsets."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from functools import partial
+
+from confluent_kafka import TIMESTAMP_NOT_AVAILABLE, Consumer, KafkaError, Message, TopicPartition
+
+from streamwarden.errors import DeliveryError
+
+from ..policy.decision import Decision
+from ..policy.guard import Guard
+from ..policy.parking import Kind
+from ..producers.parking import Parking
+from ..schemas.event import Event
+from .assigned import Assigned
+from .messages import GuardedMessage
+from .offsets import PartitionOffsets
+
+__all__ = ["Intake"]
+
+log = logging.getLogger("streamwarden")
+
+#: Parked events on their way; beyond it nothing is read until some are acknowledged.
+PENDING_MAX = 1000
+_SLICE_S = 0.1
+
+
+class Intake:
+    """See the module's first line. `park` writes through `parking`; `assigned` has the offsets."""
+
+    def __init__(
+        self, guard: Guard, parking: Parking, assigned: Assigned, *, group: str | None
+    ) -> None:
+        self._guard, self._evaluate, self._now = guard, guard.evaluate, guard.now
+        self._parking, self._assigned, self._group = parking, assigned, group
+        self._failures: list[tuple[PartitionOffsets, TopicPartition, KafkaError]] = []
+
+    @property
+    def full(self) -> bool:
+        """True while so many parked events wait that nothing more should be read."""
+        return len(self._parking) > 0 and self._assigned.pending >= PENDING_MAX
+
+    def judge(self, message: Message) -> GuardedMessage | None:
+        """The message as the application may have it; None when its event is parked."""
+        topic, partition, offset = message.topic(), message.partition(), message.offset()
+        assert topic is not None
+        assert partition is not None
+        assert offset is not None
+        kind, timestamp = message.timestamp()
+        decision = self._evaluate(
+            Event(
+                topic,
+                message.value(),
+                message.key(),
+                message.headers() or (),  # type: ignore[arg-type]  # read ones have bytes or None
+                None if kind == TIMESTAMP_NOT_AVAILABLE else timestamp,
+                self._now(),
+                partition,
+                offset,
+            ),
+            "consume",
+        )
+        offsets = self._assigned.of(topic, partition)
+        if decision.effect.passes:
+            offsets.delivered(offset)
+            return GuardedMessage(message, decision)
+        if offsets.parked(offset):
+            self._park(decision, offsets)
+        return None
+
+    def park_by_handler(self, message: GuardedMessage, error: str) -> None:
+        """Park an event that the handler could not deal with."""
+        offsets = self._assigned.of(message.topic(), message.partition())
+        offsets.parked(message.offset())
+        offsets.done(message.offset() + 1)
+        self._park(message.decision, offsets, kind="handler", error=error)
+
+    def _park(
+        self,
+        decision: Decision,
+        offsets: PartitionOffsets,
+        *,
+        kind: Kind | None = None,
+        error: str | None = None,
+    ) -> None:
+        done = partial(self._written, decision, offsets, kind)
+        while True:
+            try:
+                self._parking.park(decision, done, kind=kind, group=self._group, error=error)
+            except BufferError:
+                # Every write ends within the client's delivery timeout, so there will be room.
+                self._parking.poll(_SLICE_S)
+            else:
+                return
+
+    def _written(
+        self,
+        decision: Decision,
+        offsets: PartitionOffsets,
+        kind: Kind | None,
+        error: KafkaError | None,
+    ) -> None:
+        event = decision.event
+        assert event.partition is not None
+        assert event.offset is not None
+        if error is None:
+            name = kind or ("held" if decision.effect == "hold" else "quarantined")
+            self._guard.count(f"parked/{event.topic}/{name}")
+            offsets.acknowledged(event.offset)
+            self._assigned.touch(event.topic, event.partition)
+            return
+        self._guard.count("dropped/parking/failed")
+        if self._assigned.is_current(event.topic, event.partition, offsets):
+            offsets.failed(event.offset)
+            place = TopicPartition(event.topic, event.partition, event.offset)
+            self._failures.append((offsets, place, error))
+
+    def serve(self) -> None:
+        """Take in what became of parked events."""
+        if len(self._parking):
+            self._parking.poll(0)
+
+    def drain(self, timeout_s: float) -> bool:
+        """Wait until every parked event is written or failed; False at the deadline."""
+        if not len(self._parking):
+            return True
+        return self._parking.flush(time.monotonic() + timeout_s) == 0
+
+    def stop_before_failures(
+        self, client: Consumer, moved: Callable[[TopicPartition], None]
+    ) -> None:
+        """After a failed write: go back to before the event, and say so.
+
+        `moved` hears of each partition whose position changed. Raises DeliveryError.
+        """
+        failures, self._failures = self._failures, []
+        first: dict[tuple[str, int], tuple[PartitionOffsets, TopicPartition, KafkaError]] = {}
+        for failure in failures:
+            offsets, place, _ = failure
+            if not self._assigned.is_current(place.topic, place.partition, offsets):
+                continue
+            known = first.get((place.topic, place.partition))
+            if known is None or place.offset < known[1].offset:
+                first[place.topic, place.partition] = failure
+        for offsets, place, _ in first.values():
+            client.seek(place)
+            offsets.sought(place.offset, by_application=False)
+            moved(place)
+        if first:
+            _, place, error = min(first.values(), key=lambda f: (f[1].topic, f[1].partition))
+            raise DeliveryError(
+                f"the event at {place.topic}[{place.partition}]@{place.offset} is refused and "
+                f"could not be parked: {error.name()}",
+                remedy="make the parking topics writable (`streamwarden topics ensure`) and read on;"
+                " nothing was passed over",
+            )
+
+    @property
+    def failing(self) -> bool:
+        """True where `stop_before_failures` has something to say."""
+        return bool(self._failures)

@@ -1,0 +1,90 @@
+"""A message as the handler may see it, with the decision beside it."""
+
+# ruff: noqa: D102 - the methods of a message are the client's, and do what the client's do
+
+from __future__ import annotations
+
+from typing import Any
+
+from confluent_kafka import KafkaError, Message
+
+from ..policy.decision import Decision
+
+__all__ = ["GuardedMessage"]
+
+
+class GuardedMessage:
+    """The client's Message: `value()` is masked where the policy says so, the rest is as it came.
+
+    `decision` is the consume decision.
+    """
+
+    __slots__ = ("_masked", "_message", "decision")
+
+    def __init__(self, message: Message, decision: Decision) -> None:
+        self._message = message
+        self._masked = decision.masked_value
+        self.decision = decision
+
+    def topic(self) -> str:
+        return self.decision.event.topic
+
+    def partition(self) -> int:
+        partition = self.decision.event.partition
+        return -1 if partition is None else partition
+
+    def offset(self) -> int:
+        offset = self.decision.event.offset
+        return -1 if offset is None else offset
+
+    def key(self) -> Any:
+        return self._message.key()
+
+    def value(self) -> Any:
+        return self._message.value() if self._masked is None else self._masked
+
+    def deserialized_key(self) -> Any:
+        return self._message.key()
+
+    def deserialized_value(self) -> Any:
+        return self.value()
+
+    def headers(self) -> Any:
+        return self._message.headers()
+
+    def timestamp(self) -> tuple[int, int]:
+        return self._message.timestamp()
+
+    def error(self) -> KafkaError | None:
+        return self._message.error()
+
+    def latency(self) -> float | None:
+        return self._message.latency()
+
+    def leader_epoch(self) -> int | None:
+        return self._message.leader_epoch()
+
+    def delivery_count(self) -> int | None:
+        return self._message.delivery_count()
+
+    def set_key(self, key: Any) -> None:
+        self._message.set_key(key)
+
+    def set_value(self, value: Any) -> None:
+        self._message.set_value(value)
+        self._masked = None
+
+    def set_headers(self, headers: Any) -> None:
+        self._message.set_headers(headers)
+
+    def set_error(self, error: KafkaError | None) -> None:
+        self._message.set_error(error)
+
+    def __len__(self) -> int:
+        return len(self._message) if self._masked is None else len(self._masked)
+
+    def __repr__(self) -> str:
+        return (
+            f"<GuardedMessage {self.topic()}[{self.partition()}]@{self.offset()} "
+            f"{self.decision.effect.value}>"
+        )

@@ -1,0 +1,295 @@
+"""Reading with the client: messages in, guarded messages out, and what parked events need between."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections import deque
+from collections.abc import Iterable
+from typing import Any, TypeAlias
+
+from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
+
+from ..policy.guard import Guard
+from ..producers.absent import Absent, watch_forks
+from ..producers.callbacks import Callbacks
+from ..producers.codes import NO_OFFSET, PARTITION_EOF, error_of
+from ..producers.parking import Parking, inherited
+from .assigned import Assigned, Place
+from .intake import Intake
+from .messages import GuardedMessage
+
+__all__ = ["Polled", "Reader"]
+
+log = logging.getLogger("streamwarden")
+
+#: What `poll()` gives: a guarded message, or one of the client's with an error.
+Polled: TypeAlias = GuardedMessage | Message
+
+#: A wait is cut into slices, so that outcomes of parked events are seen, and signals too.
+_SLICE_S = 0.1
+_PARKING_SLICE_S = 0.01
+#: Offsets are handed to the client for its own commits this often while messages keep coming.
+_STORE_EVERY_S = 0.1
+#: How long parked events may hold up a rebalance, a synchronous commit or the end.
+DRAIN_TIMEOUT_S = 10.0
+
+
+class Reader:
+    """See the module's first line. Not thread-safe, as the client's own reading is not.
+
+    `auto_store` marks an event done when it is handed out, as the client does; `auto_commit` says
+    that the client commits by itself what is stored; `tells_end` that the application wants to
+    hear of partition ends.
+    """
+
+    def __init__(
+        self,
+        config: dict[str, Any],
+        *,
+        guard: Guard,
+        parking: Parking,
+        callbacks: Callbacks,
+        auto_store: bool,
+        auto_commit: bool,
+        tells_end: bool,
+    ) -> None:
+        self.guard, self.parking, self.callbacks = guard, parking, callbacks
+        self.auto_store, self.auto_commit, self._tells_end = auto_store, auto_commit, tells_end
+        self.assigned = Assigned()
+        self.intake = Intake(guard, parking, self.assigned, group=config.get("group.id"))
+        self.closed = False
+        #: Ends of partitions that were reached, for `run(until_end=True)`.
+        self.ends: set[Place] = set()
+        #: Grows with every change of the assignment.
+        self.generation = 0
+        self._ready: deque[Polled] = deque()
+        self._paused: set[Place] = set()  # by the application
+        self._waiting = -1  # the generation for which all is paused
+        self._stored_at = 0.0
+        self.client = Consumer(config)
+        watch_forks(self)
+
+    def read(self, deadline: float) -> Polled | None:
+        """The next message for the application, or None at the deadline."""
+        while True:
+            self._look_after()
+            if self._ready:
+                return self._hand_out(self._ready.popleft())
+            left = deadline - time.monotonic()
+            if self.intake.full:
+                self.stay(min(max(left, 0.0), _PARKING_SLICE_S))
+            else:
+                self._fetch(left)
+            if not self._ready and left <= 0:
+                self._look_after()
+                return None
+
+    def read_batch(self, count: int, deadline: float) -> list[Polled]:
+        """Up to `count` messages; fewer at the deadline, or when a batch had parked events."""
+        while True:
+            self._look_after()
+            if not self._ready and not self.intake.full:
+                self._resume()
+                left = max(0.0, deadline - time.monotonic())
+                raw = self.client.consume(count, min(left, _SLICE_S * 5))
+                self._take(raw)
+                self.callbacks.raise_first()
+            elif self.intake.full:
+                self.stay(_PARKING_SLICE_S)
+            if self._ready or time.monotonic() >= deadline:
+                batch = [self._ready.popleft() for _ in range(min(count, len(self._ready)))]
+                return [self._hand_out(message) for message in batch]
+
+    def _fetch(self, left: float) -> None:
+        self._resume()
+        raw = self.client.poll(0)
+        if raw is None and left > 0:
+            self.store()
+            slice_s = _PARKING_SLICE_S if len(self.parking) else _SLICE_S
+            raw = self.client.poll(min(left, slice_s))
+        if raw is not None:
+            self._take((raw,))
+        self.callbacks.raise_first()
+
+    def _take(self, messages: Iterable[Message]) -> None:
+        todo = deque(messages)
+        while todo:
+            message = todo[0]
+            error = message.error()
+            if error is None:
+                try:
+                    guarded = self.intake.judge(message)
+                except BaseException:
+                    self._put_back(todo)
+                    raise
+                if guarded is not None:
+                    self._ready.append(guarded)
+            elif error.code() == PARTITION_EOF:
+                self.ends.add((message.topic() or "", message.partition() or 0))
+                if self._tells_end:
+                    self._ready.append(message)
+            else:
+                self._ready.append(message)
+            todo.popleft()
+
+    def _put_back(self, messages: Iterable[Message]) -> None:
+        """What could not even be decided (there is no policy, say) is read again."""
+        first: dict[Place, TopicPartition] = {}
+        for message in messages:
+            topic, partition, offset = message.topic(), message.partition(), message.offset()
+            if message.error() is None and topic and partition is not None and offset is not None:
+                first.setdefault((topic, partition), TopicPartition(topic, partition, offset))
+        for place in first.values():
+            self.seek_back(place)
+
+    def _hand_out(self, message: Polled) -> Polled:
+        if self.auto_store and isinstance(message, GuardedMessage):
+            self.finished(message)
+        return message
+
+    def finished(self, message: GuardedMessage) -> None:
+        """The application is through with `message` and all before it in its partition."""
+        event = message.decision.event
+        assert event.partition is not None
+        assert event.offset is not None
+        offsets = self.assigned.get(event.topic, event.partition)
+        if offsets is not None:
+            offsets.done(event.offset + 1)
+            self.assigned.touch(event.topic, event.partition)
+
+    def _look_after(self) -> None:
+        """Outcomes of parked events, offsets to store; raises for what could not be parked."""
+        self.intake.serve()
+        if self.intake.failing:
+            self.intake.stop_before_failures(self.client, self._moved)
+        if time.monotonic() - self._stored_at >= _STORE_EVERY_S:
+            self.store()
+
+    def store(self) -> None:
+        """Hand what may be committed to the client."""
+        self._stored_at = time.monotonic()
+        self.assigned.store(self.client)
+
+    def _moved(self, place: TopicPartition) -> None:
+        """Reading goes on elsewhere: what was fetched from there is read again."""
+        self._ready = deque(
+            message
+            for message in self._ready
+            if (message.topic(), message.partition()) != (place.topic, place.partition)
+        )
+
+    def stay(self, wait_s: float) -> None:
+        """Stay a member of the group for a while without reading: all is paused, and polled."""
+        if self._waiting != self.generation:
+            self._waiting = self.generation
+            assignment = self.client.assignment()
+            if assignment:
+                self.client.pause(assignment)
+        raw = self.client.poll(wait_s)
+        if raw is not None:
+            self._take((raw,))
+        self.intake.serve()
+
+    def _resume(self) -> None:
+        if self._waiting >= 0:
+            self._waiting = -1
+            wanted = [
+                each
+                for each in self.client.assignment()
+                if (each.topic, each.partition) not in self._paused
+            ]
+            if wanted:
+                self.client.resume(wanted)
+
+    def pause(self, partitions: list[TopicPartition]) -> None:
+        """The application wants nothing from these."""
+        self.client.pause(partitions)
+        self._paused.update((each.topic, each.partition) for each in partitions)
+
+    def resume(self, partitions: list[TopicPartition]) -> None:
+        """The application reads these again."""
+        if self._waiting < 0:
+            self.client.resume(partitions)
+        self._paused.difference_update((each.topic, each.partition) for each in partitions)
+
+    def seek(self, place: TopicPartition, *, by_application: bool = True) -> None:
+        """Read on at `place`."""
+        self.client.seek(place)
+        offsets = self.assigned.of(place.topic, place.partition)
+        offsets.sought(place.offset, by_application=by_application)
+        self._moved(place)
+        self.ends.discard((place.topic, place.partition))
+
+    def seek_back(self, place: TopicPartition) -> None:
+        """Read on at `place`, which was read already; not where the partition is gone by now."""
+        try:
+            self.seek(place, by_application=False)
+        except KafkaException as error:
+            log.debug("%s[%d] is gone: %s", place.topic, place.partition, error)
+
+    def settle(self, partitions: list[TopicPartition] | None = None) -> None:
+        """Write what is parked, and commit what may be, of `partitions` or of all."""
+        self.intake.drain(DRAIN_TIMEOUT_S)
+        self.assigned.touch_all()
+        self.store()
+        wanted = self.assigned.frontiers(partitions)
+        if self.auto_commit and wanted:
+            self.commit_now(wanted)
+
+    def commit_now(self, offsets: list[TopicPartition]) -> None:
+        """Commit `offsets`; that there are none is no failure."""
+        try:
+            self.client.commit(offsets=offsets, asynchronous=False)
+        except KafkaException as raised:
+            if error_of(raised).code() != NO_OFFSET:
+                raise
+
+    def assigned_now(self, partitions: list[TopicPartition]) -> None:
+        """These partitions are read from now on."""
+        self.generation += 1
+        self.assigned.forget(partitions)
+        places = {(each.topic, each.partition) for each in partitions}
+        self._paused -= places
+        self.ends -= places
+
+    def gone(self, partitions: list[TopicPartition]) -> None:
+        """These partitions are not read any more."""
+        self.assigned_now(partitions)
+        for each in partitions:
+            self._moved(each)
+
+    def is_assigned(self, topic: str, partition: int, generation: int) -> bool:
+        """Whether a partition that was read in `generation` still is, without a break."""
+        if generation == self.generation:
+            return True
+        return self.assigned.get(topic, partition) is not None
+
+    def close(self) -> None:
+        """Write what is parked, commit what may be, leave the group."""
+        if self.closed:
+            return
+        try:
+            self.settle()
+        except (KafkaException, RuntimeError) as error:
+            log.warning("offsets could not be committed at the end: %s", error)
+        self.closed = True
+        left = len(self.parking)
+        if left:
+            log.error("%d parked events were not written; they will be read again", left)
+            self.parking.purge(in_queue=True, in_flight=True, blocking=True)
+        self.client.close()
+        self.parking.close()
+
+    def after_fork(self) -> None:
+        """In a child: the parent's client is neither used nor destroyed."""
+        if not self.closed:
+            inherited.append(self.client)
+            self.parking.abandon()
+            absent: Any = Absent(_not_here)
+            self.client = absent
+            self.closed = True
+
+
+def _not_here() -> Any:
+    raise RuntimeError("a consumer cannot be used in a forked process; make one in the child")
