@@ -1,0 +1,240 @@
+"""What changed between two versions that makes an event come out differently."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import fields
+from typing import cast
+
+from ..policy.bundle import Bundle
+from ..policy.cel import unparse
+from ..policy.cel.ast import Expr, Literal, children
+from ..policy.compiler.reads import reads_of
+from ..policy.decision import Decision
+from ..policy.model import Policy, Rule
+from ..policy.plan import Entry, Plan, PlanRule, SyntheticRule
+
+__all__ = ["change_between", "deciding_rules"]
+
+_DIFFERENCES_MAX = 3
+_TEXT_MAX_CHARS = 100
+_RULES_MAX = 5
+
+
+def deciding_rules(decision: Decision) -> list[Entry]:
+    """The hits that made the effect of `decision`."""
+    return [
+        entry
+        for entry in decision.outcome.entries
+        if entry.exempted_by is None
+        and entry.mode.value == "enforce"
+        and entry.effect == decision.effect.value
+    ]
+
+
+def change_between(then: Decision | None, now: Decision, old: Bundle | None, new: Bundle) -> str:
+    """The difference in a few words, `over-limit: 50000 → 10000`; empty where none is found.
+
+    `then` is what the stamped version decided, None where it is not at hand.
+    """
+    if then is None or old is None:
+        return ""
+    told: list[str] = []
+    strict = now.effect.rank >= then.effect.rank
+    deciding, other = (now, then) if strict else (then, now)
+    for entry in deciding_rules(deciding)[:_RULES_MAX]:
+        if isinstance(entry.rule, SyntheticRule):
+            told += _setting_change(entry.rule.id, old, new)
+            continue
+        planned = deciding.plan.rules[entry.rule]
+        mate = _find(other.plan, planned)
+        before, after = (mate, planned) if strict else (planned, mate)
+        found = _rule_change(before, after, then.plan, now.plan, old, new)
+        told += found or _lifting_change(planned, then, now, old, new)
+    return "; ".join(dict.fromkeys(told)) or _settings_change(old, new)
+
+
+def _find(plan: Plan, like: PlanRule) -> PlanRule | None:
+    for planned in plan.rules:
+        if (planned.policy.id, planned.rule.id) == (like.policy.id, like.rule.id):
+            return planned
+    return None
+
+
+def _rule_change(
+    before: PlanRule | None,
+    after: PlanRule | None,
+    then: Plan,
+    now: Plan,
+    old: Bundle,
+    new: Bundle,
+) -> list[str]:
+    if before is None or after is None:
+        present = before or after
+        assert present is not None  # one of the two was found
+        return [_appearance(present, old, new, now.stage, appeared=before is None)]
+    name, one, two = after.rule.id, before.rule, after.rule
+    told: list[str] = []
+    if one.effect is not two.effect:
+        told.append(f"{name}: {_word(one.effect)} → {_word(two.effect)}")
+    if before.mode is not after.mode:
+        told.append(f"{name}: mode {before.mode.value} → {after.mode.value}")
+    told += (f"{name}: {pair}" for pair in _conditions(one, two))
+    if one.on_error != two.on_error:
+        told.append(f"{name}: on_error {one.on_error} → {two.on_error}")
+    masks = (_masks(one), _masks(two))
+    if masks[0] != masks[1]:
+        told.append(f"{name}: masks {masks[0] or 'nothing'} → {masks[1] or 'nothing'}")
+    told += (f"{name}: {change}" for change in _lists(two, then.lists, now.lists))
+    return told
+
+
+def _word(value: object) -> str:
+    return "exempt" if value is None else str(value)
+
+
+def _masks(rule: Rule) -> str:
+    return ", ".join(f"{mask.text} {mask.how}" for mask in rule.masks)
+
+
+def _appearance(planned: PlanRule, old: Bundle, new: Bundle, stage: str, *, appeared: bool) -> str:
+    """Why a rule is in one plan and not in the other."""
+    name = planned.rule.id
+    absent_from = old if appeared else new
+    policy = next((p for p in absent_from.policies if p.id == planned.policy.id), None)
+    if policy is None or all(rule.id != name for rule in policy.rules):
+        return f"{name}: {'added' if appeared else 'removed'}"
+    before, after = (policy, planned.policy) if appeared else (planned.policy, policy)
+    if (before.effective_from, before.effective_until) != (
+        after.effective_from,
+        after.effective_until,
+    ):
+        return f"{after.id}: effective {_period(before)} → {_period(after)}"
+    if before.stages != after.stages:
+        return f"{after.id}: stages {', '.join(before.stages)} → {', '.join(after.stages)}"
+    if before.topics != after.topics:
+        return f"{after.id}: topics {', '.join(before.topics)} → {', '.join(after.topics)}"
+    if stage not in planned.policy.stages and "reconcile" in planned.policy.stages:
+        return f"{name}: checked by the reconciler only"
+    if before.effective_from is not None or before.effective_until is not None:
+        return f"{after.id}: effective {_period(after)}"
+    return f"{name}: {'in force now' if appeared else 'no longer in force'}"
+
+
+def _period(policy: Policy) -> str:
+    since, until = policy.effective_from, policy.effective_until
+    if since is None and until is None:
+        return "always"
+    return " ".join(
+        f"{word} {dt.datetime.fromtimestamp(edge / 1e9, dt.UTC).date().isoformat()}"
+        for word, edge in (("from", since), ("until", until))
+        if edge is not None
+    )
+
+
+def _conditions(one: Rule, two: Rule) -> list[str]:
+    before = None if one.condition is None else one.condition.expr
+    after = None if two.condition is None else two.condition.expr
+    if before is None or after is None:
+        if before is after:
+            return []
+        return [f"{_short(before)} → {_short(after)}"]
+    pairs = list(_differences(before, after))
+    if len(pairs) > _DIFFERENCES_MAX:
+        return [f"{_short(before)} → {_short(after)}"]
+    return [f"{_short(old)} → {_short(new)}" for old, new in pairs]
+
+
+def _differences(one: Expr, two: Expr) -> Iterator[tuple[Expr, Expr]]:
+    """The smallest parts in which two conditions differ, in the order written."""
+    parts_one, parts_two = children(one), children(two)
+    if type(one) is not type(two) or len(parts_one) != len(parts_two) or not parts_one:
+        if not _alike(one, two):
+            yield one, two
+        return
+    if _own(one) != _own(two):
+        yield one, two
+        return
+    for part_one, part_two in zip(parts_one, parts_two, strict=True):
+        yield from _differences(part_one, part_two)
+
+
+def _alike(one: Expr, two: Expr) -> bool:
+    if isinstance(one, Literal) and isinstance(two, Literal):
+        return type(one.value) is type(two.value) and one.value == two.value
+    return unparse(one) == unparse(two)
+
+
+def _own(node: Expr) -> Sequence[object]:
+    """What a node says itself, without its parts and its place in the text."""
+    own = [getattr(node, field.name) for field in fields(node)]
+    return [value for value in own if isinstance(value, (str, bool, frozenset)) or _names(value)]
+
+
+def _names(value: object) -> bool:
+    return isinstance(value, tuple) and all(
+        isinstance(item, str) for item in cast("tuple[object, ...]", value)
+    )
+
+
+def _short(expr: Expr | None) -> str:
+    text = "always" if expr is None else unparse(expr)
+    return text if len(text) <= _TEXT_MAX_CHARS else text[: _TEXT_MAX_CHARS - 1] + "…"
+
+
+def _lists(rule: Rule, old: Mapping[str, object], new: Mapping[str, object]) -> Iterator[str]:
+    if rule.condition is None:
+        return
+    paths = reads_of(rule.condition.expr).paths("lists")
+    names = {path[0] for path in paths if path} if all(paths) else {*old, *new}
+    for name in sorted(str(name) for name in names):
+        before, after = _members(old.get(name)), _members(new.get(name))
+        if before != after:
+            added, removed = len(after - before), len(before - after)
+            yield f"list {name} {'' if not added else f'+{added}'}{'' if not removed else f'-{removed}'}"
+
+
+def _members(content: object) -> set[str]:
+    if isinstance(content, Mapping):
+        return {repr(item) for item in content.items()}
+    return {repr(item) for item in content} if isinstance(content, Iterable) else set()
+
+
+def _lifting_change(
+    planned: PlanRule, then: Decision, now: Decision, old: Bundle, new: Bundle
+) -> list[str]:
+    """A rule that is the same in both versions: what lifted it in one and not in the other."""
+    for decision in (then, now):
+        for entry in decision.outcome.entries:
+            if not isinstance(entry.rule, int) or entry.exempted_by is None:
+                continue
+            hit = decision.plan.rules[entry.rule]
+            if (hit.policy.id, hit.rule.id) != (planned.policy.id, planned.rule.id):
+                continue
+            lifter = next(
+                rule
+                for rule in decision.plan.rules
+                if f"{rule.policy.id}/{rule.rule.id}" == entry.exempted_by
+            )
+            mate = _find((now if decision is then else then).plan, lifter)
+            pair = (lifter, mate) if decision is then else (mate, lifter)
+            lifts = "no longer lifted by" if decision is then else "lifted by"
+            return _rule_change(pair[0], pair[1], then.plan, now.plan, old, new) or [
+                f"{planned.rule.id}: {lifts} {lifter.rule.id}"
+            ]
+    return []
+
+
+def _setting_change(name: str, old: Bundle, new: Bundle) -> list[str]:
+    setting = {"tombstone": "tombstones"}.get(name, name)
+    before = getattr(old.settings, setting, None)
+    after = getattr(new.settings, setting, None)
+    return [] if before == after else [f"{setting}: {before} → {after}"]
+
+
+def _settings_change(old: Bundle, new: Bundle) -> str:
+    told: list[str] = []
+    for name in ("mode", "resolution", "undecodable", "tombstones", "uncovered"):
+        told += _setting_change(name, old, new)
+    return "; ".join(told)

@@ -1,0 +1,354 @@
+"""The verdict on one event of history.
+
+A judge serves one topic. Stamps of guards are constant bytes for most events, so everything that
+follows from a stamp alone (is it well-formed, which version, at which stage) is found once and kept
+as a lane; what follows from the event time as well (the two plans, whether anything in them hangs
+on unknowns) as the lane's pair. The common event then costs one or two runs of compiled code.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+
+from ..policy.decision import Decision
+from ..policy.keys import KeyRing
+from ..policy.model import Effect, MaskField
+from ..policy.plan import Plan
+from ..policy.plan_table import FOREVER, PlanTable
+from ..policy.stamp import STAMP_HEADER, Stamp, StampError, verify
+from .findings import Finding
+from .history import History, Version
+from .pairs import Pair, lost_to, pair_of
+from .possibilities import Outlook
+from .reviewed import Reviewed
+from .seen import Seen
+from .verdict import drift_of
+from .writing import FindingMaker
+
+__all__ = ["Judge", "Terms"]
+
+#: Distinct constant stamps kept for a topic; there are a few for each version, and anything beyond
+#: that is somebody making them up.
+_LANES_MAX = 4096
+#: Pairs of plans; each keeps what it has found out.
+_PAIRS_MAX = 256
+_WARN = Effect.WARN.rank
+_NEVER = -1
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What a run was asked to judge by. Times are nanoseconds.
+
+    `known_id(kind, id)` says whether a grant (`ov`) or an approval (`ap`) exists, None where that
+    cannot be told; `released(topic, partition, offset)` whether a parked record was released.
+    Both add to what the parking topics themselves record.
+    """
+
+    now: int
+    stamp_keys: KeyRing | None = None
+    mac_since: int | None = None
+    retroactive: bool = False
+    stage: str | None = None
+    known_id: Callable[[str, str], bool | None] | None = None
+    released: Callable[[str, int, int], bool] | None = None
+    reviewed: Reviewed = field(default_factory=Reviewed)
+
+    def id_exists(self, stamp: Stamp) -> bool | None:
+        """Whether the grant or approval that `stamp` names exists; None where it cannot be told."""
+        kind, name = ("ov", stamp.ov) if stamp.ov is not None else ("ap", stamp.ap)
+        if name is None:
+            return None
+        if kind == "ap" and name in self.reviewed.approvals:
+            return True
+        return None if self.known_id is None else self.known_id(kind, name)
+
+    def is_settled(self, topic: str, partition: int, offset: int) -> bool:
+        """Whether nobody waits for this parked record any more."""
+        if (topic, partition, offset) in self.reviewed.settled:
+            return True
+        return self.released is not None and self.released(topic, partition, offset)
+
+
+@dataclass(slots=True)
+class _Lane:
+    """What is known about all events with the same stamp (but for its `at=` and mac)."""
+
+    stamp: Stamp | None
+    forged: str
+    version: Version | None
+    then: PlanTable | None
+    stage_then: str
+    stage_now: str
+    unverifiable: bool
+    #: The version is not at hand.
+    missing: bool
+    #: A clean event on this lane needs nothing but the right effects.
+    quick: bool
+    pair: Pair | None = None
+    since: int = 0
+    until: int = _NEVER
+
+
+class Judge:
+    """Judges delivered events of one topic, in any order; see the module's first lines."""
+
+    def __init__(self, topic: str, history: History, today: PlanTable, terms: Terms) -> None:
+        self.topic, self.history, self.today, self.terms = topic, history, today, terms
+        self._lanes: dict[tuple[bytes | None, bool], _Lane] = {}
+        self._heads: dict[tuple[Stamp, str, bool], _Lane] = {}
+        self._pairs: dict[tuple[object, ...], Pair] = {}
+        self._maker = FindingMaker(today.bundle)
+        since = today.bundle.guarded_from(topic)
+        self._guarded_from = _NEVER if since is None else since
+        self._none = self._unstamped("")
+        self._doubled = self._unstamped("the stamp is there twice")
+        #: Events whose stamp could neither be confirmed nor refuted; none is left out.
+        self.unverifiable = self.skipped = 0
+
+    # ------------------------------------------------------------------ the way of an event
+
+    def finding(self, event: Seen) -> Finding | None:
+        """What is wrong with one delivered event, or None."""
+        stamp: bytes | None = None
+        stamped = False
+        for name, value in event.headers:
+            if name == STAMP_HEADER:
+                if stamped:
+                    return self._judge(event, self._doubled)
+                stamp, stamped = value, True
+        if not stamped:
+            return self._judge(event, self._none)
+        lane = self._lanes.get((stamp, event.appended))
+        if lane is not None:
+            return self._judge(event, lane)
+        return self._with_stamp(event, stamp)
+
+    def _with_stamp(self, event: Seen, data: bytes | None) -> Finding | None:
+        """A stamp not seen before, or one that is new with every event."""
+        try:
+            stamp = Stamp.parse(data)
+        except StampError as error:
+            return self._judge(event, self._unstamped(str(error)))
+        if stamp.at is not None:
+            event = _at(event, stamp.at)
+        forged = self._mac_problem(event, stamp)
+        head = replace(stamp, id=None, at=None if stamp.at is None else 0, mac=None)
+        lane = self._heads.get((head, forged, event.appended))
+        if lane is None:
+            lane = self._lane(stamp, forged)
+            if len(self._heads) < _LANES_MAX:
+                self._heads[head, forged, event.appended] = lane
+        if head == stamp and self.terms.stamp_keys is None and len(self._lanes) < _LANES_MAX:
+            self._lanes[data, event.appended] = lane
+        return self._judge(event, lane, stamp)
+
+    def _mac_problem(self, event: Seen, stamp: Stamp) -> str:
+        keys, since = self.terms.stamp_keys, self.terms.mac_since
+        if keys is None:
+            return ""
+        verdict = verify(stamp, keys, self.topic, event.key, event.value)
+        if verdict == "invalid":
+            return "the mac does not fit"
+        if verdict == "unknown-key":
+            return "the mac was made with an unknown key"
+        if verdict == "unsigned" and (since is None or event.now >= since):
+            return "the stamp is not signed"
+        return ""
+
+    def _lane(self, stamp: Stamp, forged: str) -> _Lane:
+        found = self.history.find(stamp)
+        known = self.terms.id_exists(stamp)
+        forged = forged or found.never
+        if not forged and known is False:
+            forged = (
+                f"{'override' if stamp.ov else 'approval'} `{stamp.ov or stamp.ap}` is not known"
+            )
+        if forged:
+            lane = self._unstamped(forged)
+            lane.stamp = stamp
+            return lane
+        version = found.version
+        return _Lane(
+            stamp=stamp,
+            forged="",
+            version=version,
+            then=None if version is None else version.table(stamp.mode),
+            stage_then=stamp.stage,
+            stage_now=self.terms.stage or stamp.stage,
+            unverifiable=version is None or (known is None and (stamp.ov or stamp.ap) is not None),
+            missing=version is None,
+            quick=stamp.effect.passes and stamp.ov is None and stamp.ap is None,
+        )
+
+    def _unstamped(self, forged: str) -> _Lane:
+        """Events without a stamp to go by: judged as produced, and by today's policy only."""
+        stage = self.terms.stage or "produce"
+        return _Lane(None, forged, None, None, stage, stage, False, False, quick=False)
+
+    def _judge(self, event: Seen, lane: _Lane, stamp: Stamp | None = None) -> Finding | None:
+        when = event.now if event.timestamp is not None or event.now else self.terms.now
+        if when != event.now:
+            event = _at(event, when // 1_000_000)
+        if not lane.since <= when < lane.until:
+            self._enter(lane, when, event.appended)
+        pair = lane.pair
+        assert pair is not None  # _enter() made it
+        if lane.unverifiable:
+            self.unverifiable += 1
+        now = pair.now.decide(event)
+        if lane.quick:
+            assert lane.stamp is not None  # a quick lane has one
+            effect = now.effect
+            if pair.same:
+                if effect is lane.stamp.effect and _untouched(now):
+                    return None
+            elif (
+                pair.certain
+                and effect.rank <= _WARN
+                and now.undecodable is None
+                and (pair.then is None or pair.then.decide(event).effect is lane.stamp.effect)
+            ):
+                return None
+        return self._slowly(event, lane, stamp or lane.stamp, pair, now)
+
+    def _enter(self, lane: _Lane, when: int, appended: bool) -> None:
+        """Find the pair of plans that holds at the event time `when`."""
+        then: Plan | None = None
+        since, until = 0, FOREVER
+        if lane.then is not None:
+            then = lane.then.plan(self.topic, lane.stage_then, when)
+            since, until = then.since, then.until
+        now = self.today.plan(
+            self.topic, lane.stage_now, self.terms.now if self.terms.retroactive else when
+        )
+        if not self.terms.retroactive:
+            since, until = max(since, now.since), min(until, now.until)
+        masked, also = lost_to(None if lane.forged else lane.stamp, appended)
+        key = (id(then), id(now), masked, also)
+        pair = self._pairs.get(key)
+        if pair is None:
+            if len(self._pairs) >= _PAIRS_MAX:
+                self._pairs.clear()
+            pair = self._pairs[key] = pair_of(then, now, self.today.bundle, masked, also)
+        lane.pair, lane.since, lane.until = pair, since, until
+
+    # ------------------------------------------------------------------ the careful way
+
+    def _slowly(
+        self, event: Seen, lane: _Lane, stamp: Stamp | None, pair: Pair, now: Decision
+    ) -> Finding | None:
+        trusted = stamp is not None and not lane.forged
+        outlooks = pair.outlooks(event, now)
+        misrecorded = ""
+        agreeing: Sequence[Outlook] | None = outlooks
+        if trusted and stamp is not None:
+            agreeing, misrecorded = _agreeing(stamp, outlooks)
+        if misrecorded:
+            agreeing = outlooks
+        honest = stamp if trusted and not misrecorded else None
+        drifts = (
+            None
+            if agreeing is None
+            else {drift_of(honest, _masks(outlook, pair), outlook.now) for outlook in agreeing}
+        )
+        if pair.same and honest is not None and drifts is None and honest.ov is None:
+            drifts = {None}  # the same policy on the same event: nothing can have changed
+        drift = next(iter(drifts)) if drifts is not None and len(drifts) == 1 else None
+        unsure = _unsure(drifts, pair, now)
+        if lane.forged:
+            kind, detail = "forged", lane.forged
+        elif misrecorded:
+            kind, detail = "misrecorded", misrecorded
+        elif stamp is None and event.now >= self._guarded_from:
+            kind, detail = "unchecked", "no stamp: something bypassed the guard"
+        elif stamp is not None and stamp.ov is not None:
+            kind, detail = "overridden", f"passed under override `{stamp.ov}`"
+        elif unsure:
+            kind, detail = "undecidable", unsure
+        elif drift is not None:
+            kind, detail = drift, ""
+        else:
+            return None
+        return self._maker.finding(
+            event,
+            kind=kind,
+            drift=drift,
+            detail=detail,
+            stamped=None if stamp is None else stamp.to_dict(),
+            chosen=_chosen(agreeing, now, drift, honest, pair),
+            possible=agreeing,
+            pair=pair,
+            then=lane.version,
+            missing=lane.stamp.label if lane.stamp and lane.missing else "",
+        )
+
+
+def _at(event: Seen, milliseconds: int) -> Seen:
+    """The event with another clock reading."""
+    return Seen(
+        event.topic,
+        event.value,
+        event.key,
+        event.headers,
+        event.timestamp,
+        milliseconds * 1_000_000,
+        event.partition,
+        event.offset,
+        event.facts,
+        event.appended,
+    )
+
+
+def _untouched(now: Decision) -> bool:
+    """True where a decision by the stamped version itself leaves the bytes as they are."""
+    masked = now.masked_value
+    return masked is None or masked == now.event.value
+
+
+def _agreeing(
+    stamp: Stamp, outlooks: Sequence[Outlook] | None
+) -> tuple[Sequence[Outlook] | None, str]:
+    """The outlooks that give what the stamp says; why it is misrecorded where none does."""
+    if not stamp.effect.passes and stamp.ov is None and stamp.ap is None:
+        return outlooks, f"delivered although its stamp says {stamp.effect}"
+    if outlooks is None or all(outlook.then is None for outlook in outlooks):
+        return outlooks, ""
+    agreeing = [o for o in outlooks if o.then is not None and o.then.effect is stamp.effect]
+    if agreeing:
+        return agreeing, ""
+    possible = sorted({o.then.effect for o in outlooks if o.then is not None}, key=_rank)
+    said = " or ".join(effect.value for effect in possible)
+    return outlooks, f"the stamp says {stamp.effect}, {stamp.label} says {said}"
+
+
+def _rank(effect: Effect) -> int:
+    return effect.rank
+
+
+def _masks(outlook: Outlook, pair: Pair) -> tuple[MaskField, ...]:
+    return pair.masks if outlook.then is None else outlook.then.masks
+
+
+def _unsure(drifts: set[str | None] | None, pair: Pair, now: Decision) -> str:
+    """Why today's policy cannot be told; empty where it can."""
+    if drifts is None or len(drifts) > 1:
+        return f"hangs on {', '.join(pair.unknown_names)}"
+    if now.undecodable is not None and not pair.same:
+        return f"the value cannot be decoded: {now.undecodable}"
+    return ""
+
+
+def _chosen(
+    agreeing: Sequence[Outlook] | None,
+    now: Decision,
+    drift: str | None,
+    honest: Stamp | None,
+    pair: Pair,
+) -> Outlook:
+    """The outlook that stands for all: the one with the fewest hits among those of the drift."""
+    if not agreeing:
+        return Outlook(None, now)
+    fitting = [o for o in agreeing if drift_of(honest, _masks(o, pair), o.now) == drift]
+    return min(fitting or agreeing, key=lambda o: (len(o.now.outcome.entries), -o.now.effect.rank))

@@ -1,0 +1,143 @@
+"""The stamped version's plan and today's, side by side for one lane of events."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from types import MappingProxyType
+
+from ..policy.bundle import Bundle
+from ..policy.compiler.reads import reads_of
+from ..policy.decision import Decision
+from ..policy.model import Effect, MaskField, Mode, Rule
+from ..policy.plan import Plan, PlanRule
+from ..policy.stamp import Stamp
+from ..schemas.event import Event
+from .possibilities import Outlook, Possibilities
+from .unknowns import Unknowns, overlaps
+
+__all__ = ["Pair", "equivalent", "lost_to", "pair_of"]
+
+_NOTHING: Mapping[str, object] = MappingProxyType({})
+
+
+class Pair:
+    """Two plans, what is unknown to them, and how they relate.
+
+    `same`: they decide alike on every event. `certain`: nothing in them hangs on unknowns.
+    `masks` are the masks that may have been applied, where the version itself cannot be asked.
+    """
+
+    def __init__(
+        self, then: Plan | None, now: Plan, unknowns: Unknowns, masks: Iterable[MaskField]
+    ) -> None:
+        self.then, self.now = then, now
+        self.masks = tuple(masks)
+        self.same = then is not None and equivalent(then, now)
+        self._possibilities = Possibilities(then, now, unknowns)
+        self.certain = self._possibilities.certain
+        self.unknown_rules = self._possibilities.unknown_rules()
+        self.unknown_names = tuple(_names(then, now, unknowns))
+
+    def outlooks(
+        self, event: Event, now: Decision, given: Mapping[str, object] = _NOTHING
+    ) -> Sequence[Outlook] | None:
+        """The pairs of decisions that `event` may have come to; None: too many to try.
+
+        `now` is today's decision as far as things are known; `given` is what was kept of
+        variables that are unknown otherwise.
+        """
+        if not self.certain:
+            return self._possibilities.of(event, given)
+        if self.then is None:
+            return [Outlook(None, now)]
+        return [Outlook(self.then.decide(event), now)]
+
+
+def lost_to(stamp: Stamp | None, appended: bool) -> tuple[bool, tuple[str, ...]]:
+    """Whether masks may hide fields of an event with this stamp, and which variables are lost.
+
+    Nothing is lost without a stamp to go by (None): then there was no decision to repeat.
+    `appended`: the broker set the record's time, so that the producer's is unknown, and with it
+    the guard's own reading where the stamp does not carry it. What was released or let through by
+    an override may have been masked on its way.
+    """
+    if stamp is None:
+        return False, ()
+    masked = stamp.effect is Effect.MASK or stamp.ov is not None or stamp.ap is not None
+    if not appended:
+        return masked, ()
+    return masked, ("timestamp",) if stamp.at is not None else ("timestamp", "now")
+
+
+def pair_of(
+    then: Plan | None, now: Plan, today: Bundle, masked: bool, also: tuple[str, ...]
+) -> Pair:
+    """The pair of a lane, with what `lost_to` says about its stamp."""
+    masks = tuple(_masks(then, today, now.topic)) if masked else ()
+    plan = now if then is None else then
+    return Pair(then, now, Unknowns.of(masks, plan.value_format, also=also), masks)
+
+
+def _masks(then: Plan | None, today: Bundle, topic: str) -> Iterable[MaskField]:
+    """What the stamped version may have masked; what today's names where it is not at hand."""
+    if then is not None:
+        for planned in then.rules:
+            if planned.mode is Mode.ENFORCE:
+                yield from planned.rule.masks
+        return
+    for policy in today.covering(topic):
+        for rule in policy.rules:
+            yield from rule.masks
+
+
+def equivalent(one: Plan, two: Plan) -> bool:
+    """True where two plans surely decide alike: the same rules under the same settings."""
+    if one is two:
+        return True
+    return (
+        len(one.rules) == len(two.rules)
+        and (one.stage, one.mode, one.covered) == (two.stage, two.mode, two.covered)
+        and one.tombstone_rejects == two.tombstone_rejects
+        and (one.value_format, one.key_format) == (two.value_format, two.key_format)
+        and all(
+            getattr(one.settings, name) == getattr(two.settings, name)
+            for name in ("resolution", "undecodable", "tombstones", "uncovered", "strict_values")
+        )
+        and one.lists == two.lists
+        and all(map(_alike, one.rules, two.rules))
+    )
+
+
+def _alike(one: PlanRule, two: PlanRule) -> bool:
+    return (
+        one.policy.id == two.policy.id
+        and (one.policy.tombstones or "allow") == (two.policy.tombstones or "allow")
+        and one.mode is two.mode
+        and one.lifts == two.lifts
+        and _content(one.rule) == _content(two.rule)
+    )
+
+
+def _content(rule: Rule) -> tuple[object, ...]:
+    return (
+        rule.id,
+        rule.effect,
+        None if rule.condition is None else rule.condition.text,
+        rule.on_error,
+        rule.masks,
+    )
+
+
+def _names(then: Plan | None, now: Plan, unknowns: Unknowns) -> Iterable[str]:
+    """What the rules of both plans read of the unknown, for people."""
+    found: set[str] = set()
+    for planned in (*now.rules, *(() if then is None else then.rules)):
+        if planned.rule.condition is None:
+            continue
+        reads = reads_of(planned.rule.condition.expr)
+        for variable, path in reads.whole | reads.present:
+            if variable in unknowns.variables:
+                found.add(".".join([variable, *(name for name in path[:1] if name)]))
+            elif variable == "value" and any(overlaps(path, mask) for mask in unknowns.masks):
+                found.add("masked fields")
+    return sorted(found)

@@ -1,0 +1,78 @@
+"""One slice replayed: records in, an account out. Pure: no Kafka, no clock, no files.
+
+slice, records, judge  →  tally, and findings in the order of their offsets
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Protocol
+
+from .findings import Finding
+from .seen import Seen
+from .tally import Tally
+
+__all__ = ["TICK_EVENTS", "Judging", "Window", "replay"]
+
+#: Events between two signs of progress.
+TICK_EVENTS = 4096
+
+#: Milliseconds: from (inclusive) and until (exclusive) by the record's timestamp.
+Window = tuple[int | None, int | None]
+
+
+class Judging(Protocol):
+    """Finds what is wrong with events of one topic, and counts what it can say nothing about."""
+
+    unverifiable: int
+    skipped: int
+
+    def finding(self, record: Seen, /) -> Finding | None:
+        """What is wrong with one record, or None."""
+        ...
+
+
+def replay(
+    records: Iterable[Seen],
+    judge: Judging,
+    *,
+    parked: bool = False,
+    window: Window = (None, None),
+    sink: Callable[[Finding], None] | None = None,
+    tick: Callable[[int], None] | None = None,
+) -> Tally:
+    """The account of `records`, which come in the order of their offsets.
+
+    `sink` takes every finding; `tick` is told now and then how many records were seen since.
+    """
+    tally = Tally()
+    finding, add = judge.finding, tally.add
+    unverifiable, skipped = judge.unverifiable, judge.skipped
+    windowed = window != (None, None)
+    events = ticked = seen = 0
+    for record in records:
+        seen += 1
+        if tick is not None and seen - ticked >= TICK_EVENTS:
+            tick(seen - ticked)
+            ticked = seen
+        if windowed and not _within(record.timestamp, window):
+            continue
+        events += 1
+        found = finding(record)
+        if found is not None:
+            add(found)
+            if sink is not None:
+                sink(found)
+    if tick is not None:
+        tick(seen - ticked)
+    tally.events = events - (judge.skipped - skipped)
+    tally.parked = tally.events if parked else 0
+    tally.unverifiable = judge.unverifiable - unverifiable
+    return tally
+
+
+def _within(timestamp: int | None, window: Window) -> bool:
+    since, until = window
+    if timestamp is None:
+        return True
+    return (since is None or timestamp >= since) and (until is None or timestamp < until)

@@ -1,0 +1,174 @@
+"""History cut into slices: (topic, partition, first, end), frozen when the run begins.
+
+The range of a partition begins at the first offset still there, or with `since` at the first record
+that is not older, and ends at the last stable offset: what was written later, or belongs to a
+transaction still open, is not part of the run. `until` filters by timestamp and does not shorten
+the range, since timestamps set by producers need not be in order: one record from the future would
+hide everything behind it.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from confluent_kafka import Consumer, IsolationLevel, KafkaException, TopicPartition
+from confluent_kafka.admin import AdminClient, OffsetSpec
+
+from streamwarden.errors import ReconcileError
+
+from .clients import admin_config, consumer_config, reason_of
+
+__all__ = ["SLICE_MAX_OFFSETS", "Partition", "Slice", "cut", "existing_topics", "freeze"]
+
+#: A second or so of work: small enough that a killed run loses little, large enough that finding
+#: its first offset costs nothing against it.
+SLICE_MAX_OFFSETS = 100_000
+# The client's own annotations stop at these two.
+_EARLIEST: OffsetSpec = OffsetSpec.earliest()  # type: ignore[no-untyped-call]
+_LATEST: OffsetSpec = OffsetSpec.latest()  # type: ignore[no-untyped-call]
+
+
+@dataclass(frozen=True, slots=True)
+class Partition:
+    """One partition as it stood when the run began.
+
+    Offsets `first` (inclusive) to `end` (exclusive) are read; `start` is the first one the log
+    still had; `pending` counts offsets beyond the last stable one. `taken`: retention had removed
+    offsets that a range asked for explicitly may have held. `problem` says why nothing of it can
+    be read.
+    """
+
+    topic: str
+    number: int
+    parked: bool
+    start: int
+    first: int
+    end: int
+    pending: int
+    taken: bool = False
+    problem: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Slice:
+    """A piece of one partition: what one replay reads. `index` orders the slices of a run."""
+
+    index: int
+    topic: str
+    partition: int
+    first: int
+    end: int
+    parked: bool = False
+
+
+def cut(partitions: Iterable[Partition], size: int = SLICE_MAX_OFFSETS) -> list[Slice]:
+    """The slices of `partitions`, in their order, each of at most `size` offsets."""
+    pieces: list[Slice] = []
+    for part in partitions:
+        for first in range(part.first, part.end, size):
+            end = min(first + size, part.end)
+            pieces.append(Slice(len(pieces), part.topic, part.number, first, end, part.parked))
+    return pieces
+
+
+def existing_topics(
+    config: Mapping[str, Any], wanted: Iterable[str], *, timeout_s: float
+) -> dict[str, list[int]]:
+    """Those of `wanted` that exist, with their partitions. Raises ReconcileError."""
+    consumer = Consumer(consumer_config(config))
+    try:
+        known = consumer.list_topics(timeout=timeout_s).topics
+        return {
+            name: sorted(known[name].partitions)
+            for name in dict.fromkeys(wanted)
+            if name in known and known[name].error is None
+        }
+    except KafkaException as error:
+        raise ReconcileError(
+            f"the brokers do not answer: {reason_of(error)}",
+            remedy="check `--bootstrap-servers` and the client properties",
+        ) from error
+    finally:
+        consumer.close()
+
+
+def freeze(
+    config: Mapping[str, Any],
+    topics: Mapping[str, Sequence[int]],
+    *,
+    parked: Iterable[str] = (),
+    since_ms: int | None = None,
+    timeout_s: float,
+) -> list[Partition]:
+    """The partitions of `topics` with their ranges, in the order of `topics`.
+
+    Raises ReconcileError when the brokers do not answer within `timeout_s`.
+    """
+    admin = AdminClient(admin_config(config))
+    deadline = time.monotonic() + timeout_s
+    places = [TopicPartition(topic, number) for topic in topics for number in topics[topic]]
+    starts = _offsets(admin, places, _EARLIEST, deadline)
+    stable = _offsets(admin, places, _LATEST, deadline)
+    highs = _offsets(admin, places, _LATEST, deadline, isolation=IsolationLevel.READ_UNCOMMITTED)
+    found = (
+        _offsets(admin, places, OffsetSpec.for_timestamp(since_ms), deadline)
+        if since_ms is not None
+        else None
+    )
+    aside = set(parked)
+    partitions: list[Partition] = []
+    for place in places:
+        at = (place.topic, place.partition)
+        answers = [starts[at], stable[at], highs[at], starts[at] if found is None else found[at]]
+        problem = next((answer for answer in answers if isinstance(answer, str)), "")
+        numbers = [0 if isinstance(answer, str) else answer for answer in answers]
+        partitions.append(_range(at, at[0] in aside, numbers, since_ms is not None, problem))
+    return partitions
+
+
+def _range(
+    at: tuple[str, int], parked: bool, numbers: Sequence[int], asked: bool, problem: str
+) -> Partition:
+    start, end, high, found = numbers
+    topic, number = at
+    if problem:
+        return Partition(topic, number, parked, 0, 0, 0, 0, problem=problem)
+    end = max(end, start)
+    first = min(max(found, start), end) if found >= 0 else end
+    # Whether what retention removed was older than `since` is known only where an older record is
+    # still there: then the first one in range lies behind the log's start.
+    taken = asked and start > 0 and first == start
+    return Partition(topic, number, parked, start, first, end, max(high - end, 0), taken)
+
+
+def _offsets(
+    admin: AdminClient,
+    places: Sequence[TopicPartition],
+    spec: OffsetSpec,
+    deadline: float,
+    *,
+    isolation: IsolationLevel = IsolationLevel.READ_COMMITTED,
+) -> dict[tuple[str, int], int | str]:
+    """The offset of each place, or the reason why there is none."""
+    if not places:
+        return {}
+    left = max(deadline - time.monotonic(), 0.1)
+    try:
+        futures = admin.list_offsets(
+            dict.fromkeys(places, spec), isolation_level=isolation, request_timeout=left
+        )
+    except KafkaException as error:
+        raise ReconcileError(
+            f"the brokers do not tell the offsets: {reason_of(error)}",
+            remedy="check that they are up and that this client may describe the topics",
+        ) from error
+    told: dict[tuple[str, int], int | str] = {}
+    for place, future in futures.items():
+        try:
+            told[place.topic, place.partition] = int(future.result(left).offset)
+        except KafkaException as error:
+            told[place.topic, place.partition] = reason_of(error)
+    return told

@@ -1,0 +1,200 @@
+"""What was found in a slice, and how two such accounts become one.
+
+Merging is associative, and commutative where the slices are distinct, so engines may merge in any
+grouping. Everything is bounded whatever the number of findings: examples and holes by lowest
+coordinates, causes by lowest name. A cause that was left out of one account has enough smaller
+names beside it to be left out of every sum, so those that are kept are counted exactly.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from .findings import Finding
+from .reading import Gap
+from .slices import Slice
+
+__all__ = ["Cause", "Coverage", "SliceReport", "Tally", "merge", "merge_all"]
+
+CAUSES_MAX = 500
+EXAMPLES_MAX = 3
+#: Holes listed for a partition: with transactions of one record there is one for each of them.
+HOLES_MAX = 1000
+PROBLEMS_MAX = 20
+
+_LOST = frozenset({"retention", "unread"})
+
+CauseName = tuple[str, str, str, str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Cause:
+    """Findings that have the same reason. `rule` joins several with `, `; `""` is none."""
+
+    kind: str
+    rule: str
+    change: str
+    drift: str
+    stamped: str
+    count: int
+    examples: tuple[tuple[str, int, int], ...]
+
+    @property
+    def name(self) -> CauseName:
+        """What tells causes apart."""
+        return (self.kind, self.rule, self.change, self.drift, self.stamped)
+
+
+@dataclass(frozen=True, slots=True)
+class Coverage:
+    """How far one partition was read: offsets got past, and the gaps in them.
+
+    `lost` are gaps of retention and unread offsets, `holes` the first of all others; `missing`
+    counts offsets by reason.
+    """
+
+    topic: str
+    partition: int
+    covered: int
+    lost: tuple[Gap, ...] = ()
+    holes: tuple[Gap, ...] = ()
+    missing: Mapping[str, int] = field(default_factory=dict[str, int])
+
+
+@dataclass(frozen=True, slots=True)
+class SliceReport:
+    """The account of one slice, or of several merged."""
+
+    events: int = 0
+    parked: int = 0
+    unverifiable: int = 0
+    counts: Mapping[str, int] = field(default_factory=dict[str, int])
+    drift: Mapping[str, int] = field(default_factory=dict[str, int])
+    causes: tuple[Cause, ...] = ()
+    coverage: tuple[Coverage, ...] = ()
+    problems: tuple[str, ...] = ()
+
+
+class Tally:
+    """Counts while a slice is replayed; `report` ends it."""
+
+    def __init__(self) -> None:
+        self.events = 0
+        self.parked = 0
+        self.unverifiable = 0
+        self._counts: dict[str, int] = {}
+        self._drift: dict[str, int] = {}
+        self._causes: dict[CauseName, tuple[int, list[tuple[str, int, int]]]] = {}
+
+    def add(self, finding: Finding) -> None:
+        """Count one finding; they come in the order of their coordinates."""
+        self._counts[finding.kind] = self._counts.get(finding.kind, 0) + 1
+        if finding.drift is not None:
+            self._drift[finding.drift] = self._drift.get(finding.drift, 0) + 1
+        stamped = finding.stamped
+        name = (
+            finding.kind,
+            ", ".join(finding.rules),
+            finding.change or finding.detail,
+            finding.drift or "",
+            "" if stamped is None else str(stamped.get("bundle", "")),
+        )
+        count, examples = self._causes.get(name, (0, []))
+        if len(examples) < EXAMPLES_MAX:
+            examples.append((finding.topic, finding.partition, finding.offset))
+        self._causes[name] = (count + 1, examples)
+        if len(self._causes) > 2 * CAUSES_MAX:
+            self._causes = {name: self._causes[name] for name in sorted(self._causes)[:CAUSES_MAX]}
+
+    def report(self, piece: Slice, gaps: Iterable[Gap], problem: str) -> SliceReport:
+        """The account of `piece`, read with these `gaps`."""
+        lost: list[Gap] = []
+        holes: list[Gap] = []
+        missing: dict[str, int] = {}
+        for gap in gaps:
+            (lost if gap.reason in _LOST else holes).append(gap)
+            missing[gap.reason] = missing.get(gap.reason, 0) + gap.end - gap.first
+        covered = piece.end - piece.first - sum(missing.get(reason, 0) for reason in _LOST)
+        place = f"{piece.topic}[{piece.partition}]"
+        return SliceReport(
+            self.events,
+            self.parked,
+            self.unverifiable,
+            self._counts,
+            self._drift,
+            tuple(
+                Cause(*name, self._causes[name][0], tuple(self._causes[name][1]))
+                for name in sorted(self._causes)[:CAUSES_MAX]
+            ),
+            (
+                Coverage(
+                    piece.topic,
+                    piece.partition,
+                    covered,
+                    tuple(lost),
+                    tuple(holes[:HOLES_MAX]),
+                    missing,
+                ),
+            ),
+            (f"{place}: {problem}",) if problem else (),
+        )
+
+
+def merge_all(reports: Iterable[SliceReport]) -> SliceReport:
+    """The account of all `reports` together."""
+    merged = SliceReport()
+    for report in reports:
+        merged = merge(merged, report)
+    return merged
+
+
+def merge(one: SliceReport, other: SliceReport) -> SliceReport:
+    """The account of both; neither is changed."""
+    return SliceReport(
+        one.events + other.events,
+        one.parked + other.parked,
+        one.unverifiable + other.unverifiable,
+        _sum(one.counts, other.counts),
+        _sum(one.drift, other.drift),
+        _merge_causes(one.causes, other.causes),
+        _merge_coverage(one.coverage, other.coverage),
+        tuple(sorted({*one.problems, *other.problems})[:PROBLEMS_MAX]),
+    )
+
+
+def _sum(one: Mapping[str, int], other: Mapping[str, int]) -> dict[str, int]:
+    return {name: one.get(name, 0) + other.get(name, 0) for name in sorted({*one, *other})}
+
+
+def _merge_causes(one: Iterable[Cause], other: Iterable[Cause]) -> tuple[Cause, ...]:
+    merged: dict[CauseName, Cause] = {cause.name: cause for cause in one}
+    for cause in other:
+        present = merged.get(cause.name)
+        if present is None:
+            merged[cause.name] = cause
+            continue
+        examples = heapq.nsmallest(EXAMPLES_MAX, present.examples + cause.examples)
+        count = present.count + cause.count
+        merged[cause.name] = Cause(*cause.name, count, tuple(examples))
+    return tuple(merged[name] for name in sorted(merged)[:CAUSES_MAX])
+
+
+def _merge_coverage(one: Iterable[Coverage], other: Iterable[Coverage]) -> tuple[Coverage, ...]:
+    merged = {(place.topic, place.partition): place for place in one}
+    for place in other:
+        at = (place.topic, place.partition)
+        present = merged.get(at, Coverage(*at, 0))
+        merged[at] = Coverage(
+            *at,
+            present.covered + place.covered,
+            tuple(sorted((*present.lost, *place.lost), key=_first)),
+            tuple(sorted((*present.holes, *place.holes), key=_first)[:HOLES_MAX]),
+            _sum(present.missing, place.missing),
+        )
+    return tuple(merged[at] for at in sorted(merged))
+
+
+def _first(gap: Gap) -> int:
+    return gap.first

@@ -1,0 +1,97 @@
+"""What today's policy says against an event that was let through."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Any, cast
+
+from ..policy.decision import Decision
+from ..policy.masking import MaskError, mask_value
+from ..policy.model import Effect, MaskField, Path
+from ..policy.stamp import Stamp
+from ..schemas.json_projection import DecodeError, decode_json
+from .unknowns import looks_masked
+
+__all__ = ["drift_of", "masks_anew"]
+
+_MASKS = ("redact", "hash", "last4")
+
+
+def drift_of(stamp: Stamp | None, then_masks: Iterable[MaskField], now: Decision) -> str | None:
+    """The drift of an event that was delivered under `stamp` (None: without one to go by).
+
+    `then_masks` are the masks that its version applied. What people approved is drift only where
+    today's policy is stricter than what they had before them.
+    """
+    effect = now.effect
+    approved = stamp is not None and stamp.ap is not None and effect.rank <= stamp.effect.rank
+    if approved and effect is not Effect.MASK:
+        return None
+    if effect is Effect.REJECT:
+        return "now-rejected"
+    if effect is Effect.HOLD:
+        return "now-held"
+    if effect is not Effect.MASK:
+        return None
+    if stamp is not None and (stamp.effect is Effect.MASK or stamp.ap is not None):
+        return "now-masked" if masks_anew(now, then_masks) else None
+    return "now-masked"
+
+
+def masks_anew(now: Decision, then_masks: Iterable[MaskField]) -> bool:
+    """True where today's masks change a field that was not masked then.
+
+    A field that its version should have masked and that plainly is not masked counts too: whoever
+    wrote the stamp did not do what it says.
+    """
+    value = now.event.value
+    if value is None or now.masked_value is None or now.masked_value == value:
+        return False
+    plan = now.plan
+    done = {mask.path for mask in then_masks}
+    telling = plan.value_format in ("auto", "json") and value[:1] != b"\0"
+    decoded: object = None
+    if telling:
+        try:
+            decoded = decode_json(value)
+        except DecodeError:
+            telling = False
+    for mask in now.masks:
+        if not telling:
+            if mask.path not in done and _changes(now, value, mask):
+                return True
+            continue
+        plain = [leaf for leaf in _leaves(decoded, mask.path) if not looks_masked(leaf, _MASKS)]
+        if mask.path in done:
+            plain = [leaf for leaf in plain if leaf is not None]
+        if plain and _changes(now, value, mask):
+            return True
+    return False
+
+
+def _changes(now: Decision, value: bytes, mask: MaskField) -> bool:
+    try:
+        return mask_value(value, now.plan.value_format, (mask,), now.plan.mask_keys) != value
+    except MaskError:
+        return True
+
+
+def _leaves(node: object, path: Path) -> Iterator[object]:
+    """What `path` names in a decoded value; nothing where it leads nowhere."""
+    if not path:
+        yield node
+        return
+    segment, rest = path[0], path[1:]
+    if isinstance(segment, str):
+        if isinstance(node, dict):
+            members = cast("dict[Any, object]", node)
+            if segment in members:
+                yield from _leaves(members[segment], rest)
+        return
+    if isinstance(node, list):
+        items = cast("list[object]", node)
+        if segment is None:
+            for item in items:
+                yield from _leaves(item, rest)
+        elif -len(items) <= segment < len(items):
+            yield from _leaves(items[segment], rest)

@@ -1,0 +1,119 @@
+"""Today's decision as findings show it: reproducible, and honest about what hangs on unknowns."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
+
+from ..policy.bundle import Bundle
+from ..policy.decision import Decision
+from ..policy.model import Effect
+from ..policy.plan import SyntheticRule
+from .changes import change_between, deciding_rules
+from .findings import Finding
+from .history import Version
+from .pairs import Pair
+from .possibilities import Outlook
+from .seen import Seen
+
+__all__ = ["FindingMaker", "current"]
+
+#: Distinct differences between two outcomes whose words are kept.
+_CHANGES_MAX = 4096
+_WARN = Effect.WARN.rank
+
+
+class FindingMaker:
+    """Turns verdicts into findings against `today`; says once what changed, however often asked."""
+
+    def __init__(self, today: Bundle) -> None:
+        self._today = today
+        self._changes: dict[tuple[object, ...], str] = {}
+
+    def finding(
+        self,
+        event: Seen,
+        *,
+        kind: str,
+        drift: str | None,
+        detail: str,
+        stamped: Mapping[str, Any] | None,
+        chosen: Outlook,
+        possible: Sequence[Outlook] | None,
+        pair: Pair,
+        then: Version | None,
+        missing: str,
+    ) -> Finding:
+        """The finding on the record `event`.
+
+        `chosen` stands for all `possible` decisions (None: too many to try); `missing` is the
+        label of a version that is not at hand.
+        """
+        assert event.partition is not None  # read from a log
+        assert event.offset is not None
+        now = chosen.now
+        refused = now if now.effect.rank > _WARN else chosen.then
+        rules: tuple[str, ...] = ()
+        if refused is not None and refused.effect.rank > _WARN:
+            rules = tuple(_rule_name(refused, entry.rule) for entry in deciding_rules(refused))
+        effects = None if possible is None else {outlook.now.effect for outlook in possible}
+        place = f"{event.topic}/{event.partition}/{event.offset}"
+        return Finding(
+            kind=kind,
+            topic=event.topic,
+            partition=event.partition,
+            offset=event.offset,
+            timestamp=event.timestamp,
+            stamped=stamped,
+            drift=drift,
+            rules=rules,
+            change=f"{missing} is not at hand" if missing else self._change(chosen, then),
+            detail=detail,
+            current=lambda: current(now, place, effects, pair.unknown_rules),
+        )
+
+    def _change(self, chosen: Outlook, then: Version | None) -> str:
+        before, now = chosen
+        if then is None or before is None or max(before.effect.rank, now.effect.rank) <= _WARN:
+            return ""
+        key = (id(before.plan), id(now.plan), before.outcome, now.outcome)
+        known = self._changes.get(key)
+        if known is None:
+            if len(self._changes) >= _CHANGES_MAX:
+                self._changes.clear()
+            known = change_between(before, now, then.bundle, self._today)
+            self._changes[key] = known
+        return known
+
+
+def _rule_name(decision: Decision, rule: int | SyntheticRule) -> str:
+    if isinstance(rule, SyntheticRule):
+        return f"{decision.plan.settings.name}/{rule.id}"
+    planned = decision.plan.rules[rule]
+    return f"{planned.policy.id}/{planned.rule.id}"
+
+
+def current(
+    decision: Decision,
+    place: str,
+    effects: Collection[Effect] | None,
+    unknown_rules: Collection[int],
+) -> dict[str, Any]:
+    """`decision` on the record at `place` as JSON has it.
+
+    `effects` are all that are possible, None where they could not be tried: with more than one,
+    `effect` is null and `possible` lists them. Matches of `unknown_rules` come without a trail,
+    which could only show what was not there to see. The id is the place of the record: a replay
+    draws none.
+    """
+    said = decision.to_dict()
+    said["id"] = place
+    if effects is None or len(effects) > 1:
+        said["effect"] = None
+        if effects is not None:
+            said["possible"] = [effect.value for effect in Effect if effect in effects]
+    if unknown_rules:
+        for entry, match in zip(decision.outcome.entries, said["matches"], strict=True):
+            if isinstance(entry.rule, int) and entry.rule in unknown_rules:
+                match["why"], match["error"], match["unknown"] = None, None, True
+    return said
