@@ -119,7 +119,7 @@ def uint_from_int(number: int) -> object:
 @_function("uint", DOUBLE, result=UINT)
 def uint_from_double(number: float) -> object:
     """Towards zero."""
-    return UInt(int(number)) if -1 < number < 2.0**64 else _out_of_range("a uint")
+    return UInt(int(number)) if 0 <= number < 2.0**64 else _out_of_range("a uint")
 
 
 @_function("uint", DECIMAL, result=UINT)

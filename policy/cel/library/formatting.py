@@ -74,7 +74,7 @@ def format_(template: str, args: list[object]) -> object:
 def _format_one(match: re.Match[str], value: object) -> Piece:
     clause, precision = match["clause"], match["precision"]
     formatter = _FORMATTERS.get(clause)
-    if formatter is None or (precision is not None and clause not in "fe"):
+    if formatter is None or precision == "":
         return CelError("invalid_argument", "`format` has a clause that does not exist")
     digits = int(precision or 0) if precision is not None else 6
     if digits > _PRECISION_MAX:
@@ -92,13 +92,17 @@ def _no_finite(value: object) -> str | None:
 def _as_decimal_digits(value: object, _digits: int) -> Piece:
     if type(value) in (int, UInt):
         return f"{int(value)}"  # type: ignore[call-overload]
-    return _no_finite(value) or _wrong("d", value)
+    if type(value) is float or type(value) is Decimal:
+        return _text(value, 0)
+    return _wrong("d", value)
 
 
 def _as_float(value: object, digits: int, style: str) -> Piece:
     special = _no_finite(value)
     if special is not None:
         return special
+    if value in ("NaN", "Infinity", "-Infinity"):
+        return str(value)
     if type(value) in (float, int, UInt, Decimal):
         return f"{float(value):.{digits}{style}}"  # type: ignore[arg-type]
     return _wrong(style, value)

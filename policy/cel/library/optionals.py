@@ -6,7 +6,7 @@ from decimal import Decimal
 from typing import Final
 
 from ..types import BOOL, list_of, optional_of, param
-from ..values import CelError, Duration, Optional, UInt, Unknown, is_map, merge
+from ..values import CelError, Duration, Optional, Timestamp, UInt, Unknown, is_map, merge
 from .registry import Library
 
 __all__ = ["LAZY_METHODS", "NONE", "OPTIONALS"]
@@ -36,15 +36,12 @@ def of_non_zero(value: object) -> object:
 
 
 def _is_zero(value: object) -> bool:
-    if isinstance(value, Duration):
+    if isinstance(value, Duration | Timestamp):
         return value.ns == 0
-    if isinstance(value, Optional):
-        return not value.present
     return value is None or (isinstance(value, _EMPTIABLE) and not value)
 
 
 _EMPTIABLE: Final = (bool, int, UInt, float, Decimal, str, bytes, list, dict)
-
 
 OPTIONALS.add("hasValue", (_OPTIONAL,), BOOL, lambda optional: optional.present, form="method")
 

@@ -25,7 +25,7 @@ _SECOND: Final = 10**9
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _EPOCH_DAY: Final = date(1970, 1, 1).toordinal()
 _RFC3339: Final = re.compile(
-    r"([0-9]{4})-([0-9]{2})-([0-9]{2})[Tt]([0-9]{2}):([0-9]{2}):([0-9]{2})(?:\.([0-9]{1,9}))?"
+    r"([0-9]{4})-([0-9]{2})-([0-9]{2})[Tt]([0-9]{2}):([0-9]{2}):([0-9]{2})(?:\.([0-9]+))?"
     r"([Zz]|[+-][0-9]{2}:[0-9]{2})"
 )
 
@@ -35,7 +35,7 @@ for _name, _type in (("timestamp", TIMESTAMP), ("duration", DURATION)):
 
 @TIME.function("timestamp", STRING, result=TIMESTAMP)
 def timestamp_from_string(text: str) -> object:
-    """RFC 3339, with up to nine digits of a second."""
+    """RFC 3339; digits of a second beyond the ninth are dropped."""
     match = _RFC3339.fullmatch(text)
     if match is None:
         return CelError("conversion", "the text is no RFC 3339 timestamp")
@@ -49,7 +49,7 @@ def timestamp_from_string(text: str) -> object:
     if hour > 23 or minute > 59 or second > 59 or offset is None:
         return CelError("range", "the timestamp is not on the clock")
     seconds = days * 86_400 + hour * 3_600 + minute * 60 + second - offset
-    return timestamp_of(seconds * _SECOND + int((fraction or "0").ljust(9, "0")))
+    return timestamp_of(seconds * _SECOND + int((fraction or "0")[:9].ljust(9, "0")))
 
 
 @TIME.function("timestamp", INT, result=TIMESTAMP)
@@ -116,13 +116,13 @@ def _fraction(nanoseconds: int) -> str:
     return f".{nanoseconds:09d}".rstrip("0") if nanoseconds else ""
 
 
-_FIXED_OFFSET: Final = re.compile(r"([+-]?)([0-9]{2}):([0-9]{2})")
+_FIXED_OFFSET: Final = re.compile(r"([+-]?)([0-9]{1,2}):([0-9]{2})")
 
 
 def _offset(zone: str) -> int | None:
     """Seconds east of UTC for `+02:00`; None for anything else."""
     match = _FIXED_OFFSET.fullmatch(zone)
-    if match is None or match[2] > "23" or match[3] > "59":
+    if match is None or int(match[2]) > 23 or match[3] > "59":
         return None
     seconds = int(match[2]) * 3_600 + int(match[3]) * 60
     return -seconds if match[1] == "-" else seconds
@@ -146,7 +146,7 @@ def _local(time: Timestamp, zone: str) -> datetime | CelError:
         offset = _offset(zone)
         if offset is not None:
             return moment + timedelta(seconds=offset)
-        info = _zone(zone)
+        info = _zone(zone or "UTC")
         if info is None:
             return CelError("invalid_argument", "there is no such time zone")
         return moment.astimezone(info)
