@@ -19,6 +19,7 @@ from .json_projection import DecodeError, decode_json
 __all__ = [
     "FactTime",
     "facts_view",
+    "header_value",
     "headers_view",
     "is_framed",
     "is_hidden_header",
@@ -67,9 +68,20 @@ def text_or_bytes(data: bytes | None) -> str | bytes | None:
         return data
 
 
+def header_value(data: object) -> str | bytes | None:
+    """One header's value: text where it is UTF-8, null where it is null or no bytes at all."""
+    if type(data) is bytes:
+        return text_or_bytes(data)
+    return data if type(data) is str else None
+
+
 def headers_view(headers: Iterable[tuple[str, bytes | None]]) -> dict[str, str | bytes | None]:
     """Visible headers by name. Of a name that comes several times the last value counts."""
-    return {name: text_or_bytes(data) for name, data in headers if not is_hidden_header(name)}
+    return {
+        name: header_value(data)
+        for name, data in dict(headers).items()
+        if type(name) is str and not is_hidden_header(name)
+    }
 
 
 def key_view(key: bytes | None, key_format: str) -> object:

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Final, TypeAlias
+from collections.abc import Mapping, Sequence
+from typing import Final
 
-from ...schemas.event import Event
-from .activation import Undecodable
-from .definition import Definition, RuleInput, Setting
+from .codegen import generate
+from .definition import Definition, RuleInput, Run, Setting
 from .reads import Reads
 
-__all__ = ["Compiled", "Run", "compile_rules"]
-
-Run: TypeAlias = Callable[[Event], tuple[int, ...] | Undecodable]
+__all__ = ["Compiled", "compile_rules"]
 
 
 class Compiled:
@@ -46,4 +43,4 @@ def compile_rules(
         topic, stage, value_format, key_format, lists or {}, client or {}, strict_values
     )
     definition = Definition(rules, setting)
-    return Compiled(definition, definition.run)
+    return Compiled(definition, generate(definition))

@@ -11,16 +11,22 @@ from dataclasses import dataclass, field
 from typing import Final, TypeAlias
 
 from ...schemas.event import Event
-from ...schemas.json_projection import DecodeError, JsonProjection, decode_json
+from ...schemas.json_projection import MISSING, DecodeError, JsonProjection, decode_json
 from ...schemas.views import facts_view, is_framed
-from ..cel.evaluate import compile_exact
 from ..cel.ast import Expr
-from ..cel.values import Timestamp
+from ..cel.evaluate import compile_exact
+from ..cel.values import CelError, Timestamp
 from .activation import Undecodable, variable
 from .reads import Reads, reads_of
+from .runtime import key_reader
 
-__all__ = ["Definition", "RuleInput", "Setting", "ValueReader"]
+__all__ = ["EVENT_VARIABLES", "PLACED", "Definition", "RuleInput", "Run", "Setting", "ValueReader"]
 
+#: The variables that events have, besides the value; and those of events that are in Kafka.
+EVENT_VARIABLES: Final = frozenset({"key", "headers", "timestamp", "facts", "stamp", "now"})
+PLACED: Final = frozenset({"partition", "offset"})
+
+Run: TypeAlias = Callable[[Event], tuple[int, ...] | Undecodable]
 Program: TypeAlias = Callable[[Mapping[str, object]], object]
 
 _FRAMED: Final = "the bytes are framed by a schema registry, and no schemas were given"
@@ -94,55 +100,91 @@ class ValueReader:
 class Definition:
     """The rules of a plan, evaluated exactly. Immutable; `run` never raises."""
 
-    __slots__ = ("_constants", "_programs", "_reads", "_rules", "_setting", "reader", "reads")
+    __slots__ = (
+        "_programs",
+        "constants",
+        "key_projection",
+        "key_root",
+        "reader",
+        "reads",
+        "rule_reads",
+        "rules",
+        "setting",
+    )
 
     def __init__(self, rules: Sequence[RuleInput], setting: Setting) -> None:
-        self._rules, self._setting = tuple(rules), setting
-        conditions = [rule.condition for rule in rules]
-        self._programs = [None if expr is None else compile_exact(expr) for expr in conditions]
-        self._reads = [Reads() if expr is None else reads_of(expr) for expr in conditions]
-        self.reads = Reads.union(self._reads)
-        self._constants = setting.constants()
+        self.rules, self.setting = tuple(rules), setting
+        self.rule_reads = [reads_of(rule.condition) for rule in rules]
+        self.reads = Reads.union(self.rule_reads)
+        self.constants = setting.constants()
         self.reader = ValueReader(setting, self.reads)
+        self.key_projection = JsonProjection(self.reads.shape("key"))
+        self.key_root = key_reader(setting.key_format, self.key_projection)
+        self._programs: dict[int, Program] = {}
 
     def run(self, event: Event) -> tuple[int, ...] | Undecodable:
         """Indexes of the rules that are true; `~index` of those that cannot be evaluated."""
-        known = self.known(event)
-        everything = range(len(self._rules))
-        blind = [index for index in everything if not self._reads[index].reads_value]
+        everything = range(len(self.rules))
+        blind = [index for index in everything if not self.rule_reads[index].reads_value]
         if event.value is None:
-            told = (i for i in everything if self._rules[i].tombstone or i in blind)
-            return self._hits(told, {**known, "value": None, "message": None})
-        if not self.reads.reads_value and not self._setting.strict_values:
-            return self._hits(everything, known)
+            told = (i for i in everything if self.rules[i].tombstone or i in blind)
+            return self._hits(told, event, None)
+        if not self.reads.reads_value and not self.setting.strict_values:
+            return self._hits(everything, event, None)
         try:
-            value = self.reader.plain(self.reader.decode(event.value))
+            value = self.reader.decode(event.value)
         except DecodeError as error:
-            return Undecodable(self._hits(blind, known), str(error))
-        return self._hits(everything, {**known, "value": value, "message": value})
+            return Undecodable(self._hits(blind, event, None), str(error))
+        return self._hits(everything, event, value)
 
-    def known(self, event: Event) -> dict[str, object]:
-        """Every variable that is read, but the value."""
-        names = {"key", "headers", "timestamp", "now", "facts", "stamp"}
-        if self._setting.stage != "produce":
-            names |= {"partition", "offset"}
-        formats = {"key_format": self._setting.key_format}
-        made = {name: variable(name, event, **formats) for name in names & self.reads.variables}
-        return {**self._constants, **made}
+    def status(self, index: int, event: Event, value: object) -> bool | None:
+        """What rule `index` comes to, for a decoded `value`: None where it is an error."""
+        condition = self.rules[index].condition
+        if condition is None:
+            return True
+        program = self._programs.get(index)
+        if program is None:
+            program = self._programs[index] = compile_exact(condition)
+        return _status(program, self._known(self.rule_reads[index], event, value))
 
-    def _hits(self, rules: Iterable[int], known: Mapping[str, object]) -> tuple[int, ...]:
+    def program(self, expr: Expr) -> Callable[[Event, object], bool | None]:
+        """What `expr`, a condition or a part of one, comes to, likewise."""
+        program, reads = compile_exact(expr), reads_of(expr)
+
+        def evaluate(event: Event, value: object) -> bool | None:
+            return _status(program, self._known(reads, event, value))
+
+        return evaluate
+
+    def _known(self, reads: Reads, event: Event, value: object) -> dict[str, object]:
+        """The variables that are read."""
+        known = dict(self.constants)
+        for name in reads.variables:
+            if name == "value":
+                known["value"] = known["message"] = self.reader.plain(value)
+            elif name == "key":
+                known["key"] = self._key(event)
+            elif name in EVENT_VARIABLES or (name in PLACED and self.setting.stage != "produce"):
+                known[name] = variable(name, event)
+        return known
+
+    def _key(self, event: Event) -> object:
+        key = self.key_root(event)
+        if key is MISSING:
+            return CelError("undecodable_key", "the key is not what its format says")
+        return self.key_projection.plain(key)
+
+    def _hits(self, rules: Iterable[int], event: Event, value: object) -> tuple[int, ...]:
         found: list[int] = []
         for index in rules:
-            verdict = status(self._programs[index], known)
+            verdict = self.status(index, event, value)
             if verdict is not False:
-                found.append(index if verdict is True else ~index)
+                found.append(index if verdict else ~index)
         return tuple(found)
 
 
-def status(program: Program | None, known: Mapping[str, object]) -> bool | None:
+def _status(program: Program, known: Mapping[str, object]) -> bool | None:
     """True, False, or None for everything that is neither: a condition that is an error."""
-    if program is None:
-        return True
     try:
         verdict = program(known)
     except Exception:  # noqa: BLE001 — no event may stop the guard, whatever is wrong in here

@@ -116,8 +116,10 @@ class Reads:
         return "schema" in self.variables
 
 
-def reads_of(expr: Expr) -> Reads:
+def reads_of(expr: Expr | None) -> Reads:
     """What `expr` reads."""
+    if expr is None:
+        return Reads()
     found = _Collector()
     found.visit(expr, {})
     return Reads(frozenset(found.whole), frozenset(found.present))

@@ -1,0 +1,200 @@
+"""Conditions as the generator sees them: junctions over atoms that it knows, and exact rests.
+
+Every formula has one of three values: true, false, or an error. Negations are pushed down to the
+atoms; numbers and times absorb them (`!(a > 5)` is `a <= 5`: the values here have no NaN).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Final, NamedTuple, TypeAlias
+
+from ..cel.ast import Expr
+
+__all__ = [
+    "FALSE",
+    "FLIPPED",
+    "MIRRORED",
+    "TRUE",
+    "Atom",
+    "Conjunction",
+    "Contains",
+    "Disjunction",
+    "Equal",
+    "Exact",
+    "Flag",
+    "Formula",
+    "Order",
+    "Place",
+    "Present",
+    "Quantified",
+    "Scalar",
+    "Settled",
+    "Size",
+    "Text",
+    "Time",
+    "atoms",
+    "conjuncts",
+]
+
+Scalar: TypeAlias = str | int | float | bool | None
+
+#: `!(a < b)` is `a >= b`.
+FLIPPED: Final = {"<": ">=", "<=": ">", ">": "<=", ">=": "<"}
+#: `a < b` is `b > a`.
+MIRRORED: Final = {"<": ">", "<=": ">=", ">": "<", ">=": "<=", "==": "==", "!=": "!="}
+
+
+class Place(NamedTuple):
+    """A value that is read: a variable and the names and positions below it.
+
+    The variable is one of a rule's, or one that a quantifier binds.
+    """
+
+    variable: str
+    path: tuple[str | int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """A condition that no event changes: True, False, or None for an error."""
+
+    value: bool | None
+
+
+TRUE: Final = Settled(True)
+FALSE: Final = Settled(False)
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """`place < number`, a number small enough to be the same as int and as double."""
+
+    place: Place
+    operator: str
+    number: int | float
+    expr: Expr = field(compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Equal:
+    """`place in constants`, or not in them. CEL's equality: 1 is 1.0 and not true."""
+
+    place: Place
+    constants: tuple[Scalar, ...]
+    wanted: bool
+    expr: Expr = field(compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """`place.startsWith(text)` and its kin; `test` is prefix, suffix, contains or pattern."""
+
+    place: Place
+    test: str
+    text: str
+    wanted: bool
+    expr: Expr = field(compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Present:
+    """`has(place)`."""
+
+    place: Place
+    wanted: bool
+    expr: Expr = field(compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Flag:
+    """`place` or `!place`, taken as a bool."""
+
+    place: Place
+    wanted: bool
+    expr: Expr = field(compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Size:
+    """`size(place) > number`."""
+
+    place: Place
+    operator: str
+    number: int | float
+    expr: Expr = field(compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Time:
+    """`timestamp(place) < moment`; `now` and the record's timestamp are times by themselves."""
+
+    place: Place
+    operator: str
+    moment_ns: int
+    expr: Expr = field(compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Contains:
+    """`text in place`: an element of a list or a name of an object."""
+
+    place: Place
+    text: str
+    wanted: bool
+    expr: Expr = field(compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Quantified:
+    """`place.exists(variable, body)`; not `wanted`: there is none."""
+
+    place: Place
+    variable: str
+    body: Formula
+    wanted: bool
+    expr: Expr = field(compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Exact:
+    """What is left to the exact evaluator."""
+
+    expr: Expr = field(compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Conjunction:
+    """All parts, two or more; none of them a conjunction or settled as true or false."""
+
+    parts: tuple[Formula, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Disjunction:
+    """Any part, two or more; none of them a disjunction or settled as true or false."""
+
+    parts: tuple[Formula, ...]
+
+
+Atom: TypeAlias = (
+    Order | Equal | Text | Present | Flag | Size | Time | Contains | Quantified | Exact | Settled
+)
+Formula: TypeAlias = Atom | Conjunction | Disjunction
+
+
+def conjuncts(formula: Formula) -> tuple[Formula, ...]:
+    """The parts of a conjunction; anything else is its only part."""
+    return formula.parts if isinstance(formula, Conjunction) else (formula,)
+
+
+def atoms(formula: Formula) -> Iterator[Atom]:
+    """Every atom of `formula`; a quantifier is one."""
+    stack = [formula]
+    while stack:
+        top = stack.pop()
+        if isinstance(top, Conjunction | Disjunction):
+            stack.extend(reversed(top.parts))
+        else:
+            yield top

@@ -1,0 +1,319 @@
+"""Syntax trees to formulas.
+
+Kept exactly: what is an error stays one. De Morgan's laws hold for `&&`, `||` and `!` with errors
+too, `all` is `!exists(!…)`, and a part that names only what is the same for every event (topic,
+stage, client, lists) is evaluated here, once, by the exact evaluator.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+from ..cel.ast import And, Call, Comprehension, Expr, Has, Ident, Index, Literal, Not, Or, Select
+from ..cel.ast import children as parts_of
+from ..cel.evaluate import compile_exact
+from ..cel.regex import pattern_problem
+from ..cel.values import CelError, Timestamp, UInt, is_list
+from .formula import (
+    FALSE,
+    FLIPPED,
+    MIRRORED,
+    TRUE,
+    Conjunction,
+    Contains,
+    Disjunction,
+    Equal,
+    Exact,
+    Flag,
+    Formula,
+    Order,
+    Place,
+    Present,
+    Quantified,
+    Scalar,
+    Settled,
+    Size,
+    Text,
+    Time,
+    atoms,
+)
+from .reads import ALIASES
+
+__all__ = ["Normalizer"]
+
+#: Up to here an int and the double of the same number are equal to the same numbers.
+_NUMBER_MAX: Final = 2**53 - 1
+#: Times are compared as Python's, which know no less.
+_MICROSECOND_NS: Final = 1_000
+#: Variables that hold a time, so that only comparisons of times are known inline.
+_TIMES: Final = frozenset({"now", "timestamp"})
+_TEXT_TESTS: Final = {
+    "startsWith": "prefix",
+    "endsWith": "suffix",
+    "contains": "contains",
+    "matches": "pattern",
+}
+_OPEN: Final = object()
+
+
+class Normalizer:
+    """Makes formulas of conditions.
+
+    `constants` are the variables that no event changes, `variables` those that events have. A
+    place below one of `unruly` may hold more than JSON can, a NaN for one.
+    """
+
+    def __init__(
+        self,
+        constants: Mapping[str, object],
+        variables: frozenset[str],
+        unruly: frozenset[str] = frozenset(),
+    ) -> None:
+        self._constants, self._variables, self._unruly = constants, variables, unruly
+
+    def formula(self, condition: Expr | None) -> Formula:
+        """The formula of a whole condition; None always holds."""
+        if condition is None:
+            return TRUE
+        found = self._formula(condition, True, {})
+        # Loops of one evaluation share one budget, so that several of them belong together.
+        loops = [atom for atom in atoms(found) if isinstance(atom, Exact) and _loops(atom.expr)]
+        return Exact(condition) if len(loops) > 1 else found
+
+    def _formula(self, expr: Expr, wanted: bool, scope: Mapping[str, str]) -> Formula:
+        match expr:
+            case Not():
+                return self._formula(expr.operand, not wanted, scope)
+            case And() | Or():
+                parts = [self._formula(part, wanted, scope) for part in expr.operands]
+                return _junction(parts, isinstance(expr, And) is wanted)
+            case Comprehension():
+                return self._quantified(expr, wanted, scope) or self._rest(expr, wanted, scope)
+            case Has():
+                place = self.place(Select(expr.operand, expr.field), scope)
+                if place is not None and place.variable not in _TIMES:
+                    return Present(place, wanted, _signed(expr, wanted))
+                return self._rest(expr, wanted, scope)
+            case Call():
+                return self._call(expr, wanted, scope) or self._rest(expr, wanted, scope)
+            case _:
+                place = self.place(expr, scope)
+                if place is not None and place.variable not in _TIMES:
+                    return Flag(place, wanted, _signed(expr, wanted))
+                return self._rest(expr, wanted, scope)
+
+    def _rest(self, expr: Expr, wanted: bool, scope: Mapping[str, str]) -> Formula:
+        """Settled where no event matters, else left to the exact evaluator."""
+        value = self._value(expr, scope)
+        if value is _OPEN:
+            return Exact(_signed(expr, wanted))
+        return Settled(value is wanted if isinstance(value, bool) else None)
+
+    def _call(self, call: Call, wanted: bool, scope: Mapping[str, str]) -> Formula | None:
+        signed = _signed(call, wanted)
+        if call.target is None and len(call.args) == 2 and call.function in MIRRORED:
+            return self._comparison(call, wanted, scope)
+        if call.target is None and len(call.args) == 2 and call.function == "in":
+            return self._membership(call, wanted, scope)
+        if call.target is not None and call.function in _TEXT_TESTS and len(call.args) == 1:
+            place, text = self.place(call.target, scope), self._value(call.args[0], scope)
+            if place is None or place.variable in _TIMES or not isinstance(text, str):
+                return None
+            test = _TEXT_TESTS[call.function]
+            if test == "pattern" and (
+                place.variable in self._unruly or pattern_problem(text) is not None
+            ):
+                return None
+            return Text(place, test, text, wanted, signed)
+        return None
+
+    def _comparison(self, call: Call, wanted: bool, scope: Mapping[str, str]) -> Formula | None:
+        left, right = call.args
+        operator = call.function
+        value = self._value(right, scope)
+        if value is _OPEN:
+            value, left = self._value(left, scope), right
+            operator = MIRRORED[operator]
+        if value is _OPEN:
+            return None
+        if isinstance(value, CelError):
+            return Settled(None)
+        signed = _signed(call, wanted)
+        if operator in ("==", "!="):
+            place = self.place(left, scope)
+            constants = _scalars((value,))
+            if place is None or place.variable in _TIMES or constants is None:
+                return None
+            return Equal(place, constants, (operator == "==") is wanted, signed)
+        operator = operator if wanted else FLIPPED[operator]
+        if isinstance(value, Timestamp):
+            place = self._time(left, scope)
+            if place is None or value.ns % _MICROSECOND_NS:
+                return None
+            return Time(place, operator, value.ns, signed)
+        number = _number(value)
+        if number is None:
+            return None
+        sized = _sized(left)
+        place = self.place(sized or left, scope)
+        if place is None or place.variable in _TIMES:
+            return None
+        if sized is not None:
+            return Size(place, operator, number, signed)
+        return Order(place, operator, number, signed)
+
+    def _membership(self, call: Call, wanted: bool, scope: Mapping[str, str]) -> Formula | None:
+        item, container = call.args
+        signed = _signed(call, wanted)
+        place, values = self.place(item, scope), self._value(container, scope)
+        if place is not None and place.variable not in _TIMES and is_list(values):
+            constants = _scalars(values)
+            return None if constants is None else Equal(place, constants, wanted, signed)
+        text = self._value(item, scope)
+        if not isinstance(text, str):
+            return None
+        if self._is_headers(container, scope):
+            return Present(Place("headers", (text,)), wanted, signed)
+        place = self.place(container, scope)
+        if place is None or place.variable in _TIMES:
+            return None
+        return Contains(place, text, wanted, signed)
+
+    def _quantified(
+        self, expr: Comprehension, wanted: bool, scope: Mapping[str, str]
+    ) -> Formula | None:
+        if expr.macro not in ("all", "exists") or len(expr.variables) != 1 or scope:
+            return None  # also where one stands in another: their budget is the evaluator's matter
+        place = self.place(expr.range, scope)
+        if place is None or place.variable in _TIMES or place.variable in self._unruly:
+            return None
+        variable = "@element"
+        exists = expr.macro == "exists"
+        body = self._formula(expr.args[0], exists, {expr.variables[0]: variable})
+        if any(isinstance(atom, Exact) for atom in atoms(body)):
+            return None
+        return Quantified(place, variable, body, exists is wanted, _signed(expr, wanted))
+
+    def _time(self, expr: Expr, scope: Mapping[str, str]) -> Place | None:
+        """The place whose time `expr` is: `timestamp(place)`, or a variable that holds one."""
+        if scope:
+            return None  # some texts are left to the exact evaluator, which knows no elements
+        converts = False
+        while isinstance(expr, Call) and expr.function == "timestamp" and len(expr.args) == 1:
+            if expr.target is not None:
+                return None
+            expr, converts = expr.args[0], True
+        place = self.place(expr, scope)
+        if place is None or place.variable in self._unruly:
+            return None
+        if place.variable in _TIMES:
+            return None if place.path else place
+        return place if converts else None
+
+    def place(self, expr: Expr, scope: Mapping[str, str]) -> Place | None:
+        """The place that `expr` names."""
+        path: list[str | int] = []
+        while not isinstance(expr, Ident):
+            if isinstance(expr, Select) and not expr.optional:
+                path.append(expr.field)
+                expr = expr.operand
+            elif isinstance(expr, Index) and not expr.optional and isinstance(expr.index, Literal):
+                position = expr.index.value
+                if type(position) is not str and type(position) is not int:
+                    return None
+                path.append(position)
+                expr = expr.operand
+            else:
+                return None
+        if expr.name in scope:
+            return Place(scope[expr.name], tuple(reversed(path)))
+        name = expr.name.removeprefix(".")
+        name = ALIASES.get(name, name)
+        if name not in self._variables or (name == "headers" and not path):
+            return None  # of the headers as a whole some are hidden
+        return Place(name, tuple(reversed(path)))
+
+    def _is_headers(self, expr: Expr, scope: Mapping[str, str]) -> bool:
+        return (
+            isinstance(expr, Ident)
+            and expr.name not in scope
+            and (expr.name.removeprefix(".") == "headers")
+        )
+
+    def _value(self, expr: Expr, scope: Mapping[str, str]) -> object:
+        """What `expr` always is; `_OPEN` where that hangs on the event."""
+        if isinstance(expr, Literal):
+            return expr.value
+        if not self._is_closed(expr, frozenset(), scope):
+            return _OPEN
+        return compile_exact(expr)(self._constants)
+
+    def _is_closed(self, expr: Expr, bound: frozenset[str], scope: Mapping[str, str]) -> bool:
+        if isinstance(expr, Ident):
+            if expr.name in bound:
+                return True
+            name = expr.name.removeprefix(".")
+            return expr.name not in scope and ALIASES.get(name, name) not in self._variables
+        if isinstance(expr, Comprehension):
+            inner = bound.union(expr.variables)
+            return self._is_closed(expr.range, bound, scope) and all(
+                self._is_closed(part, inner, scope) for part in expr.args
+            )
+        return all(self._is_closed(part, bound, scope) for part in parts_of(expr))
+
+
+def _signed(expr: Expr, wanted: bool) -> Expr:
+    return expr if wanted else Not(expr)
+
+
+def _junction(parts: list[Formula], conjunction: bool) -> Formula:
+    decisive = FALSE if conjunction else TRUE
+    flat: list[Formula] = []
+    for part in parts:
+        if part == decisive:
+            return decisive
+        if isinstance(part, Conjunction if conjunction else Disjunction):
+            flat += part.parts
+        elif not (isinstance(part, Settled) and part.value is conjunction):
+            flat.append(part)
+    if not flat:
+        return TRUE if conjunction else FALSE
+    if len(flat) == 1:
+        return flat[0]
+    return Conjunction(tuple(flat)) if conjunction else Disjunction(tuple(flat))
+
+
+def _loops(expr: Expr) -> bool:
+    return isinstance(expr, Comprehension) or any(_loops(part) for part in parts_of(expr))
+
+
+def _sized(expr: Expr) -> Expr | None:
+    """What `expr` asks the size of."""
+    if not isinstance(expr, Call) or expr.function != "size":
+        return None
+    if expr.target is not None:
+        return None if expr.args else expr.target
+    return expr.args[0] if len(expr.args) == 1 else None
+
+
+def _number(value: object) -> int | float | None:
+    """A number that is small enough to be compared as Python does; None for anything else."""
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        return None
+    if not -_NUMBER_MAX <= value <= _NUMBER_MAX:
+        return None
+    return int(value) if isinstance(value, UInt) else value
+
+
+def _scalars(values: Sequence[object]) -> tuple[Scalar, ...] | None:
+    """Constants whose equality is known here; None where one of them is none."""
+    found: list[Scalar] = []
+    for value in values:
+        if value is None or isinstance(value, bool | str):
+            found.append(value)
+        elif (number := _number(value)) is not None:
+            found.append(number)
+        else:
+            return None
+    return tuple(found)

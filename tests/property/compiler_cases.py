@@ -1,0 +1,327 @@
+"""Random rules and events that hold generated code against the exact evaluator.
+
+Everything is drawn from a `random.Random`, so that hypothesis and seeded campaigns share it.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from streamwarden.policy.cel import parse
+from streamwarden.policy.compiler import Compiled, RuleInput, compile_rules
+from streamwarden.schemas.event import Event
+
+__all__ = ["Case", "draw_case", "draw_event"]
+
+NUMBERS: Sequence[Any] = [
+    *(0, 1, 2, 3, -1, 10, 1.0, 0.0, -0.0, 2.5, -1.5, 1e300, 2**53, 2**53 + 1, float(2**53)),
+    *(2**63 - 1, 2**63, -(2**63), 10**30, 10**400),
+]
+TIMES = [
+    "2025-01-01T00:00:00Z",
+    "2025-06-01T12:00:00.500Z",
+    "2025-06-01T12:00:00.5Z",
+    "2025-06-01T12:00:00.123456789+02:00",
+    "2025-06-01T10:00:00.123456Z",
+    "2025-13-01T00:00:00Z",
+    "2025-06-01T24:00:00Z",
+    "0001-01-01T00:00:00Z",
+    "0000-01-01T00:00:00Z",
+    "2025-06-01t12:00:00z",
+    "2025-06-01T12:00:60Z",
+]
+WORDS = ["", "a", "ab", "abc", "b", "é", "xé日本", "heron", "ref-12x", "\U0001f600a", "ab\n", "x"]
+VALUES: Sequence[Any] = [
+    *NUMBERS,
+    *TIMES,
+    *WORDS,
+    *(True, False, None, [], {}, [1, 2, 3], [1.0, "a", True], ["a", "b"], ["heron", None]),
+    *({"x": 1}, {"x": True, "y": "a"}, {"a": {"x": 2}}, [{"q": 1}, {"q": 5.5}], [{"q": 1}, {}]),
+    *([{"q": True}], [{"q": "a"}], [[1], {"q": 2**53 + 1}], [[["a"]]], {"q": {"q": {"q": 1}}}),
+]
+LITERALS = [
+    *("0", "1", "2", "3", "-1", "1.0", "2.5", "2u", "9007199254740993", "9007199254740992.0"),
+    *("9223372036854775807", "-9223372036854775808", "18446744073709551615u", "1e300"),
+    *('"a"', '"ab"', '""', '"é"', '"heron"', "true", "false", "null", 'b"a"', "[1, 2, 3]"),
+    *('double("NaN")', "1 + 1", "client.labels.tier", "client.limit", "client.nothing", "topic"),
+]
+MOMENTS = [
+    'timestamp("2025-01-01T00:00:00Z")',
+    'timestamp("2025-06-01T12:00:00.5Z")',
+    'timestamp("2025-06-01T10:00:00.123456789Z")',
+    'timestamp("2025-03-01T00:00:00+01:00")',
+    'timestamp("2025-06-01T12:00:00Z") - duration("1h")',
+    'timestamp("nonsense")',
+]
+SNIPPETS = ["a", "ab", "b", "é", "her", "on", "xé", "", "ref-"]
+PATTERNS = [
+    *("^ab", "^a*b", "a.c$", "^[a-z]+$", "é", "^her[a-z]+", "^x", "(a|b)c", "^ref-[0-9]*x$"),
+    *("[0-9]", "^2025-", "^(a+)+$", "^ref-", "$", "(?i)AB", "ab$"),
+]
+ORDER = ["<", "<=", ">", ">="]
+
+SETTING: dict[str, Any] = {
+    "client": {"id": "c", "labels": {"tier": "a"}, "limit": 2},
+    "lists": {
+        "words": ["a", "heron", "é"],
+        "mixed": [1, "a", 2.5, True, None],
+        "odd": [[1], 2**60],
+        "map": {"a": 1, "b": 2},
+        "empty": [],
+    },
+}
+
+
+@dataclass(frozen=True)
+class Case:
+    """Rules with their text, compiled."""
+
+    conditions: tuple[str | None, ...]
+    tombstones: tuple[bool, ...]
+    compiled: Compiled
+    options: dict[str, Any]
+
+
+class Drawer:
+    """Conditions over the places of a value called a, b, c, o (an object) and l (a list)."""
+
+    def __init__(self, random: random.Random) -> None:
+        self.random = random
+
+    def one(self, items: Sequence[Any]) -> Any:
+        return items[self.random.randrange(len(items))]
+
+    def chance(self, share: float) -> bool:
+        return self.random.random() < share
+
+    def path(self) -> str:
+        names = ["a", "b", "c", "o", "l", "o.x", "o.y", "o.a.x", "a.x", "l[0]", "l[1].q", "l[-1]"]
+        names += ['o["x"]', "`odd-name`", 'o["q\\"q"]', "a", "b", "c"]
+        if self.chance(0.8):
+            return f"{self.one(['value', 'value', 'value', 'message'])}.{self.one(names)}"
+        return str(
+            self.one(
+                [
+                    *("key", "key.a", 'headers["h"]', "headers.i", "facts.score", "facts.deep.x"),
+                    *("stamp.effect", "headers.streamwarden", "offset", "value", "topic"),
+                ]
+            )
+        )
+
+    def leaf(self, place: str) -> str:
+        kind = self.random.randrange(24)
+        literal = self.one(LITERALS)
+        if kind < 4:
+            sign = self.one(["==", "!="])
+            pair = (place, sign, literal) if self.chance(0.8) else (literal, sign, place)
+            return "{} {} {}".format(*pair)
+        if kind < 6:
+            items = ", ".join(self.random.sample(LITERALS[:20], self.random.randint(0, 4)))
+            lists = ["lists.words", "lists.mixed", "lists.odd", "lists.map", "lists.empty"]
+            return f"{place} in {self.one([f'[{items}]', self.one(lists)])}"
+        if kind < 10:
+            sign = self.one(ORDER)
+            pair = (place, sign, literal) if self.chance(0.8) else (literal, sign, place)
+            return "{} {} {}".format(*pair)
+        if kind < 12:
+            left = self.one([f"timestamp({place})", f"timestamp({place})", "now", "timestamp"])
+            return f"{left} {self.one([*ORDER, '=='])} {self.one(MOMENTS)}"
+        if kind < 13:
+            size = self.one([f"size({place})", f"{place}.size()"])
+            return f"{size} {self.one([*ORDER, '=='])} {self.one(['0', '1', '2', '2.5', '3'])}"
+        if kind < 17:
+            test = self.one(["startsWith", "endsWith", "contains", "matches", "matches"])
+            text = self.one(PATTERNS if test == "matches" else SNIPPETS)
+            return f"{place}.{test}({json.dumps(text, ensure_ascii=False)})"
+        if kind < 18:
+            return place
+        if kind < 20 and "." in place and not place.endswith(("]", "`")):
+            return f"has({place})"
+        if kind < 21:
+            return f"{self.one(SNIPPETS)!r} in {self.one([place, 'headers', 'value', place])}"
+        return self.odd(place)
+
+    def odd(self, place: str) -> str:
+        """What the generator leaves to the exact evaluator."""
+        forms = [
+            *(
+                "{0} + 1 > 2",
+                "type({0}) == int",
+                'string({0}) == "1"',
+                "{0} < value.b",
+                '{0} < "b"',
+            ),
+            *("{0} == value.a", '{0}["x"] == 1', "({0} ? true : value.b > 1)", "10 / {0} > 3"),
+            *("{0}[value.b] == 1", "{0}.filter(v, v == 1).size() > 0", "{0}.nothing() == 1"),
+            *("{0}.?x.orValue(1) == 1", "nothing == {0}", "{0} in value.l", "timestamp({0}) < now"),
+            *("{0}.exists(v, v.exists(w, w == 1))", "{0}.exists_one(v, v == 1)", "-{0} < 1"),
+            *(
+                "timestamp({0}) > now - duration('24h')",
+                "dyn({0}) == 1",
+                "1 / 0 == 1",
+                "topic == 't'",
+            ),
+            *("stage == 'produce' && {0} == 1", "schema == {{}}", "has(client.labels.tier)"),
+        ]
+        return str(self.one(forms)).format(place)
+
+    def quantified(self) -> str:
+        body = self.one(["v", "v.q", "v.q", "v.q.x"])
+        inner = self.leaf(body)
+        if self.chance(0.3):
+            inner = (
+                f"{inner} {self.one(['&&', '||'])} {self.leaf(self.one(['v', 'v.q', self.path()]))}"
+            )
+        range_ = self.one(
+            ["value.l", "value.l", "value.o", "value.a", "value.o.x", "facts.list", "key"]
+        )
+        macro = self.one(["exists", "exists", "exists", "all", "all", "exists_one"])
+        return f"{self.one(['', '', '!'])}{range_}.{macro}(v, {inner})"
+
+    def condition(self, depth: int = 3) -> str:
+        share = self.random.random()
+        if depth and share < 0.28:
+            count = self.random.randint(2, 3)
+            return " && ".join(f"({self.condition(depth - 1)})" for _ in range(count))
+        if depth and share < 0.4:
+            count = self.random.randint(2, 3)
+            return " || ".join(f"({self.condition(depth - 1)})" for _ in range(count))
+        if depth and share < 0.52:
+            return f"!({self.condition(depth - 1)})"
+        if share < 0.68:
+            return self.quantified()
+        if share < 0.76:
+            name = self.one(["o", "a", "o.x", "a.x", "l"])
+            return f"has(value.{name}) && {self.leaf('value.' + name + self.one(['', '.x']))}"
+        return self.leaf(self.path())
+
+    def value(self) -> bytes | None:
+        if self.chance(0.04):
+            odd: list[bytes | None] = [
+                None,
+                b"",
+                b" ",
+                b"\0\0\0\0\7x",
+                b"5",
+                b"[]",
+                b'"a"',
+                b"null",
+                b"{",
+                b"\xff",
+            ]
+            odd += [b'{"a": 1e999}', b'{"zz": 1e999}', b'{"b": "\\ud800"}', b"true", b"{} x"]
+            odd += [
+                b'{"zz": "\xff"}',
+                b'{"a": "\xff"}',
+                b"[" * 2000,
+                b'{"o":' + b"[" * 600 + b"]" * 600 + b"}",
+            ]
+            return odd[self.random.randrange(len(odd))]
+        event = {name: self.one(VALUES) for name in "abcol" if self.chance(0.88)}
+        if self.chance(0.6):
+            event["o"] = {
+                name: self.one(VALUES) for name in ["x", "y", "a", 'q"q'] if self.chance(0.85)
+            }
+        if self.chance(0.5):
+            event["l"] = [
+                self.one([{"q": self.one(VALUES)}, {"q": self.one(NUMBERS)}, {}, self.one(VALUES)])
+                for _ in range(self.random.randint(0, 3))
+            ]
+        if self.chance(0.3):
+            event |= {"a": "ab", "b": self.random.randint(0, 4), "c": self.random.randint(0, 3)}
+        if self.chance(0.3):
+            event["odd-name"] = self.one(VALUES)
+        text = json.dumps(event, ensure_ascii=self.chance(0.3))
+        if self.chance(0.1):
+            text = text[:-1] + (', "a": 1, "o": 2}' if event else "}")
+        return text.encode()
+
+
+def draw_case(random: random.Random) -> Case:
+    """A set of rules, compiled."""
+    drawer = Drawer(random)
+    base: list[str | None] = [drawer.condition() for _ in range(random.randint(1, 12))]
+    base += [drawer.one(base) for _ in range(random.randint(0, 3))]
+    if drawer.chance(0.3):
+        base += [f'value.a == "ab" && {drawer.condition(1)}' for _ in range(8)]
+    if drawer.chance(0.3):
+        sign = drawer.one(ORDER)
+        rest = drawer.one(["value.c > 1", drawer.leaf("value.c")])
+        base += [f"value.b {sign} {drawer.one(LITERALS[:7])} && {rest}" for _ in range(9)]
+    if drawer.chance(0.2):
+        base += [
+            f"value.l.exists(v, v.q {drawer.one(ORDER)} {drawer.one(LITERALS[:7])})"
+            for _ in range(9)
+        ]
+    if drawer.chance(0.2):
+        tests = [
+            ("startsWith", SNIPPETS),
+            ("endsWith", SNIPPETS),
+            ("contains", SNIPPETS),
+            ("matches", PATTERNS),
+        ]
+        name, texts = drawer.one(tests)
+        base += [f"value.a.{name}({json.dumps(text, ensure_ascii=False)})" for text in texts]
+    if drawer.chance(0.1):
+        base.append(None)
+    options: dict[str, Any] = {
+        "topic": "t",
+        "stage": drawer.one(["produce", "consume"]),
+        "value_format": drawer.one(["auto", "json", "json", "json", "text", "bytes", "avro"]),
+        "key_format": drawer.one(["auto", "text", "json", "bytes"]),
+        "strict_values": drawer.chance(0.1),
+        **SETTING,
+    }
+    tombstones = tuple(drawer.chance(0.3) for _ in base)
+    rules = [
+        RuleInput(None if text is None else parse(text), tombstone)
+        for text, tombstone in zip(base, tombstones, strict=True)
+    ]
+    return Case(tuple(base), tombstones, compile_rules(rules, **options), options)
+
+
+def draw_event(random: random.Random) -> Event:
+    """An event, ordinary or not."""
+    drawer = Drawer(random)
+    headers: Any = [
+        (drawer.one(["h", "i", "streamwarden", "x"]), drawer.one([b"a", b"ab", b"\xff", None, b""]))
+        for _ in range(random.randint(0, 4))
+    ]
+    if drawer.chance(0.1):
+        headers = [("streamwarden", b"1;payments@15;9f3a1c2b7d4e;allow;produce")]
+    if drawer.chance(0.03):
+        headers = drawer.one([None, [("h",)], 5, [("h", "a"), (3, b"x")], [("h", 7)]])
+    facts: Any = drawer.one(
+        [
+            *(
+                None,
+                None,
+                {},
+                {"score": 0.7},
+                {"score": float("nan")},
+                {"score": "a", "deep": {"x": 1}},
+            ),
+            *({"score": drawer.one(VALUES), "list": ["a", {"q": 1}]}, {"list": 5, "score": b"a"}),
+        ]
+    )
+    key = drawer.one(
+        [
+            None,
+            b"",
+            b"a",
+            b"abc",
+            b"\xff",
+            b'{"a": 1}',
+            b"\0\0\0\0\1",
+            b"5",
+            b'["a"]',
+            b'{"zz":1e999}',
+        ]
+    )
+    now = drawer.one([10**18, 1_748_779_200 * 10**9, 1_748_779_200 * 10**9 + 1, 10**20])
+    timestamp = drawer.one([None, 0, 1_748_779_200_000, 10**15, -1])
+    return Event("t", drawer.value(), key, headers, timestamp, now, 3, drawer.one([None, 7]), facts)
