@@ -7,12 +7,13 @@ Nothing here runs for an event that passes untouched. Values derived from sensit
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from msgspec import structs
 
 from ..schemas.event import Event
-from .cel import CelError, trace, unparse
+from .cel import CelError, Program, compile_exact, unparse
 from .cel.ast import (
     And,
     Call,
@@ -21,10 +22,10 @@ from .cel.ast import (
     Expr,
     Has,
     Ident,
-    Index,
     Not,
     Or,
     Select,
+    children,
     walk,
 )
 from .compiler import Undecodable, activation
@@ -34,7 +35,6 @@ from .privacy import HIDDEN, Privacy, path_of, show_text
 from .privacy import show as show_value
 
 if TYPE_CHECKING:
-    from .cel import Evidence
     from .decision import Decision
     from .plan import Entry, Plan
 
@@ -128,7 +128,10 @@ def _rule_match(
 ) -> Match:
     planned = plan.rules[index]
     rule, policy = planned.rule, planned.policy
-    why, error = _why(rule, plan.privacy, known)
+    trail = plan.trails.get(index)
+    if trail is None:
+        trail = plan.trails[index] = Trail(rule, plan.privacy)
+    why, error = trail.evidence(known)
     if errored and error is None:
         error = "the condition could not be evaluated"
     return Match(
@@ -147,81 +150,120 @@ def _rule_match(
     )
 
 
-def _why(
-    rule: Rule, privacy: Privacy, known: Mapping[str, object]
-) -> tuple[dict[str, Any] | None, str | None]:
-    if rule.condition is None:
-        return {"expr": "true", "result": True, "parts": []}, None
-    evidence = trace(rule.condition.expr, known)
-    steps = iter(range(_STEPS_MAX))
-    error = evidence.value.message if isinstance(evidence.value, CelError) else None
-    return _step(evidence, privacy, steps), error
+class Trail:
+    """How one rule is explained: its sub-conditions and the fields they read, prepared once.
+
+    Thread-safe: nothing changes after it is made.
+    """
+
+    __slots__ = ("_step",)
+
+    def __init__(self, rule: Rule, privacy: Privacy) -> None:
+        steps = iter(range(_STEPS_MAX))
+        condition = rule.condition
+        self._step = None if condition is None else _condition(condition.expr, privacy, steps)
+
+    def evidence(self, known: Mapping[str, object]) -> tuple[dict[str, Any], str | None]:
+        """The why-trail under these variables, and the error of the whole condition."""
+        if self._step is None:
+            return {"expr": "true", "result": True, "parts": []}, None
+        why = self._step.evidence(known)
+        return why, why.get("error")
 
 
-def _step(evidence: Evidence, privacy: Privacy, steps: Iterator[int]) -> dict[str, Any]:
-    """One condition with its parts: sub-conditions, or the fields that it reads."""
-    node = evidence.expr
-    step: dict[str, Any] = {"expr": _short(unparse(node))}
-    value = evidence.value
-    path = path_of(node)
-    if isinstance(node, Has):
-        step["path"] = path_text((*(path_of(node.operand) or ("?",)), node.field))
-        parts_of: tuple[Evidence, ...] = ()
-    else:
-        parts_of = () if path is not None else tuple(evidence.children)
-    if isinstance(value, CelError):
-        step["result"] = None
-        step["error"] = value.message
-    elif path is not None:
-        step["path"] = path_text(path)
-        step["result"] = privacy.shown(value, path)
-    elif isinstance(value, bool):
-        step["result"] = value
-    else:
-        step["result"] = HIDDEN if privacy.taints(node) else show_value(value)
-    parts: list[dict[str, Any]] = []
-    for child in parts_of:
+@dataclass(frozen=True, slots=True)
+class _Step:
+    """One line of a trail. `key` is `result` for conditions, `value` for what they read."""
+
+    text: str
+    key: str
+    program: Program
+    path: str | None
+    hidden: bool
+    parts: tuple[_Step, ...] | None
+    cut: bool = False
+
+    def evidence(self, known: Mapping[str, object]) -> dict[str, Any]:
+        """The line with its value, and those below it."""
+        line: dict[str, Any] = {"expr": self.text}
+        if self.path is not None:
+            line["path"] = self.path
+        value = self.program(known)
+        if isinstance(value, CelError):
+            line[self.key] = None
+            line["error"] = value.message
+        elif self.hidden:
+            line[self.key] = HIDDEN
+        else:
+            line[self.key] = show_value(value)
+        if self.parts is not None:
+            line["parts"] = [part.evidence(known) for part in self.parts]
+        if self.cut:
+            line["cut"] = True
+        return line
+
+
+def _condition(node: Expr, privacy: Privacy, steps: Iterator[int]) -> _Step:
+    """A condition with its parts: sub-conditions, or the fields that it reads."""
+    path = path_of(Select(node.operand, node.field) if isinstance(node, Has) else node)
+    parts: list[_Step] = []
+    cut = False
+    for child in () if path is not None else _evaluated(node):
         if next(steps, None) is None:
-            step["cut"] = True
+            cut = True
             break
-        if _is_condition(child.expr) or isinstance(node, (And, Or, Not, Conditional)):
-            parts.append(_step(child, privacy, steps))
+        if _is_condition(child) or isinstance(node, (And, Or, Not, Conditional)):
+            parts.append(_condition(child, privacy, steps))
         else:
             parts.extend(_reads(child, privacy))
-    step["parts"] = parts
-    return step
+    if isinstance(node, Has):
+        hidden = False  # whether a field is there is a boolean
+    else:
+        hidden = privacy.taints(node) and (path is not None or not _is_condition(node))
+    return _Step(
+        _short(unparse(node)),
+        "result",
+        compile_exact(node),
+        None if path is None else path_text(path),
+        hidden,
+        tuple(parts),
+        cut,
+    )
+
+
+def _evaluated(node: Expr) -> tuple[Expr, ...]:
+    """The parts that have one value: all but the body of a comprehension."""
+    return (node.range,) if isinstance(node, Comprehension) else children(node)
 
 
 def _is_condition(node: Expr) -> bool:
     if isinstance(node, Call):
-        return node.function in {"==", "!=", "<", "<=", ">", ">=", "in"}
-    return isinstance(node, (And, Or, Not, Conditional, Has, Comprehension))
+        return node.function in _COMPARISONS or node.function in _PREDICATES
+    if isinstance(node, Comprehension):
+        return node.macro in ("all", "exists", "exists_one")
+    return isinstance(node, (And, Or, Not, Conditional, Has))
 
 
-def _reads(evidence: Evidence, privacy: Privacy) -> list[dict[str, Any]]:
+_COMPARISONS = frozenset({"==", "!=", "<", "<=", ">", ">=", "in"})
+_PREDICATES = frozenset({"matches", "startsWith", "endsWith", "contains"})
+
+
+def _reads(node: Expr, privacy: Privacy) -> list[_Step]:
     """The fields that an operand reads, each with its value; computed operands come first."""
-    node = evidence.expr
-    path = path_of(node)
-    if path is not None and isinstance(node, (Select, Index, Ident)):
-        part: dict[str, Any] = {"expr": _short(unparse(node)), "path": path_text(path)}
-        if isinstance(evidence.value, CelError):
-            part["value"] = None
-            part["error"] = evidence.value.message
-        else:
-            part["value"] = privacy.shown(evidence.value, path)
-        return [part]
     if not any(isinstance(below, Ident) for below in walk(node)):
         return []  # a constant explains itself
-    found = [part for child in evidence.children for part in _reads(child, privacy)]
-    if isinstance(evidence.value, CelError):
-        own: dict[str, Any] = {"expr": _short(unparse(node)), "value": None}
-        own["error"] = evidence.value.message
-    else:
-        own = {
-            "expr": _short(unparse(node)),
-            "value": HIDDEN if privacy.taints(node) else show_value(evidence.value),
-        }
-    return [own, *found]
+    path = path_of(node)
+    own = _Step(
+        _short(unparse(node)),
+        "value",
+        compile_exact(node),
+        None if path is None else path_text(path),
+        privacy.taints(node),
+        None,
+    )
+    if path is not None:
+        return [own]
+    return [own, *(part for child in _evaluated(node) for part in _reads(child, privacy))]
 
 
 def path_text(path: Path) -> str:

@@ -122,7 +122,10 @@ def _compact(said: dict[str, Any], limit: int) -> bytes:
 
 
 def _json(value: object) -> bytes:
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")
+    try:
+        return msgspec.json.encode(value)
+    except UnicodeEncodeError:  # a lone surrogate, as only a caller's own text can hold
+        return json.dumps(value, separators=(",", ":")).encode()
 
 
 def _cut(text: str, limit: int) -> bytes:

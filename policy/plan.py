@@ -14,6 +14,7 @@ from typing import Any, Protocol
 from ..schemas.event import Event
 from .compiler import Compiled, Undecodable
 from .decision import Decision
+from .explain import Trail
 from .keys import KeyRing
 from .masking import MaskError, mask_value, strictest
 from .model import Approvals, BundleSettings, Effect, MaskField, Mode, Policy, Rule
@@ -130,6 +131,7 @@ class Plan:
         "tally",
         "tombstone_rejects",
         "topic",
+        "trails",
         "until",
         "value_format",
     )
@@ -159,6 +161,8 @@ class Plan:
         self.reads_facts = compiled.reads.reads_facts
         self._run = compiled.run
         self.tally = Tally(len(self.rules))
+        #: How each rule is explained, prepared when it first fires.
+        self.trails: dict[int, Trail] = {}
         self.all_clear = Outcome(Effect.ALLOW if self.rules else Effect.NONE)
         self._outcomes: dict[tuple[int, ...], Outcome] = {(): self.all_clear}
         self._open = covered or self.settings.uncovered != "reject"
