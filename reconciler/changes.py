@@ -168,8 +168,8 @@ def _alike(one: Expr, two: Expr) -> bool:
 
 def _own(node: Expr) -> Sequence[object]:
     """What a node says itself, without its parts and its place in the text."""
-    own = [getattr(node, field.name) for field in fields(node)]
-    return [value for value in own if isinstance(value, (str, bool, frozenset)) or _names(value)]
+    own: list[object] = [getattr(node, field.name) for field in fields(node)]
+    return [value for value in own if type(value) in (str, bool, frozenset) or _names(value)]
 
 
 def _names(value: object) -> bool:
@@ -197,8 +197,10 @@ def _lists(rule: Rule, old: Mapping[str, object], new: Mapping[str, object]) -> 
 
 def _members(content: object) -> set[str]:
     if isinstance(content, Mapping):
-        return {repr(item) for item in content.items()}
-    return {repr(item) for item in content} if isinstance(content, Iterable) else set()
+        return {repr(item) for item in cast("Mapping[object, object]", content).items()}
+    if isinstance(content, Iterable):
+        return {repr(item) for item in cast("Iterable[object]", content)}
+    return set()
 
 
 def _lifting_change(

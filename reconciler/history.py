@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import zlib
 from collections import OrderedDict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -89,11 +89,6 @@ class History:
         published = [(entry.name, entry.number, entry.digest) for entry in store.history()]
         return cls(today, published=published, fetch=store.get, mask_keys=mask_keys)
 
-    @property
-    def fingerprint(self) -> list[object]:
-        """What tells two states of history apart, for a resumed run."""
-        return [self.today.digest, sorted(self._names), sorted(self._digests.items())]
-
     def find(self, stamp: Stamp) -> Found:
         """The version of `stamp`."""
         number, prefix = stamp.number, stamp.digest12
@@ -114,10 +109,13 @@ class History:
                     return Found(self._version(digest, lambda: self._published(known)))  # noqa: B023 - called at once
         return Found()
 
-    def bundles(self) -> list[Bundle]:
-        """Today's bundle and every published one that can be read, lowest number first."""
-        found = [self._published(number) for number in sorted(self._digests)]
-        return [self.today, *(bundle for bundle in found if bundle is not None)]
+    def bundles(self, newest: int) -> Iterator[Bundle]:
+        """Today's bundle, then the `newest` published ones that can be read, newest first."""
+        yield self.today
+        for number in sorted(self._digests, reverse=True)[:newest]:
+            bundle = self._published(number)
+            if bundle is not None:
+                yield bundle
 
     def _version(self, digest: str, fetch: Callable[[], Bundle | None]) -> Version | None:
         if digest in self._versions:

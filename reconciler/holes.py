@@ -8,8 +8,9 @@ nobody). Elsewhere inside a log nothing but transactions leaves holes.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future
 from dataclasses import replace
-from typing import Any
+from typing import Any, cast
 
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient, ConfigResource, ResourceType
@@ -26,8 +27,9 @@ def compacts(config: Mapping[str, Any], topic: str, *, timeout_s: float = 10.0) 
     resource = ConfigResource(ResourceType.TOPIC, topic)
     try:
         admin = AdminClient(admin_config(config))
-        (future,) = admin.describe_configs([resource], request_timeout=timeout_s).values()
-        policy = future.result(timeout_s)["cleanup.policy"].value
+        describe = cast("Callable[..., dict[Any, Future[Any]]]", admin.describe_configs)
+        (future,) = describe([resource], request_timeout=timeout_s).values()
+        policy: str | None = future.result(timeout_s)["cleanup.policy"].value
     except (KafkaException, KeyError, TimeoutError):
         return None
     return "compact" in (policy or "")

@@ -248,7 +248,7 @@ class Judge:
         if misrecorded:
             agreeing = outlooks
         honest = stamp if trusted and not misrecorded else None
-        drifts = (
+        drifts: set[str | None] | None = (
             None
             if agreeing is None
             else {drift_of(honest, _masks(outlook, pair), outlook.now) for outlook in agreeing}

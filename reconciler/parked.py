@@ -214,8 +214,9 @@ def _given(event: Seen, parked: Parked) -> dict[str, object]:
     given: dict[str, object] = {"stamp": variable("stamp", event)}
     decision = parked.decision or {}
     guard: Any = decision.get("guard")
-    if isinstance(guard, dict) and isinstance(guard.get("labels"), dict):
-        given["client"] = {"id": guard.get("client", ""), "labels": dict(guard["labels"])}
+    if isinstance(guard, dict) and isinstance(cast("dict[str, Any]", guard).get("labels"), dict):
+        kept = cast("dict[str, Any]", guard)
+        given["client"] = {"id": kept.get("client", ""), "labels": kept["labels"]}
     if event.facts is not None and _CUT not in event.facts:
         given["facts"] = {
             name: value if _whole(value) else Unknown(frozenset({("facts", name)}))

@@ -10,9 +10,10 @@ hide everything behind it.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 from confluent_kafka import Consumer, IsolationLevel, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient, OffsetSpec
@@ -157,7 +158,8 @@ def _offsets(
         return {}
     left = max(deadline - time.monotonic(), 0.1)
     try:
-        futures = admin.list_offsets(
+        listing = cast("Callable[..., dict[TopicPartition, Future[Any]]]", admin.list_offsets)
+        futures = listing(
             dict.fromkeys(places, spec), isolation_level=isolation, request_timeout=left
         )
     except KafkaException as error:

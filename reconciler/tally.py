@@ -65,12 +65,16 @@ class Coverage:
 
 @dataclass(frozen=True, slots=True)
 class SliceReport:
-    """The account of one slice, or of several merged."""
+    """The account of one slice, or of several merged.
+
+    `parked` of the `events` are records of parking topics. `counts` are findings by topic and kind,
+    `drift` is what today's policy says against events, whatever their finding.
+    """
 
     events: int = 0
     parked: int = 0
     unverifiable: int = 0
-    counts: Mapping[str, int] = field(default_factory=dict[str, int])
+    counts: Mapping[str, Mapping[str, int]] = field(default_factory=dict[str, Mapping[str, int]])
     drift: Mapping[str, int] = field(default_factory=dict[str, int])
     causes: tuple[Cause, ...] = ()
     coverage: tuple[Coverage, ...] = ()
@@ -84,13 +88,14 @@ class Tally:
         self.events = 0
         self.parked = 0
         self.unverifiable = 0
-        self._counts: dict[str, int] = {}
+        self._counts: dict[str, dict[str, int]] = {}
         self._drift: dict[str, int] = {}
         self._causes: dict[CauseName, tuple[int, list[tuple[str, int, int]]]] = {}
 
     def add(self, finding: Finding) -> None:
         """Count one finding; they come in the order of their coordinates."""
-        self._counts[finding.kind] = self._counts.get(finding.kind, 0) + 1
+        counts = self._counts.setdefault(finding.topic, {})
+        counts[finding.kind] = counts.get(finding.kind, 0) + 1
         if finding.drift is not None:
             self._drift[finding.drift] = self._drift.get(finding.drift, 0) + 1
         stamped = finding.stamped
@@ -156,7 +161,10 @@ def merge(one: SliceReport, other: SliceReport) -> SliceReport:
         one.events + other.events,
         one.parked + other.parked,
         one.unverifiable + other.unverifiable,
-        _sum(one.counts, other.counts),
+        {
+            topic: _sum(one.counts.get(topic, {}), other.counts.get(topic, {}))
+            for topic in sorted({*one.counts, *other.counts})
+        },
         _sum(one.drift, other.drift),
         _merge_causes(one.causes, other.causes),
         _merge_coverage(one.coverage, other.coverage),

@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, cast
+from typing import cast
 
 from ..policy.cel import Unknown
 from ..policy.compiler.reads import Place, Reads
@@ -86,21 +86,22 @@ class Unknowns:
             return _unknown(path)
         segment, last = path[at], at == len(path) - 1
         if isinstance(segment, str):
-            if isinstance(node, dict):
-                members = cast("dict[Any, object]", node)
-                if segment in members:
-                    members[segment] = self._hide(members[segment], path, at + 1, hows, hidden)
-                elif last and "drop" in hows:
-                    members[segment] = _unknown(path)
-            return node
-        if isinstance(node, list):
+            members = _members(node)
+            if members is None:
+                return node
+            if segment in members:
+                members[segment] = self._hide(members[segment], path, at + 1, hows, hidden)
+            elif last and "drop" in hows:
+                members[segment] = _unknown(path)
+            return members
+        items = _items(node)
+        if items is not None:
             if last and "drop" in hows:  # elements may be missing, or stand elsewhere
                 return _unknown(path[:at])
-            items = cast("list[object]", node)
             for index in range(len(items)) if segment is None else (segment,):
                 if -len(items) <= index < len(items):
                     items[index] = self._hide(items[index], path, at + 1, hows, hidden)
-        return node
+        return node if items is None else items
 
 
 def looks_masked(value: object, hows: Iterable[str]) -> bool:
@@ -121,6 +122,14 @@ def overlaps(read: tuple[str | None, ...], mask: Path) -> bool:
         one == other or (one is None and not isinstance(other, str))
         for one, other in zip(read, mask, strict=False)
     )
+
+
+def _members(node: object) -> dict[object, object] | None:
+    return cast("dict[object, object]", node) if isinstance(node, dict) else None
+
+
+def _items(node: object) -> list[object] | None:
+    return cast("list[object]", node) if isinstance(node, list) else None
 
 
 def _unknown(path: Path) -> Unknown:

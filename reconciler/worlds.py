@@ -117,7 +117,7 @@ def _comparison(expr: Expr) -> tuple[Place, list[object]] | None:
     if place is None or not place[1] or None in place[1]:
         return None
     reads = reads_of(expr)
-    if reads.whole | reads.present != {place} or not all(map(_plain, constants)):
+    if not reads.whole | reads.present <= {place} or not all(map(_plain, constants)):
         return None
     return place, constants
 

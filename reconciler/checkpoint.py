@@ -1,0 +1,148 @@
+"""The folder in which a run keeps what its slices came to.
+
+    DIR/plan.json        what was asked for, and the frozen ranges
+    DIR/00000012.jsonl   the findings of slice 12, in order
+    DIR/00000012.json    its account, written last: a slice without one is done again
+
+With a checkpoint the folder outlives the run, which can then be killed at any time: started again,
+it goes on where it stopped and comes to the same result. It is emptied when a run has come to its
+end, so that the next one starts anew.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from collections.abc import Generator, Iterable
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+import msgspec
+
+from streamwarden.errors import ReconcileError
+
+from .slices import Partition, Slice
+from .tally import SliceReport
+
+__all__ = ["Plan", "Spool"]
+
+_COPY_BYTES = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What a run was asked for and found at its start; the same for every part of it.
+
+    `asked` tells runs apart. `published` is the store's history: name, number, digest. `now` is
+    the clock in nanoseconds.
+    """
+
+    asked: dict[str, str]
+    now: int
+    slice_offsets: int
+    partitions: tuple[Partition, ...]
+    published: tuple[tuple[str, int, str], ...] = ()
+
+
+class Spool:
+    """See the module's first lines. Slices may be written by several processes, each its own."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    @contextmanager
+    def locked(self) -> Generator[None]:
+        """Keep other runs out of the folder. Raises ReconcileError when one is in it."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with (self.folder / "lock").open("wb") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                raise ReconcileError(
+                    f"another run is working in checkpoint `{self.folder}`",
+                    remedy="wait for it, or name another folder",
+                ) from None
+            yield
+
+    def plan(self) -> Plan | None:
+        """The plan of the run that was stopped here, None where there is none."""
+        try:
+            return msgspec.json.decode((self.folder / "plan.json").read_bytes(), type=Plan)
+        except FileNotFoundError:
+            return None
+        except (msgspec.DecodeError, OSError) as error:
+            raise ReconcileError(
+                f"checkpoint `{self.folder}` cannot be read: {error}",
+                remedy="empty the folder, or name another one",
+            ) from None
+
+    def begin(self, plan: Plan) -> None:
+        """Start a run here."""
+        self.clear()
+        self._write(self.folder / "plan.json", msgspec.json.encode(plan))
+
+    @contextmanager
+    def findings(self, piece: Slice) -> Generator[BinaryIO]:
+        """Where the findings of a slice go, one JSON object a line."""
+        with self._findings(piece).open("wb") as out:
+            yield out
+            _sync(out)
+
+    def save(self, piece: Slice, report: SliceReport) -> None:
+        """The slice is done."""
+        self._write(self._account(piece), msgspec.json.encode(report))
+
+    def load(self, piece: Slice) -> SliceReport | None:
+        """What a slice came to, None where it is not done."""
+        try:
+            return msgspec.json.decode(self._account(piece).read_bytes(), type=SliceReport)
+        except (FileNotFoundError, msgspec.DecodeError):
+            return None
+
+    def forget(self, piece: Slice) -> None:
+        """Have a slice done again."""
+        self._account(piece).unlink(missing_ok=True)
+
+    def copy_findings(self, slices: Iterable[Slice], target: Path) -> None:
+        """The findings of `slices` as one file, in their order; it appears when it is whole."""
+        part = target.with_name(target.name + ".part")
+        if target.exists() and not target.is_file():
+            part = target  # a device or a pipe
+        with part.open("wb") as out:
+            for piece in slices:
+                path = self._findings(piece)
+                if not path.exists():
+                    continue
+                with path.open("rb") as found:
+                    while chunk := found.read(_COPY_BYTES):
+                        out.write(chunk)
+            out.flush()
+        if part is not target:
+            part.replace(target)
+
+    def clear(self) -> None:
+        """Leave nothing of a run behind but the folder."""
+        (self.folder / "plan.json").unlink(missing_ok=True)
+        for path in self.folder.iterdir():
+            if path.stem.isdigit() and path.suffix in (".json", ".jsonl", ".part"):
+                path.unlink(missing_ok=True)
+
+    def _account(self, piece: Slice) -> Path:
+        return self.folder / f"{piece.index:08d}.json"
+
+    def _findings(self, piece: Slice) -> Path:
+        return self.folder / f"{piece.index:08d}.jsonl"
+
+    def _write(self, path: Path, data: bytes) -> None:
+        part = path.with_suffix(".part")
+        with part.open("wb") as out:
+            out.write(data)
+            _sync(out)
+        part.replace(path)
+
+
+def _sync(out: BinaryIO) -> None:
+    out.flush()
+    os.fsync(out.fileno())

@@ -1,0 +1,131 @@
+"""Slices replayed on this machine: in this process, or in a pool of processes when asked.
+
+A process takes whole partitions where there are enough of them, since slices that follow on each
+other are read without a break.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import threading
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass, replace
+from itertools import groupby
+from pathlib import Path
+from typing import Any, Self
+
+from streamwarden.errors import ConfigurationError
+
+from ..checkpoint import Spool
+from ..slices import Slice
+from ..work import Watch, Work, run_slices
+
+__all__ = ["LocalEngine"]
+
+#: Groups of slices for each process, so that a slow one does not keep all others waiting.
+_GROUPS_PER_PROCESS = 4
+_PROCESSES_MAX = 256
+#: Callbacks that stay in this process.
+_CALLBACKS = ("error_cb", "stats_cb", "throttle_cb", "logger")
+
+
+@dataclass(frozen=True, slots=True)
+class LocalEngine:
+    """See the module's first lines. `processes` 1 is this process."""
+
+    processes: int = 1
+
+    @classmethod
+    def of(cls, options: Mapping[str, str]) -> Self:
+        """From `--engine-option processes=N` (`all`: one for each processor)."""
+        unknown = sorted(set(options) - {"processes"})
+        if unknown:
+            raise ConfigurationError(
+                f"engine `local` has no option `{unknown[0]}`", remedy="its option is `processes`"
+            )
+        asked = options.get("processes", "1")
+        number = (os.cpu_count() or 1) if asked == "all" else int(asked) if asked.isdigit() else 0
+        if not 1 <= number <= _PROCESSES_MAX:
+            raise ConfigurationError(
+                f"`processes` cannot be `{asked}`", remedy="use a number from 1 on, or `all`"
+            )
+        return cls(number)
+
+    def run(self, work: Work, slices: Sequence[Slice], spool: Spool, watch: Watch) -> None:
+        """See `Engine.run`."""
+        groups = _groups(slices, self.processes * _GROUPS_PER_PROCESS)
+        processes = min(self.processes, len(groups))
+        if processes <= 1:
+            run_slices(work, slices, spool, watch)
+        else:
+            _run_pool(work, groups, spool, watch, processes)
+
+
+def _groups(slices: Sequence[Slice], wanted: int) -> list[list[Slice]]:
+    """Slices by partition; with fewer partitions than `wanted`, in parts of them."""
+    groups = [list(found) for _, found in groupby(slices, lambda s: (s.topic, s.partition))]
+    size = max(1, -(-len(slices) // wanted)) if len(groups) < wanted else len(slices)
+    return [group[at : at + size] for group in groups for at in range(0, len(group), size)]
+
+
+def _run_pool(
+    work: Work, groups: Sequence[Sequence[Slice]], spool: Spool, watch: Watch, processes: int
+) -> None:
+    # A forked child would share the clients and threads of this process.
+    context = multiprocessing.get_context("spawn")
+    signs: Any = context.Queue()
+    kept = {name: value for name, value in work.config.items() if name not in _CALLBACKS}
+    sent = replace(work, config=kept)
+    with ProcessPoolExecutor(
+        processes, context, initializer=_begin, initargs=(sent, spool.folder, signs)
+    ) as pool:
+        listener = threading.Thread(target=_listen, args=(signs, watch), daemon=True)
+        listener.start()
+        try:
+            futures = [pool.submit(_replay, list(group)) for group in groups]
+            for future in as_completed(futures):
+                try:
+                    future.result()
+                except BrokenProcessPool:
+                    break  # a process was killed; what it had not saved stays missing
+        finally:
+            pool.shutdown(wait=True, cancel_futures=True)
+            signs.put(None)
+            listener.join(5)
+
+
+def _listen(signs: Any, watch: Watch) -> None:
+    while (sign := signs.get()) is not None:
+        if isinstance(sign, int):
+            watch.seen(sign)
+        else:
+            watch.done(sign)
+
+
+class _Remote:
+    """A watch that tells the process that waits."""
+
+    def __init__(self, signs: Any) -> None:
+        self._signs = signs
+
+    def seen(self, records: int) -> None:
+        self._signs.put(records)
+
+    def done(self, piece: Slice) -> None:
+        self._signs.put(piece)
+
+
+_sent: list[tuple[Work, Path, Any]] = []
+
+
+def _begin(work: Work, folder: Path, signs: Any) -> None:
+    """Runs first in every process of the pool: what is sent once serves all its groups."""
+    _sent[:] = [(work, folder, signs)]
+
+
+def _replay(slices: Sequence[Slice]) -> None:
+    ((work, folder, signs),) = _sent
+    run_slices(work, slices, Spool(folder), _Remote(signs))

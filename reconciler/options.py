@@ -1,0 +1,93 @@
+"""What a reconciliation is asked for, and the signs that it gives of its progress."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from streamwarden.errors import ConfigurationError
+
+from ..policy.bundle import Bundle
+from ..policy.keys import KeyRing
+from ..policy.store import BundleStore
+from .findings import KINDS
+from .slices import SLICE_MAX_OFFSETS
+
+__all__ = ["Progress", "ReconcileOptions"]
+
+_STAGES = ("produce", "consume", "reconcile")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReconcileOptions:
+    """What to replay, and by what to judge it. Times are milliseconds since the epoch.
+
+    `config` says how to reach the cluster, as a consumer takes it. `bundle` is today's policy, or a
+    candidate; None takes the active one of `store`, which is also where older versions are.
+    `since` (inclusive) and `until` (exclusive) select by the record's timestamp. `findings` is a
+    file to write, one line a finding; `checkpoint` a folder that makes the run resumable.
+    `retroactive` judges by the policies in force at `now` and not at event time; `stage` judges
+    today's policy at that stage. `mac_since` says from when stamps must be signed, with
+    `stamp_keys`. `fail_on` are the kinds that count for the exit status, all that are drift by
+    default. `known_id` and `released`: see `judge.Terms`. `timeout_s` is how long the brokers may
+    stay silent.
+    """
+
+    config: Mapping[str, Any] = field(repr=False)
+    topics: tuple[str, ...]
+    bundle: Bundle | None = None
+    store: BundleStore | None = None
+    since: int | None = None
+    until: int | None = None
+    findings: Path | None = None
+    checkpoint: Path | None = None
+    retroactive: bool = False
+    stage: str | None = None
+    fail_on: tuple[str, ...] = ()
+    engine: str = "local"
+    engine_options: Mapping[str, str] = field(default_factory=dict[str, str])
+    stamp_keys: KeyRing | None = None
+    mac_since: int | None = None
+    mask_keys: KeyRing | None = None
+    now: int | None = None
+    timeout_s: float = 30.0
+    slice_offsets: int = SLICE_MAX_OFFSETS
+    known_id: Callable[[str, str], bool | None] | None = None
+    released: Callable[[str, int, int], bool] | None = None
+
+    def __post_init__(self) -> None:
+        if not self.topics:
+            raise ConfigurationError("no topic was named", remedy="say `--topic NAME`")
+        if self.stage is not None and self.stage not in _STAGES:
+            raise ConfigurationError(
+                f"`{self.stage}` is no stage", remedy=f"use {', '.join(_STAGES)}"
+            )
+        for kind in self.fail_on:
+            if kind not in KINDS:
+                raise ConfigurationError(
+                    f"`{kind}` is no kind of finding", remedy=f"use {', '.join(KINDS)}"
+                )
+        if self.since is not None and self.until is not None and self.since >= self.until:
+            raise ConfigurationError(
+                "nothing lies between `since` and `until`", remedy="put the earlier time first"
+            )
+        if self.timeout_s <= 0 or self.slice_offsets < 1:
+            raise ConfigurationError("`timeout_s` and `slice_offsets` must be above zero")
+        if self.bundle is None and self.store is None:
+            raise ConfigurationError(
+                "there is no policy to judge by",
+                remedy="say `--policies DIR`, or `--store URL` for its active bundle",
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a run is: offsets got past of all, records read, slices done of all."""
+
+    offsets: int
+    offsets_total: int
+    records: int
+    slices: int
+    slices_total: int

@@ -1,0 +1,128 @@
+"""The work on slices, wherever it is done: in this process, in a pool, on another machine."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from typing import Any, BinaryIO, Protocol
+
+import msgspec
+
+from ..policy.keys import KeyRing
+from ..policy.plan_table import PlanTable
+from .findings import Finding
+from .history import History
+from .holes import Holes, compacts
+from .judge import Judge, Terms
+from .parked import ParkedJudge
+from .reading import Reader
+from .replay import Judging, Window, replay
+from .slices import Slice
+from .tally import SliceReport
+
+__all__ = ["Saving", "Watch", "Work", "run_slices"]
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """Everything that slices need, in a form that can be sent to where they are done.
+
+    `asked` are the topics of the run; a parking topic that is one of them is judged whatever
+    origin its records have.
+    """
+
+    config: Mapping[str, Any]
+    history: History
+    terms: Terms
+    asked: frozenset[str]
+    window: Window
+    timeout_s: float
+    with_findings: bool
+    mask_keys: KeyRing | None = None
+
+
+class Watch(Protocol):
+    """Hears how the work goes."""
+
+    def seen(self, records: int) -> None:
+        """So many more records were read."""
+        ...
+
+    def done(self, piece: Slice) -> None:
+        """A slice is saved."""
+        ...
+
+
+class Saving(Protocol):
+    """Takes what slices come to."""
+
+    def findings(self, piece: Slice) -> AbstractContextManager[BinaryIO]:
+        """Where the findings of a slice go."""
+        ...
+
+    def save(self, piece: Slice, report: SliceReport) -> None:
+        """The slice is done."""
+        ...
+
+
+class _Judges:
+    """One judge for each topic: what it has learned serves all slices of the topic."""
+
+    def __init__(self, work: Work) -> None:
+        self._work = work
+        self._today = PlanTable(
+            work.history.today, mask_keys=work.mask_keys, detective=True, replay=True
+        )
+        self._made: dict[str, Judging] = {}
+
+    def of(self, piece: Slice) -> Judging:
+        judge = self._made.get(piece.topic)
+        if judge is None:
+            judge = self._made[piece.topic] = self._make(piece)
+        return judge
+
+    def _make(self, piece: Slice) -> Judging:
+        work = self._work
+        if not piece.parked:
+            return Judge(piece.topic, work.history, self._today, work.terms)
+        origins = None if piece.topic in work.asked else work.asked
+        return ParkedJudge(origins, work.history, self._today, work.terms)
+
+
+def run_slices(work: Work, slices: Sequence[Slice], saving: Saving, watch: Watch) -> None:
+    """Read, replay and save `slices`, one after the other."""
+    judges = _Judges(work)
+    reader = Reader(work.config, timeout_s=work.timeout_s)
+    holes = Holes(
+        lambda topic: compacts(work.config, topic),
+        lambda: Reader(work.config, timeout_s=work.timeout_s, isolation="read_uncommitted"),
+    )
+    try:
+        for piece in slices:
+            reading = reader.read(piece)
+            opened = saving.findings(piece) if work.with_findings else nullcontext(None)
+            with opened as out:
+                tally = replay(
+                    reading,
+                    judges.of(piece),
+                    parked=piece.parked,
+                    window=work.window,
+                    sink=None if out is None else _writer(out),
+                    tick=watch.seen,
+                )
+            gaps = holes.reasons(piece, reading.gaps)
+            saving.save(piece, tally.report(piece, gaps, reading.problem))
+            watch.done(piece)
+    finally:
+        reader.close()
+        holes.close()
+
+
+def _writer(out: BinaryIO) -> Callable[[Finding], None]:
+    encode = msgspec.json.Encoder().encode
+
+    def write(finding: Finding) -> None:
+        out.write(encode(finding.to_dict()) + b"\n")
+
+    return write
