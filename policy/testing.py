@@ -187,12 +187,17 @@ def _other_value(expected: object, decision: Decision) -> str | None:
 
 def _unlike(expected: object, found: object, path: str) -> Iterator[str]:
     """The paths at which two JSON values differ; the values themselves may be sensitive."""
-    if isinstance(expected, Mapping) and isinstance(found, Mapping):
-        wanted, present = cast("_Members", expected), cast("_Members", found)
-        for name in dict.fromkeys([*wanted, *present]):
-            if name in wanted and name in present:
-                yield from _unlike(wanted[name], present[name], f"{path}.{name}")
-            else:
-                yield f"{path}.{name}"
-    elif canonical_json(portable(expected)) != canonical_json(portable(found)):
-        yield path
+    same = _canonical(expected) == _canonical(found)
+    if same or not (isinstance(expected, Mapping) and isinstance(found, Mapping)):
+        yield from () if same else (path,)
+        return
+    wanted, present = cast("_Members", expected), cast("_Members", found)
+    for name in dict.fromkeys([*wanted, *present]):
+        if name in wanted and name in present:
+            yield from _unlike(wanted[name], present[name], f"{path}.{name}")
+        else:
+            yield f"{path}.{name}"
+
+
+def _canonical(value: object) -> bytes:
+    return canonical_json(portable(value))

@@ -23,7 +23,7 @@ class Lazy(NamedTuple):
 
 def keep_examples(text: str) -> str:
     """Help text in which indented paragraphs stay as they are written, for click to format."""
-    paragraphs = inspect.cleandoc(text).split("\n\n")
+    paragraphs = text.strip("\n").split("\n\n")
     return "\n\n".join(f"\b\n{p}" if p.startswith("  ") else p for p in paragraphs)
 
 
@@ -58,7 +58,7 @@ class LazyGroup(click.Group):
         command = getattr(importlib.import_module(f".{module}", __package__), attribute)
         assert isinstance(command, click.Command)
         if command.help is not None and "\b" not in command.help:
-            command.help = keep_examples(command.help)
+            command.help = keep_examples(inspect.cleandoc(command.help))
         return command
 
     def resolve_command(

@@ -113,8 +113,8 @@ class Lines:
                     data = _line(reader, self.line_max_bytes)
                 except (OSError, EOFError, zlib.error) as error:
                     raise _unreadable(f"{name}:{number + 1}", error) from None
-                if data == b"":
-                    return
+                if data == b"" or (self.cut_short and data is not None and data[-1:] != b"\n"):
+                    return  # what was there of the next line is no line
                 number += 1
                 if data is not None and data.endswith(b"\n"):
                     data = data[:-1]
@@ -144,10 +144,11 @@ class _Pipe(io.RawIOBase):
 
     def readinto(self, buffer: object) -> int:
         target = memoryview(buffer).cast("B")  # type: ignore[arg-type]
-        while not select.select([self._descriptor], [], [], _IDLE_S)[0]:
-            if self._owner.idle is not None and self._owner.idle():
-                self._owner.cut_short = True
-                return 0
+        owner = self._owner
+        while not owner.cut_short and not select.select([self._descriptor], [], [], _IDLE_S)[0]:
+            owner.cut_short = owner.idle is not None and owner.idle()
+        if owner.cut_short:
+            return 0
         return os.readv(self._descriptor, [target])
 
 

@@ -55,6 +55,10 @@ class Secrets:
         if password:
             self._values.update((password, unquote(password)))
 
+    def forget(self) -> None:
+        """Forget all of them, where one process runs several commands."""
+        self._values.clear()
+
     def hide(self, text: str) -> str:
         """`text` without any of them, and without users in URLs."""
         for value in sorted(self._values, key=len, reverse=True):

@@ -18,8 +18,8 @@ policy = LazyGroup(
     },
     help="""Check, test, explain, show and compare policies, without Kafka.
 
-      streamwarden policy check policies/
-      streamwarden policy test policies/ --junit report.xml
-      streamwarden policy explain policies/ --topic payments event.json
-    """,
+  streamwarden policy check policies/
+  streamwarden policy test policies/ --junit report.xml
+  streamwarden policy explain policies/ --topic payments event.json
+""",
 )

@@ -1,0 +1,202 @@
+"""Every failure is words and a status; none is a traceback."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import click
+import pytest
+from confluent_kafka import KafkaError, KafkaException
+
+from streamwarden.cli.failures import describe, run as run_command
+from streamwarden.cli.output import escaped, write_json
+from streamwarden.errors import ConfigurationError, Location, PolicyError, Problem
+
+from .conftest import Run
+
+
+def failing(error: BaseException) -> int:
+    def command() -> int:
+        raise error
+
+    return run_command(command)
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (ConfigurationError("it is odd", remedy="mend it"), "error: it is odd; mend it\n"),
+        (FileNotFoundError(2, "No such file", "x.json"), "error: `x.json`: No such file\n"),
+        (
+            KafkaException(KafkaError(KafkaError.TOPIC_AUTHORIZATION_FAILED)),
+            "error: Broker: Topic authorization failed (TOPIC_AUTHORIZATION_FAILED); "
+            "ask for the right to this topic\n",
+        ),
+        (click.ClickException("Odd."), "error: odd\n"),
+        (KeyboardInterrupt(), "interrupted\n"),
+        (ValueError("a\nb\x1b[31m"), "error: internal error: ValueError: a b\\x1b[31m; "),
+    ],
+)
+def test_a_failure_is_one_line(
+    error: BaseException, words: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """With what to do next; the status is 1."""
+    assert failing(error) == 1
+
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.startswith(words)
+    assert err.count("\n") == 1
+
+
+def test_problems_in_policies_are_all_told(capsys: pytest.CaptureFixture[str]) -> None:
+    """They have lines of their own."""
+    problems = [Problem("SW104", "not YAML", Location("a.yaml", n, 1)) for n in (1, 2)]
+
+    assert failing(PolicyError(problems)) == 1
+
+    _, err = capsys.readouterr()
+    assert "a.yaml:1:1: error SW104: not YAML" in err
+    assert "a.yaml:2:1: error SW104: not YAML" in err
+
+
+def test_a_status_is_what_the_command_says() -> None:
+    """Nothing said is clean."""
+    assert run_command(lambda: None) == 0
+    assert run_command(lambda: 2) == 2
+
+
+def test_a_remedy_does_not_need_the_client() -> None:
+    """What a KafkaException holds may be a text."""
+    assert describe(KafkaException("odd")) == "the Kafka client: odd"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["polcy"], "no command `polcy`; did you mean `policy`?"),
+        (["xyzzy"], "no command `xyzzy`; there are demo, policy"),
+        (["policy", "chekc"], "did you mean `check`?"),
+        (["--frobnicate"], "--frobnicate"),
+        (["publish"], "missing argument"),
+        (["publish", "x.jsonl"], "no topic was named; say --topic TOPIC"),
+        (["decide", "--stage", "later", "-t", "x", "-"], "'later'"),
+        (["publish", "--timeout", "soon", "-t", "x", "-"], "no duration"),
+        (["decide", "--now", "2026", "-t", "x", "-"], "write `2026-01-01`"),
+        (["decide", "-t", "x", "-"], "no policies were named; say --policies DIR"),
+        (["decide", "-t", "x", "--policies", "absent", "-"], "there is no such directory"),
+        (["decide", "-t", "x", "--policies", "a", "--store", "dir:b", "-"], "both --policies"),
+        (["policy", "check", "absent"], "there is no `absent`"),
+        (["policy", "test", "absent"], "there is no `absent`"),
+        (["policy", "explain-code", "SW999"], "no problem has the code `SW999`"),
+    ],
+)
+def test_a_wrong_call_is_status_1_and_says_why(
+    run: Run, arguments: list[str], words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Status 2 is for violations alone."""
+    monkeypatch.chdir(tmp_path)
+
+    result = run(*arguments)
+
+    assert result.exit_code == 1
+    assert words in result.stderr
+    assert result.stdout == ""
+
+
+@pytest.mark.parametrize("arguments", [[], ["policy"], ["bundle"]])
+def test_called_with_nothing_it_shows_its_help(run: Run, arguments: list[str]) -> None:
+    """It is a wrong call all the same."""
+    result = run(*arguments)
+
+    assert result.exit_code == 1
+    assert "Commands:" in result.stderr
+
+
+def commands(group: click.Command, path: tuple[str, ...] = ()) -> list[tuple[str, ...]]:
+    found = [path]
+    if isinstance(group, click.Group):
+        context = click.Context(group)
+        for name in group.list_commands(context):
+            command = group.get_command(context, name)
+            assert command is not None
+            found += commands(command, (*path, name))
+    return found
+
+
+def test_every_command_has_help_with_an_example(run: Run) -> None:
+    """The example starts with the name of the program and stands on a line of its own."""
+    from streamwarden.cli import main
+
+    for path in commands(main):
+        result = run(*path, "--help")
+
+        assert result.exit_code == 0, path
+        assert any(
+            line.startswith(("    streamwarden ", "    Try it")) for line in result.stdout.split("\n")
+        ), path
+
+
+def program(*arguments: str, **options: object) -> subprocess.Popen[bytes]:
+    code = "from streamwarden.cli import main; main()"
+    return subprocess.Popen([sys.executable, "-c", code, *arguments], **options)  # type: ignore[call-overload, no-any-return]
+
+
+def test_help_comes_at_once() -> None:
+    """Nothing that takes long is imported for it; measured best of three."""
+    seconds: list[float] = []
+    for _ in range(3):
+        started = time.perf_counter()
+        assert program("--help", stdout=subprocess.DEVNULL).wait() == 0
+        seconds.append(time.perf_counter() - started)
+
+    assert min(seconds) < 0.3
+
+
+def test_a_reader_that_leaves_is_no_trouble(policies: Path, tmp_path: Path) -> None:
+    """`streamwarden … | head -1`: no complaint, no traceback at the exit of the interpreter."""
+    events = tmp_path / "events.jsonl"
+    events.write_bytes(b'{"amount":1}\n' * 20_000)
+
+    process = program(
+        *("decide", "-t", "payments", "--policies", str(policies), "--json", str(events)),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    assert process.stdout is not None
+    assert process.stderr is not None
+    json.loads(process.stdout.readline())
+    process.stdout.close()
+
+    assert process.stderr.read() == b""
+    assert process.wait() == 1
+    process.stderr.close()
+
+
+def test_a_traceback_is_for_those_who_ask(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """STREAMWARDEN_DEBUG shows it."""
+    result = run("policy", "check", "absent")
+    monkeypatch.setenv("STREAMWARDEN_DEBUG", "1")
+    debugged = run("policy", "check", "absent")
+
+    assert "Traceback" not in result.stderr
+    assert "Traceback" in debugged.stderr
+    assert "Traceback" in run("--debug", "policy", "check", "absent").stderr
+
+
+def test_json_is_json_whatever_is_in_it(capsys: pytest.CaptureFixture[str]) -> None:
+    """Half a surrogate pair, infinities and line ends."""
+    write_json({"a": "\ud800\n é", "b": [float("inf"), float("nan")], "c": (1.5,)})
+
+    out, _ = capsys.readouterr()
+    assert out.count("\n") == 1
+    assert json.loads(out) == {"a": "\ud800\n é", "b": ["inf", "nan"], "c": [1.5]}
+
+
+def test_content_of_events_cannot_steer_a_terminal() -> None:
+    """Escape sequences and direction marks are shown, not sent."""
+    assert escaped("a\x1b[2J\u202eb é") == "a\\x1b[2J\\u202eb é"
