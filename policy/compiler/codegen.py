@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TypeAlias
 
 from ...schemas.event import Event
 from ...schemas.json_projection import DecodeError
+from .access import Rule
 from .activation import Undecodable
 from .definition import EVENT_VARIABLES, PLACED, Definition, Run
-from .formula import Formula, conjuncts
-from .hoisting import Roots, Scope
+from .formula import conjuncts
+from .hoisting import Roots
+from .index import Index
 from .lowering import Lowering
 from .normal_form import Normalizer
 from .pycode import (
@@ -19,7 +20,6 @@ from .pycode import (
     assign,
     attempt,
     attribute,
-    bound,
     call,
     compare,
     constant,
@@ -27,17 +27,13 @@ from .pycode import (
     function,
     if_,
     list_,
-    load_functions,
     name,
     return_,
-    run,
     tuple_,
 )
 from .runtime import HELPERS
 
 __all__ = ["generate"]
-
-_Rules: TypeAlias = Sequence[tuple[int, Formula]]
 
 
 def generate(definition: Definition) -> Run:
@@ -54,21 +50,27 @@ class _Generator:
             variables |= PLACED
         unruly = frozenset({"facts"})
         self.normalizer = Normalizer(definition.constants, variables, unruly)
-        self.namespace = Namespace(dict(HELPERS))
-        self.namespace.values["key_root"] = definition.key_root
+        self.namespace = namespace = Namespace(dict(HELPERS))
+        namespace.values["key_root"] = definition.key_root
         projected = {
             "value": definition.reader.projection.root,
             "key": definition.key_projection.root,
         }
-        self.roots = Roots(self.namespace, projected)
-        self.lowering = Lowering(self.namespace, definition.program, unruly)
+        roots = Roots(namespace, projected)
+        self.lowering = Lowering(namespace, definition.program, unruly)
+        self.index = Index(roots, namespace, self.lowering, unruly, definition.judging)
 
     def run(self) -> Run:
         rules = self.definition.rules
+        everything = [
+            Rule(i, conjuncts(self.normalizer.formula(rule.condition)))
+            for i, rule in enumerate(rules)
+        ]
         reads = [reads.reads_value for reads in self.definition.rule_reads]
-        everything = [(i, self.normalizer.formula(rule.condition)) for i, rule in enumerate(rules)]
-        blind = [(i, formula) for i, formula in everything if not reads[i]]
-        on_null = [(i, formula) for i, formula in everything if rules[i].tombstone or not reads[i]]
+        blind = [rule for rule in everything if not reads[rule.index]]
+        on_null = [
+            rule for rule in everything if rules[rule.index].tombstone or not reads[rule.index]
+        ]
         functions = [
             function("blind", ("event", "value"), self.body(blind)),
             function("on_null", ("event", "value"), self.body(on_null)),
@@ -76,29 +78,23 @@ class _Generator:
         ]
         self.namespace.values["undecodable"] = self.undecodable
         self.namespace.values["decode"] = self.definition.reader.decode
-        load_functions([*self.lowering.functions, *functions], self.namespace)
-        return bound(self.namespace, "run")
+        self.namespace.load([*self.lowering.functions, *functions])
+        return self.namespace.function("run")
 
     def undecodable(self, event: Event) -> tuple[int, ...] | Undecodable:
         """What becomes of an event whose value the generated code could not decode."""
         try:
             self.definition.reader.decode(event.value or b"")
         except DecodeError as error:
-            return Undecodable(bound(self.namespace, "blind")(event, None), str(error))
+            return Undecodable(self.namespace.function("blind")(event, None), str(error))
         return self.definition.run(event)
 
-    def body(self, rules: _Rules) -> list[Statement]:
-        scope = Scope(self.roots)
-        tests: list[Statement] = []
-        for index, formula in rules:
-            parts = conjuncts(formula)
-            maybe = self.lowering.all_maybe(parts, scope)
-            hit = either(self.lowering.all_true(parts, scope), constant(index), constant(~index))
-            tests.append(if_(maybe, [run(call(attribute(name("hits"), "append"), hit))]))
+    def body(self, rules: Sequence[Rule], *, top: bool = False) -> list[Statement]:
         finish = either(name("hits"), call("finish", name("hits")), tuple_())
-        return [assign("hits", list_()), *scope.statements, *tests, return_(finish)]
+        found = self.index.statements(rules, top=top)
+        return [assign("hits", list_()), *found, return_(finish)]
 
-    def entry(self, rules: _Rules) -> list[Statement]:
+    def entry(self, rules: Sequence[Rule]) -> list[Statement]:
         definition, data = self.definition, name("data")
         decode = assign("value", constant(None))
         if definition.reads.reads_value or definition.setting.strict_values:
@@ -109,5 +105,5 @@ class _Generator:
             assign("data", attribute(name("event"), "value")),
             if_(compare(data, "is", constant(None)), [null]),
             decode,
-            *self.body(rules),
+            *self.body(rules, top=True),
         ]

@@ -156,6 +156,15 @@ class Definition:
 
         return evaluate
 
+    def judging(self, rules: Iterable[int]) -> Callable[[Event, object, list[int]], None]:
+        """A function that adds the hits of `rules`."""
+        judged = tuple(rules)
+
+        def judge(event: Event, value: object, hits: list[int]) -> None:
+            hits += self._hits(judged, event, value)
+
+        return judge
+
     def _known(self, reads: Reads, event: Event, value: object) -> dict[str, object]:
         """The variables that are read."""
         known = dict(self.constants)

@@ -72,7 +72,7 @@ def cost(formula: Formula) -> int:
             return 100
         case Quantified():
             return 30
-        case Text(test="pattern") | Time():
+        case Text(test="pattern" | "searched") | Time():
             return 10
         case _:
             return 1
@@ -208,7 +208,7 @@ class Lowering:
 
     def text_test(self, atom: Text, value: Node) -> Node:
         """The test of `atom`, wanted or not, on a value that is a str."""
-        if atom.test == "pattern":
+        if atom.test in ("pattern", "searched"):
             return call(self.matcher(atom.text), value)
         if atom.test == "contains":
             return compare(constant(atom.text), "in", value)

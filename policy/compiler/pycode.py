@@ -17,7 +17,6 @@ __all__ = [
     "assign",
     "attempt",
     "attribute",
-    "bound",
     "call",
     "class_is",
     "compare",
@@ -25,10 +24,10 @@ __all__ = [
     "constant",
     "disjunction",
     "either",
+    "extend",
     "function",
     "if_",
     "list_",
-    "load_functions",
     "loop",
     "name",
     "negated",
@@ -86,6 +85,10 @@ class _Assign(_Located, ast.Assign):
     pass
 
 
+class _AugAssign(_Located, ast.AugAssign):
+    pass
+
+
 class _If(_Located, ast.If):
     pass
 
@@ -129,6 +132,7 @@ class _Arg(_Located, ast.arg):
 _LOAD: Final = ast.Load()
 _STORE: Final = ast.Store()
 _NOT: Final = ast.Not()
+_ADD: Final = ast.Add()
 _AND: Final = ast.And()
 _OR: Final = ast.Or()
 _OPERATORS: Final[dict[str, ast.cmpop]] = {
@@ -217,6 +221,11 @@ def assign(target: str, value: Node, *also: str) -> Statement:
     return _Assign([_Name(each, _STORE) for each in (target, *also)], value)
 
 
+def extend(target: str, value: Node) -> Statement:
+    """`target += value`."""
+    return _AugAssign(_Name(target, _STORE), _ADD, value)
+
+
 def if_(test: Node, then: Sequence[Statement], otherwise: Sequence[Statement] = ()) -> Statement:
     """An `if` statement."""
     return _If(test, list(then), list(otherwise))
@@ -252,11 +261,12 @@ def function(identifier: str, parameters: Iterable[str], body: Sequence[Statemen
 class Namespace:
     """What generated functions refer to by name: constants, helpers and each other."""
 
-    __slots__ = ("_made", "values")
+    __slots__ = ("_later", "_made", "values")
 
     def __init__(self, values: dict[str, Any]) -> None:
         self.values = dict(values)
         self._made = 0
+        self._later: list[Callable[[], None]] = []
 
     def fresh(self, prefix: str) -> str:
         """A name that nothing else has."""
@@ -269,14 +279,19 @@ class Namespace:
         self.values[identifier] = value
         return name(identifier)
 
+    def later(self, fill: Callable[[], None]) -> None:
+        """Call `fill` once the functions are loaded."""
+        self._later.append(fill)
 
-def load_functions(functions: Sequence[Statement], namespace: Namespace) -> None:
-    """Define generated functions in `namespace`."""
-    module = ast.Module(list(functions), [])
-    exec(compile(module, "<policy>", "exec"), namespace.values)  # noqa: S102 — trees made here
+    def load(self, functions: Sequence[Statement]) -> None:
+        """Define generated functions, then make what is made of them."""
+        module = ast.Module(list(functions), [])
+        exec(compile(module, "<policy>", "exec"), self.values)  # noqa: S102 — trees made here
+        for fill in self._later:
+            fill()
+        self._later.clear()
 
-
-def bound(namespace: Namespace, identifier: str) -> Callable[..., Any]:
-    """The function of that name, once it was loaded."""
-    made: Callable[..., Any] = namespace.values[identifier]
-    return made
+    def function(self, identifier: str) -> Callable[..., Any]:
+        """The function of that name, once it was loaded."""
+        made: Callable[..., Any] = self.values[identifier]
+        return made

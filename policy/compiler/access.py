@@ -1,0 +1,191 @@
+"""Which condition a rule waits behind.
+
+Of a rule's conjuncts one becomes its *access predicate*: as long as it is false, without an error,
+the rule is false whatever the others are, since `false && error` is false. It may be too wide,
+never too narrow. Rules with access predicates of one kind on one place are looked up together.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import Final
+
+from .formula import (
+    Atom,
+    Conjunction,
+    Contains,
+    Disjunction,
+    Equal,
+    Exact,
+    Flag,
+    Formula,
+    Order,
+    Place,
+    Present,
+    Quantified,
+    Settled,
+    Size,
+    Text,
+    Time,
+)
+
+__all__ = ["CONSTANTS_MAX", "Entry", "Rule", "entries_of", "kind_of", "places_of"]
+
+#: A guess at the share of events for which an atom holds: the smallest one is the best to wait for.
+_TEXT_RATES: Final = {
+    "prefix": 0.01,
+    "suffix": 0.01,
+    "contains": 0.02,
+    "pattern": 0.02,
+    "searched": 0.02,
+}
+_TEXT_KINDS: Final = {
+    "prefix": "prefix",
+    "suffix": "suffix",
+    "contains": "contained",
+    "pattern": "pattern",
+    "searched": "pattern",
+}
+_UNWANTED_RATE: Final = 0.6
+#: Constants of one condition that are looked up one by one; longer lists are asked as a whole.
+CONSTANTS_MAX: Final = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """One rule: its index and its conjuncts."""
+
+    index: int
+    parts: tuple[Formula, ...]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Entry:
+    """A rule behind an access predicate.
+
+    Once `atom` is true, the rule is what `rest` is; where `atom` is an error, it is an error unless
+    one of `others` is false. `full`: an entry of several for one rule, that then is judged in full.
+    """
+
+    rule: Rule
+    atom: Atom
+    rest: tuple[Formula, ...] = ()
+    others: tuple[Formula, ...] = ()
+    full: bool = False
+
+
+def kind_of(atom: Atom) -> str | None:
+    """The kind of group that `atom` is looked up in; None where it is not."""
+    match atom:
+        case Equal():
+            return "equal" if atom.wanted else "unequal"
+        case Text():
+            return _TEXT_KINDS[atom.test] if atom.wanted else "untext"
+        case Contains():
+            return "contains" if atom.wanted else "uncontains"
+        case Time():
+            return None if atom.place.variable in ("now", "timestamp") else "time"
+        case Order():
+            return "order"
+        case Present():
+            return "present"
+        case Flag():
+            return "flag"
+        case Size():
+            return "size"
+        case _:
+            return None
+
+
+def entries_of(rule: Rule) -> list[Entry] | None:
+    """The entries that `rule` waits behind; None where it has to be tried on every event."""
+    best: tuple[float, int, list[Atom]] | None = None
+    for position, part in enumerate(rule.parts):
+        found = _access(part)
+        if found is not None and (best is None or found[0] < best[0]):
+            best = (found[0], position, found[1])
+    if best is None or best[0] > 1:
+        return None
+    _, position, chosen = best
+    part = rule.parts[position]
+    others = rule.parts[:position] + rule.parts[position + 1 :]
+    if isinstance(part, Conjunction | Disjunction):
+        return [Entry(rule, atom, full=True) for atom in chosen]
+    atom = chosen[0]
+    if isinstance(atom, Text) and (head := _literal_head(atom)) is not None:
+        searched = replace(atom, test="searched")  # which has no head to be looked up again
+        return [Entry(rule, head, (*others, searched), others)]
+    rest = tuple(other for other in others if not _implied(other, atom))
+    return [Entry(rule, atom, rest, others)]
+
+
+def _access(formula: Formula) -> tuple[float, list[Atom]] | None:
+    """The share of events that pass, and the atoms to wait for.
+
+    One of them is true, or an error, wherever `formula` is.
+    """
+    match formula:
+        case Conjunction():
+            found = [each for each in map(_access, formula.parts) if each is not None]
+            return min(found, key=lambda each: each[0], default=None)
+        case Disjunction():
+            branches = [_access(part) for part in formula.parts]
+            chosen = [each for each in branches if each is not None]
+            if len(chosen) < len(branches):
+                return None
+            return sum(each[0] for each in chosen), [atom for each in chosen for atom in each[1]]
+        case _:
+            return None if kind_of(formula) is None else (_rate(formula), [formula])
+
+
+def _rate(atom: Atom) -> float:
+    match atom:
+        case Equal(wanted=True):
+            return sum(0.5 if isinstance(each, bool) else 0.02 for each in atom.constants)
+        case Text(wanted=True):
+            return _TEXT_RATES[atom.test]
+        case Contains(wanted=True):
+            return 0.05
+        case Order() | Time():
+            return 0.2
+        case Size():
+            return 0.1
+        case Present() | Flag():
+            return 0.5
+        case _:
+            return _UNWANTED_RATE
+
+
+_HEAD: Final = re.compile(r"\^([A-Za-z0-9@_ :/-]{2,})(.?)", re.DOTALL)
+
+
+def _literal_head(atom: Text) -> Text | None:
+    """The prefix that every match of an anchored pattern has; the pattern stays to be tried."""
+    if atom.test != "pattern" or not atom.wanted:
+        return None
+    found = _HEAD.match(atom.text)
+    if found is None or "|" in atom.text or "(?" in atom.text:
+        return None
+    head = found[1][:-1] if found[2] and found[2] in "*?{" else found[1]
+    return Text(atom.place, "prefix", head, True, atom.expr)
+
+
+def _implied(formula: Formula, atom: Atom) -> bool:
+    """Whether `formula` is true whenever `atom` is: what was read was there."""
+    if not isinstance(formula, Present) or not formula.wanted:
+        return False
+    if isinstance(atom, Present | Settled | Exact | Quantified):
+        return False
+    place, read = formula.place, atom.place
+    return place.variable == read.variable and read.path[: len(place.path)] == place.path
+
+
+def places_of(entries: Iterable[Entry]) -> Sequence[Place]:
+    """The places of the atoms of `entries`, each once, in order."""
+    found: dict[Place, None] = {}
+    for entry in entries:
+        if not isinstance(entry.atom, Settled | Exact):
+            found[entry.atom.place] = None
+    return list(found)

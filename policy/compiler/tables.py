@@ -1,0 +1,144 @@
+"""What waits behind a look-up: rules by constant, prefix, pattern or element.
+
+A *bucket* is a function of event, value and hits that adds what its rules come to. Tables are made
+once, and filled with buckets after the generated code was loaded.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left, bisect_right
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final, TypeAlias
+
+import re2
+
+__all__ = [
+    "Bucket",
+    "Lookup",
+    "adder",
+    "elements",
+    "prefixes",
+    "searches",
+    "slicer",
+    "suffixes",
+]
+
+Bucket: TypeAlias = Callable[[Any, Any, list[int]], None]
+#: A look-up of one value, the last parameter.
+Lookup: TypeAlias = Callable[[Any, Any, list[int], Any], None]
+
+#: Enough for the automaton of some ten thousand patterns.
+_SET_MEMORY_MAX: Final = 1 << 28
+
+
+def adder(hits_of: Sequence[int]) -> Bucket:
+    """A bucket of rules that have nothing left to be tried."""
+    added = tuple(hits_of)
+
+    def add(_event: Any, _value: Any, hits: list[int]) -> None:
+        hits += added
+
+    return add
+
+
+def prefixes(table: Mapping[str, Bucket]) -> Lookup:
+    """Buckets of the constants that a text starts with."""
+    lengths, get = sorted({len(text) for text in table}), table.get
+
+    def look_up(event: Any, value: Any, hits: list[int], text: str) -> None:
+        for length in lengths:
+            if length > len(text):  # a longer slice would be the whole text once more
+                return
+            bucket = get(text[:length])
+            if bucket is not None:
+                bucket(event, value, hits)
+
+    return look_up
+
+
+def suffixes(table: Mapping[str, Bucket]) -> Lookup:
+    """Buckets of the constants that a text ends with."""
+    lengths, get = sorted({len(text) for text in table}), table.get
+
+    def look_up(event: Any, value: Any, hits: list[int], text: str) -> None:
+        for length in lengths:
+            if length > len(text):
+                return
+            bucket = get(text[len(text) - length :])
+            if bucket is not None:
+                bucket(event, value, hits)
+
+    return look_up
+
+
+def elements(table: Mapping[str, Bucket]) -> Lookup:
+    """Buckets of the constants that are among the elements of a list, or the names of an object."""
+    get = table.get
+
+    def look_up(event: Any, value: Any, hits: list[int], items: Any) -> None:
+        found = {get(item) for item in items if item.__class__ is str}
+        found.discard(None)
+        for bucket in found:
+            if bucket is not None:
+                bucket(event, value, hits)
+
+    return look_up
+
+
+def searches(table: Mapping[str, Bucket], failed: Bucket) -> Lookup:
+    """Buckets of the patterns that are found in a text, by one automaton.
+
+    `failed` judges all of them, should the automaton give up.
+    """
+    try:
+        return _search(table, failed)
+    except re2.error:  # it does not fit into the memory allowed: two halves do
+        patterns = list(table)
+        if len(patterns) == 1:
+            raise
+        middle = len(patterns) // 2
+        one = searches({pattern: table[pattern] for pattern in patterns[:middle]}, failed)
+        two = searches({pattern: table[pattern] for pattern in patterns[middle:]}, failed)
+
+    def look_up(event: Any, value: Any, hits: list[int], text: str) -> None:
+        one(event, value, hits, text)
+        two(event, value, hits, text)
+
+    return look_up
+
+
+def _search(table: Mapping[str, Bucket], failed: Bucket) -> Lookup:
+    options = re2.Options()
+    options.max_mem = _SET_MEMORY_MAX
+    options.log_errors = False
+    union = re2.Set.SearchSet(options)
+    union.Add("")  # Always found: its absence means that the set gave up, which it cannot say.
+    for pattern in table:
+        union.Add(pattern)
+    union.Compile()
+    match, buckets = union.Match, [None, *table.values()]
+
+    def look_up(event: Any, value: Any, hits: list[int], text: str) -> None:
+        try:
+            found = match(text)
+        except Exception:  # noqa: BLE001 — whatever the binding raises, the rules are judged
+            found = None
+        if found is None:
+            failed(event, value, hits)
+        elif len(found) > 1:
+            for position in found:
+                bucket = buckets[position]
+                if bucket is not None:
+                    bucket(event, value, hits)
+
+    return look_up
+
+
+def slicer(operator: str, limits: Sequence[Any], added: Sequence[int]) -> Callable[[Any], Any]:
+    """The hits of the limits for which `view operator limit` holds; limits ascend."""
+    all_of = tuple(added)
+    cut = bisect_left if operator in (">", "<=") else bisect_right
+    ascending = list(limits)
+    if operator in (">", ">="):
+        return lambda view: all_of[: cut(ascending, view)]
+    return lambda view: all_of[cut(ascending, view) :]
