@@ -17,7 +17,7 @@ from streamwarden.errors import ConfigurationError
 WAIT_S = 20.0
 
 
-@pytest.fixture(params=["exported", "configured"])
+@pytest.fixture(params=["exported", pytest.param("configured", marks=pytest.mark.slow)])
 def broker(
     request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[EmbeddedBroker]:
