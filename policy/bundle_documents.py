@@ -19,7 +19,14 @@ from .paths import NAME
 from .problems import Problems, quoted
 from .yaml_reader import Document
 
-__all__ = ["ListReference", "WrittenBundle", "compose", "folder_name", "read_bundle_document"]
+__all__ = [
+    "NOT_KEPT",
+    "ListReference",
+    "WrittenBundle",
+    "compose",
+    "folder_name",
+    "read_bundle_document",
+]
 
 _FORMATS: Final = ("auto", "json", "avro", "text", "bytes")
 _CHOICES: Final[dict[str, tuple[str, ...]]] = {
@@ -37,7 +44,7 @@ _KEYS: Final = (
 #: Joined by name; the others have to agree as a whole.
 _JOINED: Final = ("topics", "guarded_from")
 #: What the loader uses up: neither decides anything by itself, so neither is part of the digest.
-_NOT_KEPT: Final = frozenset(("bundle", "lists", "ignore"))
+NOT_KEPT: Final = frozenset(("bundle", "lists", "ignore"))
 _TEMPLATE: Final = re.compile(r"[A-Za-z0-9._-]*(?:\{topic\}[A-Za-z0-9._-]*)?")
 _KEYWORDS: Final = frozenset(("in", "true", "false", "null"))
 
@@ -98,7 +105,7 @@ def read_bundle_document(document: Document, problems: Problems) -> WrittenBundl
     bundle.written = {
         key.text: data_of(value)
         for key, value in node.entries
-        if key.text in fields and key.text not in _NOT_KEPT
+        if key.text in fields and key.text not in NOT_KEPT
     }
     return bundle
 

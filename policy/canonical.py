@@ -124,7 +124,10 @@ def portable(value: object) -> object:
 
 
 def from_portable(value: object) -> object:
-    """The value that `portable` made `value` of; ValueError where there is none."""
+    """The value that `portable` made `value` of; ValueError where there is none.
+
+    So every value has one form: `1.0` or `{"$int": "1"}`, which `portable` never makes, are refused.
+    """
     if isinstance(value, Mapping):
         members = cast("Mapping[str, object]", value)
         if len(members) == 1:
@@ -134,15 +137,18 @@ def from_portable(value: object) -> object:
         return {key: from_portable(item) for key, item in members.items()}
     if isinstance(value, list):
         return [from_portable(item) for item in cast("list[object]", value)]
+    if isinstance(value, (int, float)) and portable(value) != value:
+        raise ValueError("a number in another form")
     return value
 
 
 def _unwrapped(key: str, item: object) -> object:
+    made: object = None
     if key == "$map" and isinstance(item, Mapping):
         members = cast("Mapping[str, object]", item)
-        return {name: from_portable(inner) for name, inner in members.items()}
-    if key == "$int" and isinstance(item, str):
-        return int(item)
-    if key == "$double" and isinstance(item, str):
-        return float(item)
-    raise ValueError(f"an unknown form `{key}`")
+        made = {name: from_portable(inner) for name, inner in members.items()}
+    elif key in ("$int", "$double") and isinstance(item, str):
+        made = int(item) if key == "$int" else float(item)
+    if made is None or portable(made) != {key: item}:
+        raise ValueError(f"an unknown form `{key}`")
+    return made

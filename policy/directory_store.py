@@ -225,7 +225,7 @@ class DirectoryStore:
             names = sorted(
                 entry.name
                 for entry in os.scandir(self.path)
-                if entry.is_dir() and BUNDLE_NAME.fullmatch(entry.name)
+                if BUNDLE_NAME.fullmatch(entry.name) and (Path(entry) / "bundles").is_dir()
             )
         except FileNotFoundError:
             return None

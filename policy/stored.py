@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -9,8 +10,8 @@ from typing import Any, Final, cast
 
 from streamwarden.errors import StoreError
 
-from .bundle_documents import compose, read_bundle_document
-from .canonical import from_portable
+from .bundle_documents import NOT_KEPT, compose, read_bundle_document
+from .canonical import canonical_json, from_portable
 from .checking import check_policies
 from .documents import WrittenPolicy, read_policy
 from .fields import BUNDLE_NAME
@@ -19,18 +20,17 @@ from .nodes import MapNode, Source, nodes_of
 from .problems import Problems
 from .yaml_reader import Document
 
-__all__ = ["FORMAT", "StoredBundle", "document_id", "read_stored"]
+__all__ = ["FORMAT", "StoredBundle", "digest_of", "document_id", "read_stored"]
 
 #: Of the stored form. Raised when a reader of the older form would misread the newer one.
 FORMAT: Final = 1
-_KEYS: Final = frozenset(
-    ("format", "language", "name", "settings", "policies", "lists", "number", "digest")
-)
+_DIGESTED: Final = ("format", "language", "name", "settings", "policies", "lists")
+_KEYS: Final = frozenset((*_DIGESTED, "number", "digest"))
 
 
 @dataclass(frozen=True, slots=True)
 class StoredBundle:
-    """What the stored form says; whether the digest fits is for the bundle to tell."""
+    """What the stored form says; its digest is the right one."""
 
     settings: BundleSettings
     written: Mapping[str, object]
@@ -38,7 +38,14 @@ class StoredBundle:
     lists: Mapping[str, object]
     language: int
     number: int
-    digest: str
+
+
+def digest_of(documents: Mapping[str, object]) -> str:
+    """The digest of what a bundle says, already portable, in hex."""
+    try:
+        return hashlib.sha256(canonical_json(documents)).hexdigest()
+    except (ValueError, RecursionError):
+        raise _malformed("it holds what is not I-JSON") from None
 
 
 def read_stored(data: bytes) -> StoredBundle:
@@ -55,13 +62,24 @@ def read_stored(data: bytes) -> StoredBundle:
     ):
         raise _malformed("its name, number or digest is malformed")
     label = f"{name}@{number}"
+    if digest != digest_of({key: content[key] for key in _DIGESTED}):
+        raise StoreError(
+            f"the digest of bundle `{label}` does not match its content",
+            remedy="take the bundle from where it was published",
+            code="SW191",
+        )
     try:
         written = from_portable(content["settings"])
         documents = from_portable(content["policies"])
         lists = from_portable(content["lists"])
     except (ValueError, RecursionError):
         raise _malformed(f"the documents of `{label}` are malformed") from None
-    if not (isinstance(written, dict) and isinstance(documents, list) and isinstance(lists, dict)):
+    if not (
+        isinstance(written, dict)
+        and isinstance(documents, list)
+        and isinstance(lists, dict)
+        and NOT_KEPT.isdisjoint(cast("dict[str, object]", written))
+    ):
         raise _malformed(f"the documents of `{label}` are malformed")
     settings, policies = _read(
         label,
@@ -77,7 +95,6 @@ def read_stored(data: bytes) -> StoredBundle:
         cast("dict[str, object]", lists),
         content["language"],
         number,
-        digest,
     )
 
 
