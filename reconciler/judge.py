@@ -11,7 +11,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
-from ..policy.decision import Decision
 from ..policy.keys import KeyRing
 from ..policy.model import Effect, MaskField
 from ..policy.plan import Plan
@@ -20,10 +19,10 @@ from ..policy.stamp import STAMP_HEADER, Stamp, StampError, verify
 from .findings import Finding
 from .history import History, Version
 from .pairs import Pair, lost_to, pair_of
-from .possibilities import Outlook
+from .possibilities import Branch, Outlook
 from .reviewed import Reviewed
 from .seen import Seen
-from .verdict import drift_of
+from .verdict import drift_of, masks_anew
 from .writing import FindingMaker
 
 __all__ = ["Judge", "Terms"]
@@ -197,21 +196,9 @@ class Judge:
         assert pair is not None  # _enter() made it
         if lane.unverifiable:
             self.unverifiable += 1
-        now = pair.now.decide(event)
-        if lane.quick:
-            assert lane.stamp is not None  # a quick lane has one
-            effect = now.effect
-            if pair.same:
-                if effect is lane.stamp.effect and _untouched(now):
-                    return None
-            elif (
-                pair.certain
-                and effect.rank <= _WARN
-                and now.undecodable is None
-                and (pair.then is None or pair.then.decide(event).effect is lane.stamp.effect)
-            ):
-                return None
-        return self._slowly(event, lane, stamp or lane.stamp, pair, now)
+        if lane.quick and _is_clean(event, lane, pair):
+            return None
+        return self._slowly(event, lane, stamp or lane.stamp, pair)
 
     def _enter(self, lane: _Lane, when: int, appended: bool) -> None:
         """Find the pair of plans that holds at the event time `when`."""
@@ -236,11 +223,9 @@ class Judge:
 
     # ------------------------------------------------------------------ the careful way
 
-    def _slowly(
-        self, event: Seen, lane: _Lane, stamp: Stamp | None, pair: Pair, now: Decision
-    ) -> Finding | None:
+    def _slowly(self, event: Seen, lane: _Lane, stamp: Stamp | None, pair: Pair) -> Finding | None:
         trusted = stamp is not None and not lane.forged
-        outlooks = pair.outlooks(event, now)
+        outlooks = pair.outlooks(event)
         misrecorded = ""
         agreeing: Sequence[Outlook] | None = outlooks
         if trusted and stamp is not None:
@@ -256,6 +241,7 @@ class Judge:
         if pair.same and honest is not None and drifts is None and honest.ov is None:
             drifts = {None}  # the same policy on the same event: nothing can have changed
         drift = next(iter(drifts)) if drifts is not None and len(drifts) == 1 else None
+        now = pair.now.branch(event) if not agreeing else agreeing[0].now
         unsure = _unsure(drifts, pair, now)
         if lane.forged:
             kind, detail = "forged", lane.forged
@@ -301,10 +287,26 @@ def _at(event: Seen, milliseconds: int) -> Seen:
     )
 
 
-def _untouched(now: Decision) -> bool:
-    """True where a decision by the stamped version itself leaves the bytes as they are."""
-    masked = now.masked_value
-    return masked is None or masked == now.event.value
+def _is_clean(event: Seen, lane: _Lane, pair: Pair) -> bool:
+    """True where a look at known things suffices to say that nothing is to be found.
+
+    The bytes as they are are one of the values that masked fields may have had, and no client and
+    no facts one of those: what they come to is possible, and that is all a stamp has to be.
+    """
+    assert lane.stamp is not None  # a quick lane has one
+    now = pair.now.told(event)
+    if now is None:
+        return False
+    if pair.same:
+        return now.effect is lane.stamp.effect and not (
+            now.masks and masks_anew(event.value, pair.now.plan, now.masks, now.masks)
+        )
+    if not pair.certain or now.effect.rank > _WARN:
+        return False
+    if pair.then is None:
+        return True
+    then = pair.then.told(event)
+    return then is not None and then.effect is lane.stamp.effect
 
 
 def _agreeing(
@@ -331,7 +333,7 @@ def _masks(outlook: Outlook, pair: Pair) -> tuple[MaskField, ...]:
     return pair.masks if outlook.then is None else outlook.then.masks
 
 
-def _unsure(drifts: set[str | None] | None, pair: Pair, now: Decision) -> str:
+def _unsure(drifts: set[str | None] | None, pair: Pair, now: Branch) -> str:
     """Why today's policy cannot be told; empty where it can."""
     if drifts is None or len(drifts) > 1:
         return f"hangs on {', '.join(pair.unknown_names)}"
@@ -342,7 +344,7 @@ def _unsure(drifts: set[str | None] | None, pair: Pair, now: Decision) -> str:
 
 def _chosen(
     agreeing: Sequence[Outlook] | None,
-    now: Decision,
+    now: Branch,
     drift: str | None,
     honest: Stamp | None,
     pair: Pair,
@@ -351,4 +353,4 @@ def _chosen(
     if not agreeing:
         return Outlook(None, now)
     fitting = [o for o in agreeing if drift_of(honest, _masks(o, pair), o.now) == drift]
-    return min(fitting or agreeing, key=lambda o: (len(o.now.outcome.entries), -o.now.effect.rank))
+    return min(fitting or agreeing, key=lambda o: (len(o.now.hits), -o.now.effect.rank))

@@ -7,12 +7,11 @@ from types import MappingProxyType
 
 from ..policy.bundle import Bundle
 from ..policy.compiler.reads import reads_of
-from ..policy.decision import Decision
 from ..policy.model import Effect, MaskField, Mode, Rule
 from ..policy.plan import Plan, PlanRule
 from ..policy.stamp import Stamp
 from ..schemas.event import Event
-from .possibilities import Outlook, Possibilities
+from .possibilities import Outlook, Possibilities, Side
 from .unknowns import Unknowns, overlaps
 
 __all__ = ["Pair", "equivalent", "lost_to", "pair_of"]
@@ -30,27 +29,22 @@ class Pair:
     def __init__(
         self, then: Plan | None, now: Plan, unknowns: Unknowns, masks: Iterable[MaskField]
     ) -> None:
-        self.then, self.now = then, now
+        self.now = Side(now, unknowns)
+        self.then = None if then is None else Side(then, unknowns)
         self.masks = tuple(masks)
         self.same = then is not None and equivalent(then, now)
-        self._possibilities = Possibilities(then, now, unknowns)
+        self._possibilities = Possibilities(self.then, self.now)
         self.certain = self._possibilities.certain
-        self.unknown_rules = self._possibilities.unknown_rules()
         self.unknown_names = tuple(_names(then, now, unknowns))
 
     def outlooks(
-        self, event: Event, now: Decision, given: Mapping[str, object] = _NOTHING
+        self, event: Event, given: Mapping[str, object] = _NOTHING
     ) -> Sequence[Outlook] | None:
         """The pairs of decisions that `event` may have come to; None: too many to try.
 
-        `now` is today's decision as far as things are known; `given` is what was kept of
-        variables that are unknown otherwise.
+        `given` is what was kept of variables that are unknown otherwise.
         """
-        if not self.certain:
-            return self._possibilities.of(event, given)
-        if self.then is None:
-            return [Outlook(None, now)]
-        return [Outlook(self.then.decide(event), now)]
+        return self._possibilities.of(event, given)
 
 
 def lost_to(stamp: Stamp | None, appended: bool) -> tuple[bool, tuple[str, ...]]:

@@ -105,8 +105,8 @@ class ParkedJudge:
         if not forged and version is None:
             self.unverifiable += 1
         pair = self._pair(event, None if forged else stamp, found)
-        now = pair.now.decide(event)
-        outlooks = pair.outlooks(event, now, _given(event, parked))
+        outlooks = pair.outlooks(event, _given(event, parked))
+        now = pair.now.branch(event)
         agreeing: Sequence[Outlook] | None = outlooks
         kind = detail = ""
         if forged:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -74,6 +75,10 @@ class RecordClient(Protocol):
         """First and last offset."""
         ...
 
+    def list_topics(self, topic: str | None = None, timeout: float = -1) -> Any:
+        """What the brokers say about a topic."""
+        ...
+
     def close(self) -> None:
         """Leave the brokers."""
         ...
@@ -105,6 +110,7 @@ class Reader:
         #: Where the consumer stands, and what it has given that no slice has taken.
         self._place: tuple[str, int, int] | None = None
         self._left: Sequence[Message] = ()
+        self._topic = ""
 
     def read(self, piece: Slice) -> Reading:
         """The records of `piece`; its gaps are known once they have been iterated over."""
@@ -128,6 +134,11 @@ class Reader:
         self._left = ()
         if self._client is None:
             self._client = self._connect(self._config)
+        if self._topic != piece.topic:
+            # Asked for, the leaders of a topic are known at once; else a second later.
+            with suppress(KafkaException):
+                self._client.list_topics(piece.topic, timeout=_POLL_MAX_S)
+            self._topic = piece.topic
         self._client.assign([TopicPartition(piece.topic, piece.partition, offset)])
 
     def finish(self, piece: Slice, left: Sequence[Message]) -> None:

@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import Any, cast
+from typing import Any, Final, cast
 
-from ..policy.decision import Decision
 from ..policy.masking import MaskError, mask_value
 from ..policy.model import Effect, MaskField, Path
+from ..policy.plan import Plan
 from ..policy.stamp import Stamp
 from ..schemas.json_projection import DecodeError, decode_json
+from .possibilities import Branch
 from .unknowns import looks_masked
 
 __all__ = ["drift_of", "masks_anew"]
 
 _MASKS = ("redact", "hash", "last4")
+_OPAQUE: Final = object()
 
 
-def drift_of(stamp: Stamp | None, then_masks: Iterable[MaskField], now: Decision) -> str | None:
+def drift_of(stamp: Stamp | None, then_masks: Iterable[MaskField], now: Branch) -> str | None:
     """The drift of an event that was delivered under `stamp` (None: without one to go by).
 
     `then_masks` are the masks that its version applied. What people approved is drift only where
@@ -34,44 +36,49 @@ def drift_of(stamp: Stamp | None, then_masks: Iterable[MaskField], now: Decision
     if effect is not Effect.MASK:
         return None
     if stamp is not None and (stamp.effect is Effect.MASK or stamp.ap is not None):
-        return "now-masked" if masks_anew(now, then_masks) else None
+        anew = masks_anew(now.event.value, now.side.plan, now.masks, then_masks)
+        return "now-masked" if anew else None
     return "now-masked"
 
 
-def masks_anew(now: Decision, then_masks: Iterable[MaskField]) -> bool:
-    """True where today's masks change a field that was not masked then.
+def masks_anew(
+    value: bytes | None, plan: Plan, masks: Iterable[MaskField], then_masks: Iterable[MaskField]
+) -> bool:
+    """True where `masks`, those of `plan`, change a field of `value` that was not masked then.
 
     A field that its version should have masked and that plainly is not masked counts too: whoever
     wrote the stamp did not do what it says.
     """
-    value = now.event.value
-    if value is None or now.masked_value is None or now.masked_value == value:
+    if value is None:
         return False
-    plan = now.plan
     done = {mask.path for mask in then_masks}
-    telling = plan.value_format in ("auto", "json") and value[:1] != b"\0"
-    decoded: object = None
-    if telling:
-        try:
-            decoded = decode_json(value)
-        except DecodeError:
-            telling = False
-    for mask in now.masks:
-        if not telling:
-            if mask.path not in done and _changes(now, value, mask):
+    decoded = _decoded(value, plan)
+    for mask in masks:
+        if decoded is _OPAQUE:
+            if mask.path not in done and _changes(value, plan, mask):
                 return True
             continue
         plain = [leaf for leaf in _leaves(decoded, mask.path) if not looks_masked(leaf, _MASKS)]
         if mask.path in done:
             plain = [leaf for leaf in plain if leaf is not None]
-        if plain and _changes(now, value, mask):
+        if plain and _changes(value, plan, mask):
             return True
     return False
 
 
-def _changes(now: Decision, value: bytes, mask: MaskField) -> bool:
+def _decoded(value: bytes, plan: Plan) -> object:
+    """The value where masked fields have a look of their own."""
+    if plan.value_format not in ("auto", "json") or value[:1] == b"\0":
+        return _OPAQUE
     try:
-        return mask_value(value, now.plan.value_format, (mask,), now.plan.mask_keys) != value
+        return decode_json(value)
+    except DecodeError:
+        return _OPAQUE
+
+
+def _changes(value: bytes, plan: Plan, mask: MaskField) -> bool:
+    try:
+        return mask_value(value, plan.value_format, (mask,), plan.mask_keys) != value
     except MaskError:
         return True
 

@@ -51,12 +51,14 @@ class FindingMaker:
         """
         assert event.partition is not None  # read from a log
         assert event.offset is not None
-        now = chosen.now
-        refused = now if now.effect.rank > _WARN else chosen.then
+        now = chosen.now.decision
+        then_decision = None if chosen.then is None else chosen.then.decision
+        refused = now if now.effect.rank > _WARN else then_decision
         rules: tuple[str, ...] = ()
         if refused is not None and refused.effect.rank > _WARN:
             rules = tuple(_rule_name(refused, entry.rule) for entry in deciding_rules(refused))
         effects = None if possible is None else {outlook.now.effect for outlook in possible}
+        unknown = pair.now.open.keys()
         place = f"{event.topic}/{event.partition}/{event.offset}"
         return Finding(
             kind=kind,
@@ -67,13 +69,14 @@ class FindingMaker:
             stamped=stamped,
             drift=drift,
             rules=rules,
-            change=f"{missing} is not at hand" if missing else self._change(chosen, then),
+            change=f"{missing} is not at hand"
+            if missing
+            else self._change(then_decision, now, then),
             detail=detail,
-            current=lambda: current(now, place, effects, pair.unknown_rules),
+            current=lambda: current(now, place, effects, unknown),
         )
 
-    def _change(self, chosen: Outlook, then: Version | None) -> str:
-        before, now = chosen
+    def _change(self, before: Decision | None, now: Decision, then: Version | None) -> str:
         if then is None or before is None or max(before.effect.rank, now.effect.rank) <= _WARN:
             return ""
         key = (id(before.plan), id(now.plan), before.outcome, now.outcome)
