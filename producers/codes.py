@@ -7,6 +7,7 @@ from confluent_kafka import KafkaError
 __all__ = [
     "ALL_BROKERS_DOWN",
     "ASSIGNMENT_LOST",
+    "FENCED",
     "INVALID_ARG",
     "MAX_POLL_EXCEEDED",
     "NO_OFFSET",
@@ -22,6 +23,7 @@ __all__ = [
 # ruff: noqa: SLF001 - see the first line
 ALL_BROKERS_DOWN = KafkaError._ALL_BROKERS_DOWN
 ASSIGNMENT_LOST = KafkaError._ASSIGNMENT_LOST
+FENCED = KafkaError._FENCED
 INVALID_ARG = KafkaError._INVALID_ARG
 MAX_POLL_EXCEEDED = KafkaError._MAX_POLL_EXCEEDED
 NO_OFFSET = KafkaError._NO_OFFSET

@@ -2,18 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
-from .quarantine import Quarantine, Selection
-from .reviews import Signature
+from streamwarden.errors import QuarantineError
+
+from ..policy.decision import new_ids
+from .judging import Judge, Judged
+from .outgoing import check_topic_name
+from .quarantine import (
+    Listing,
+    ParkedEvent,
+    Quarantine,
+    Selection,
+    load_values,
+    opened,
+    scan,
+)
+from .reading import BoundedReader
+from .reviews import Review, Signature
+from .writing import ReleaseWriter
 
 __all__ = ["Outcome", "ReleaseOutcome", "ReleaseReport", "discard", "release"]
 
-#: `approved`: a name was recorded, more are needed. With `dry_run` nothing is written, and the
-#: outcome is what would have been.
-Outcome: TypeAlias = Literal["released", "discarded", "approved", "refused"]
+#: `approved`: the names were recorded, more are needed. `failed`: it was let go, and the broker
+#: did not take it; it waits as before. With `dry_run` the outcome is what would have been.
+Outcome: TypeAlias = Literal["released", "discarded", "approved", "refused", "failed"]
+
+#: Events in one transaction.
+_BATCH = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +64,7 @@ class ReleaseReport:
 
     @property
     def counts(self) -> dict[str, int]:
-        """Outcomes by their name."""
+        """How many of each outcome."""
         counts: dict[str, int] = {}
         for each in self.outcomes:
             counts[each.outcome] = counts.get(each.outcome, 0) + 1
@@ -66,9 +84,20 @@ def release(
 
     `to` is needed for events parked at consume; else it is the origin topic. Held events need
     `signatures`, as many names as the rule asks for; fewer are recorded as approvals. `force`
-    releases an event of a compacted topic though its key has a newer record.
+    releases an event though its topic has a newer record of its key, or would remove it at once
+    for its age. An event that is released or discarded is refused, whatever is forced.
     """
-    raise NotImplementedError
+    _check_signatures(signatures)
+    if to is not None:
+        check_topic_name(to)
+        if to in (quarantine.topic_of("held"), quarantine.topic_of("quarantined")):
+            raise QuarantineError(f"`{to}` is itself a parking topic", remedy="name another topic")
+
+    def decide(reader: BoundedReader) -> Decider:
+        judge = Judge(quarantine, reader, tuple(signatures), to=to, force=force)
+        return judge.judge
+
+    return _Operation(quarantine, selection, decide, dry_run=dry_run).run()
 
 
 def discard(
@@ -79,4 +108,164 @@ def discard(
     dry_run: bool = False,
 ) -> ReleaseReport:
     """Record that the selected events will never be released. Their records stay as they are."""
-    raise NotImplementedError
+    _check_signatures([signature])
+    next_id = new_ids()
+
+    def decide(_reader: BoundedReader) -> Decider:
+        def one(events: Sequence[ParkedEvent]) -> list[Judged]:
+            at = quarantine.guard.now() // 1_000_000
+            return [
+                Judged(
+                    "discarded",
+                    review=Review(
+                        "discarded", event.partition, event.offset, at, (signature,), next_id()
+                    ),
+                )
+                for event in events
+            ]
+
+        return one
+
+    return _Operation(quarantine, selection, decide, dry_run=dry_run).run()
+
+
+def _check_signatures(signatures: Sequence[Signature]) -> None:
+    for signature in signatures:
+        if not signature.by.strip() or not signature.reason.strip():
+            raise QuarantineError(
+                "a name needs a reason and a reason a name", remedy="give `--by` and `--reason`"
+            )
+
+
+#: What is to be done with each of some events, values loaded.
+Decider: TypeAlias = Callable[[Sequence[ParkedEvent]], list[Judged]]
+
+
+class _Operation:
+    """Goes through the selected events of one parking topic after the other.
+
+    When a transaction is undone, everything is read anew, since another release may have been
+    faster; then single events are tried, so that one bad event does not hold up the others.
+    """
+
+    def __init__(
+        self,
+        quarantine: Quarantine,
+        selection: Selection,
+        decide: Callable[[BoundedReader], Decider],
+        *,
+        dry_run: bool,
+    ) -> None:
+        self._quarantine, self._selection = quarantine, selection
+        self._decide, self._dry_run = decide, dry_run
+        self._outcomes: dict[tuple[str, int, int], ReleaseOutcome] = {}
+        self._complete = True
+        self._batch = _BATCH
+
+    def run(self) -> ReleaseReport:
+        with opened(self._quarantine) as reader:
+            listing = scan(reader, self._quarantine, self._selection, all_states=True)
+            self._complete = listing.complete
+            topics = self._topics(listing)
+            for topic in topics:
+                self._one_topic(reader, topic)
+        return ReleaseReport(
+            tuple(self._outcomes.values()),
+            self._dry_run,
+            self._quarantine.guard.bundle.label,
+            self._complete,
+        )
+
+    def _topics(self, listing: Listing) -> list[str]:
+        topics = list(dict.fromkeys(event.topic for event in listing.events))
+        at = self._selection.at
+        places = [event.place for event in listing.events]
+        if at and len(places) > len(set(places)):
+            raise QuarantineError(
+                f"{len(set(places))} of the coordinates are in {' and '.join(sorted(topics))}",
+                remedy="say which with `--kind quarantined` or `--kind held`",
+            )
+        missing = sorted(at - set(places))
+        if missing:
+            shown = ", ".join(f"{partition}:{offset}" for partition, offset in missing[:5])
+            raise QuarantineError(
+                f"nothing that fits is parked at {shown}", remedy="list what there is first"
+            )
+        return topics
+
+    def _one_topic(self, reader: BoundedReader, topic: str) -> None:
+        if self._dry_run:
+            self._pass(reader, topic, None)
+            return
+        keys = self._quarantine.guard.stamp_keys
+        while True:
+            with ReleaseWriter(
+                self._quarantine.config, topic, keys, deadline=reader.deadline
+            ) as writer:
+                if self._pass(reader, topic, writer):
+                    return
+
+    def _pass(self, reader: BoundedReader, topic: str, writer: ReleaseWriter | None) -> bool:
+        """Go through what waits; False when a transaction was undone and all must be read anew."""
+        # Read after the writer shut out all others: what they released is seen.
+        listing = scan(reader, self._quarantine, self._selection, all_states=True, topics=[topic])
+        mine = [event for event in listing.events if self._is_open(event)]
+        decide = self._decide(reader)
+        for start in range(0, len(mine), self._batch):
+            loaded: list[ParkedEvent] = []
+            for event, found in load_values(reader, mine[start : start + self._batch]):
+                if found is None:
+                    self._say(event, Judged("refused", "its record is gone by now"))
+                else:
+                    loaded.append(found)
+            if not self._write(loaded, decide(loaded), writer):
+                return False
+        return True
+
+    def _is_open(self, event: ParkedEvent) -> bool:
+        """Whether something is still to be done with `event`."""
+        place = event.topic, *event.place
+        closing = event.closed_by
+        if place in self._outcomes:
+            return False
+        if closing is None:
+            return True
+        if self._selection.at:  # asked for by name: it is said why nothing is done
+            who = ", ".join(s.by for s in closing.signatures) or "nobody named"
+            where = f" to `{closing.to}`" if closing.to else ""
+            why = f"it is {closing.action} already{where}, by {who}"
+            self._say(event, Judged("refused", why))
+        return False
+
+    def _write(
+        self,
+        events: Sequence[ParkedEvent],
+        judged: Sequence[Judged],
+        writer: ReleaseWriter | None,
+    ) -> bool:
+        pairs = list(zip(events, judged, strict=True))
+        entries = [(each.record, each.review) for _, each in pairs if each.review is not None]
+        error = writer.write(entries) if writer is not None and entries else None
+        if error is None:
+            for event, each in pairs:
+                self._say(event, each)
+            return True
+        if len(entries) > 1:
+            self._batch = 1
+        else:
+            for event, each in pairs:
+                failed = each.review is not None
+                self._say(event, Judged("failed", error.str()) if failed else each)
+        return False
+
+    def _say(self, event: ParkedEvent, judged: Judged) -> None:
+        place = event.topic, *event.place
+        self._outcomes[place] = ReleaseOutcome(
+            *place,
+            outcome=judged.outcome,
+            why=judged.why,
+            to=judged.to,
+            effect=judged.effect,
+            approval=judged.approval,
+            rules=event.rules,
+        )

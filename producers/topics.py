@@ -2,39 +2,66 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
+
+from confluent_kafka import KafkaException
+from confluent_kafka.admin import AdminClient, ConfigResource, ResourceType
+from confluent_kafka.cimpl import NewTopic
+
+from streamwarden.errors import QuarantineError
 
 from ..policy.guard import Guard
-from .connection import ConfigMap
+from ..policy.parking import Kind, parked_topic
+from .codes import error_of
+from .connection import PARKING_OVERHEAD_BYTES, ConfigMap, connection_of
+from .record_time import EMBEDDED_CLUSTER
 
 __all__ = ["Difference", "TopicReport", "ensure_topics"]
 
 State: TypeAlias = Literal["created", "missing", "fits", "differs"]
 
+_DAY_MS = 86_400_000
+#: How long a quarantined event stays at least, counted from its own timestamp.
+_QUARANTINE_MIN_MS = 30 * _DAY_MS
+_KINDS: tuple[Kind, ...] = ("quarantined", "held")
+
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """A setting of an existing parking topic that does not keep parked events safe."""
+    """A setting of a parking topic that is there, with which parked events are not safe."""
 
     setting: str
     found: str
     wanted: str
-    remedy: str
+    why: str
 
 
 @dataclass(frozen=True, slots=True)
 class TopicReport:
-    """One parking topic: made now, already there, or (with `dry_run`) missing."""
+    """One parking topic: made now, already there, or (with `dry_run`) missing.
+
+    `settings` are those that it was, or would be, made with.
+    """
 
     topic: str
     origin: str
-    kind: Literal["quarantined", "held"]
+    kind: Kind
     state: State
     partitions: int
+    replication: int
     settings: tuple[tuple[str, str], ...] = ()
     differences: tuple[Difference, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    partitions: int
+    replication: int
+    settings: dict[str, str]
 
 
 def ensure_topics(
@@ -47,6 +74,154 @@ def ensure_topics(
 ) -> tuple[TopicReport, ...]:
     """Make the quarantine and held topics of `topics`; report those that are there and differ.
 
-    Nothing that exists is changed. Raises QuarantineError for an origin topic that is not there.
+    They get the origin's partitions and replicas. Nothing that exists is changed. Raises
+    QuarantineError for an origin topic that is not there, and where the broker refuses.
     """
-    raise NotImplementedError
+    cluster = _Cluster(config, time.monotonic() + timeout_s)
+    try:
+        origins = {topic: cluster.find(topic) for topic in topics}
+        missing = [topic for topic, found in origins.items() if found is None]
+        if missing:
+            raise QuarantineError(
+                f"there is no topic `{missing[0]}`", remedy="make it first; its parking follows it"
+            )
+        return tuple(
+            _one(cluster, origin, found, parked_topic(guard.settings, origin, kind), kind, dry_run)
+            for origin, found in origins.items()
+            if found is not None
+            for kind in _KINDS
+        )
+    except (KafkaException, TimeoutError) as raised:
+        error = error_of(raised) if isinstance(raised, KafkaException) else None
+        said = "no answer in time" if error is None else error.str()
+        raise QuarantineError(
+            f"the parking topics cannot be made or looked at: {said}",
+            remedy="check the servers and the rights to describe and to create topics",
+        ) from raised
+
+
+class _Cluster:
+    """The questions and orders to the brokers, all within one deadline."""
+
+    def __init__(self, config: ConfigMap, deadline: float) -> None:
+        self._admin, self._deadline = AdminClient(connection_of(config)), deadline
+
+    def _left_s(self) -> float:
+        left = self._deadline - time.monotonic()
+        if left <= 0:
+            raise TimeoutError
+        return left
+
+    def find(self, topic: str) -> _Found | None:
+        cluster = self._admin.list_topics(timeout=self._left_s())
+        if (cluster.cluster_id or "").startswith(EMBEDDED_CLUSTER):
+            raise QuarantineError(
+                "the embedded broker has no topic settings",
+                remedy="make its topics by `create_topic`",
+            )
+        metadata = cluster.topics.get(topic)
+        if metadata is None or metadata.error is not None:
+            return None
+        replicas = [len(partition.replicas) for partition in metadata.partitions.values()]
+        return _Found(len(replicas), min(replicas, default=1), self._settings(topic))
+
+    def _settings(self, topic: str) -> dict[str, str]:
+        describe: Callable[..., dict[Any, Future[Any]]] = self._admin.describe_configs  # pyright: ignore[reportUnknownVariableType, reportUnknownMemberType]
+        resource = ConfigResource(ResourceType.TOPIC, topic)
+        left = self._left_s()
+        (answer,) = describe([resource], request_timeout=left).values()
+        entries: dict[str, Any] = answer.result(left)
+        return {name: str(entry.value) for name, entry in entries.items()}
+
+    def create(self, topic: str, origin: _Found, settings: dict[str, str]) -> None:
+        new = NewTopic(topic, origin.partitions, origin.replication, config=settings)
+        create: Callable[..., dict[str, Future[None]]] = self._admin.create_topics  # pyright: ignore[reportUnknownVariableType, reportUnknownMemberType]
+        left = self._left_s()
+        create([new], operation_timeout=left, request_timeout=left)[topic].result(left)
+
+
+def _one(
+    cluster: _Cluster, origin: str, base: _Found, topic: str, kind: Kind, dry_run: bool
+) -> TopicReport:
+    wanted = _wanted(base.settings, kind)
+    found = cluster.find(topic)
+    if found is not None:
+        differences = tuple(_differences(found, base, wanted))
+        state: State = "differs" if differences else "fits"
+        return TopicReport(
+            topic, origin, kind, state, found.partitions, found.replication, (), differences
+        )
+    if not dry_run:
+        cluster.create(topic, base, wanted)
+    state = "missing" if dry_run else "created"
+    return TopicReport(
+        topic, origin, kind, state, base.partitions, base.replication, tuple(wanted.items())
+    )
+
+
+def _wanted(origin: dict[str, str], kind: Kind) -> dict[str, str]:
+    size = _number(origin.get("max.message.bytes")) or 1_048_588
+    wanted = {
+        "cleanup.policy": "delete",
+        "max.message.bytes": str(min(size + PARKING_OVERHEAD_BYTES, 2**31 - 1)),
+        "message.timestamp.type": "CreateTime",
+        "retention.bytes": "-1",
+        "retention.ms": "-1",
+    }
+    if kind != "held":
+        wanted["retention.ms"] = str(_quarantine_retention_ms(origin))
+    if "min.insync.replicas" in origin:
+        wanted["min.insync.replicas"] = origin["min.insync.replicas"]
+    return wanted
+
+
+def _quarantine_retention_ms(origin: dict[str, str]) -> int:
+    """30 days beyond what the origin keeps.
+
+    Parked records have the event's own timestamp, and retention goes by it: an event that was
+    parked when it was as old as its topic allows would otherwise be gone the next minute.
+    """
+    kept = _number(origin.get("retention.ms"))
+    if kept is None or kept < 0 or "delete" not in origin.get("cleanup.policy", "delete"):
+        return -1
+    return kept + _QUARANTINE_MIN_MS
+
+
+def _differences(found: _Found, base: _Found, wanted: dict[str, str]) -> list[Difference]:
+    said: list[Difference] = []
+
+    def differs(name: str, why: str, better: Callable[[int, int], bool] | None = None) -> None:
+        present, asked = found.settings.get(name, ""), wanted[name]
+        if present == asked:
+            return
+        have, need = _number(present), _number(asked)
+        if better is not None and have is not None and need is not None and better(have, need):
+            return
+        said.append(Difference(name, present, asked, why))
+
+    differs("cleanup.policy", "compaction would drop events that share a key")
+    differs("max.message.bytes", "a parked event carries its decision", lambda h, n: h >= n)
+    differs("retention.ms", "parked events would be removed", _keeps_as_long)
+    differs("retention.bytes", "parked events would be removed", lambda h, n: n < 0 and h < 0)
+    differs("message.timestamp.type", "parked events keep their own timestamps")
+    if found.replication < base.replication:
+        said.append(
+            Difference(
+                "replication",
+                str(found.replication),
+                str(base.replication),
+                "parked events would be less safe than others",
+            )
+        )
+    return said
+
+
+def _keeps_as_long(have: int, need: int) -> bool:
+    return have < 0 or (need >= 0 and have >= need)
+
+
+def _number(text: str | None) -> int | None:
+    try:
+        return None if text is None else int(text)
+    except ValueError:
+        return None

@@ -1,0 +1,109 @@
+"""Showing what is in a parked event, to people: masked, unless someone says why not."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from streamwarden.errors import QuarantineError
+
+from ..policy.decision import new_ids
+from ..policy.guard import Guard
+from ..policy.masking import MaskError, mask_value
+from ..policy.model import MaskField
+from ..policy.privacy import HIDDEN, Privacy
+from .quarantine import ParkedEvent, Quarantine, Selection, load_values, opened, scan
+from .reviews import Review, Signature
+from .writing import write_reviews
+
+__all__ = ["ShownEvent", "show_parked"]
+
+
+@dataclass(frozen=True, slots=True)
+class ShownEvent:
+    """A parked event as people may see it: sensitive fields are `***` unless `unmasked`.
+
+    `key`, `value` and header values are text, `{"base64": …}` where they are none, or None.
+    `note` says what could not be shown and why.
+    """
+
+    event: ParkedEvent
+    key: Any
+    value: Any
+    headers: tuple[tuple[str, Any], ...]
+    unmasked: bool = False
+    note: str = ""
+
+
+def show_parked(
+    quarantine: Quarantine, selection: Selection, *, unmasked: Signature | None = None
+) -> tuple[ShownEvent, ...]:
+    """The selected events, whatever their state, with their content masked.
+
+    `unmasked` names who wants to see everything, and why: that is recorded beside the events
+    first, and where it cannot be, nothing is shown.
+    """
+    with opened(quarantine) as reader:
+        listing = scan(reader, quarantine, selection, all_states=True)
+        loaded = [found for _, found in load_values(reader, listing.events) if found is not None]
+        if unmasked is None:
+            return tuple(_masked(event, quarantine.guard) for event in loaded)
+        if not unmasked.by or not unmasked.reason:
+            raise QuarantineError(
+                "to see everything, say who you are and why", remedy="give `--by` and `--reason`"
+            )
+        _record(quarantine, loaded, unmasked, reader.left_s())
+        return tuple(_whole(event) for event in loaded)
+
+
+def _record(
+    quarantine: Quarantine, events: Sequence[ParkedEvent], who: Signature, timeout_s: float
+) -> None:
+    next_id, at = new_ids(), quarantine.guard.now() // 1_000_000
+    reviews = [
+        (event.topic, Review("shown", event.partition, event.offset, at, (who,), next_id()))
+        for event in events
+    ]
+    write_reviews(quarantine.config, reviews, quarantine.guard.stamp_keys, timeout_s=timeout_s)
+
+
+def _whole(event: ParkedEvent) -> ShownEvent:
+    headers = tuple((name, _text(value)) for name, value in event.headers)
+    return ShownEvent(event, _text(event.key), _text(event.value), headers, unmasked=True)
+
+
+def _masked(event: ParkedEvent, guard: Guard) -> ShownEvent:
+    stage = "consume" if event.parked.origin_offset is not None else "produce"
+    plan = guard.plan(event.parked.origin_topic, stage, guard.now())
+    privacy = plan.privacy
+    value, note = _masked_value(event.value, plan.value_format, privacy)
+    headers = tuple(
+        (name, HIDDEN if privacy.hides(("headers", name)) else _text(data))
+        for name, data in event.headers
+    )
+    key = HIDDEN if privacy.hides(("key",)) and event.key is not None else _text(event.key)
+    return ShownEvent(event, key, value, headers, note=note)
+
+
+def _masked_value(value: bytes | None, value_format: str, privacy: Privacy) -> tuple[Any, str]:
+    paths = [path[1:] for path in privacy.paths if path[0] == "value"]
+    if value is None or not paths:
+        return _text(value), ""
+    if () in paths:
+        return HIDDEN, "all of the value is sensitive"
+    masks = [MaskField(path, "redact", "") for path in paths]
+    try:
+        return _text(mask_value(value, value_format, masks, None)), ""
+    except MaskError as error:
+        return HIDDEN, f"all of the value is hidden, since {error}"
+
+
+def _text(data: bytes | None) -> Any:
+    if data is None:
+        return None
+    try:
+        return data.decode()
+    except UnicodeDecodeError:
+        return {"base64": base64.b64encode(data).decode()}
