@@ -32,6 +32,7 @@ __all__ = [
     "Shape",
     "decode_json",
     "decode_with",
+    "on_fresh_stack",
 ]
 
 #: Names are str; None stands for every element of a list.
@@ -185,20 +186,20 @@ def decode_with(decode: Callable[[bytes], object], data: bytes, error: Exception
     refused for that is tried once more on a fresh one. Raises DecodeError.
     """
     if isinstance(error, RecursionError) and nesting(data) < sys.getrecursionlimit():
-        outcome = _on_fresh_stack(decode, data)
+        outcome = on_fresh_stack(decode, data)
         if not isinstance(outcome, Exception):
             return outcome
         error = outcome
     raise DecodeError(_reason(data, error)) from None
 
 
-def _on_fresh_stack(decode: Callable[[bytes], object], data: bytes) -> object:
-    """The value, or the exception."""
+def on_fresh_stack(function: Callable[..., object], *args: object) -> object:
+    """What `function(*args)` gives on a thread of its own: the value, or the exception."""
     outcome: list[object] = []
 
     def attempt() -> None:
         try:
-            outcome.append(decode(data))
+            outcome.append(function(*args))
         except Exception as error:  # noqa: BLE001 — handed to the caller
             outcome.append(error)
 
