@@ -27,7 +27,8 @@ def compacts(config: Mapping[str, Any], topic: str, *, timeout_s: float = 10.0) 
     resource = ConfigResource(ResourceType.TOPIC, topic)
     try:
         admin = AdminClient(admin_config(config))
-        if admin.list_topics(topic, timeout=timeout_s).controller_id < 0:
+        known = admin.list_topics(topic, timeout=timeout_s)
+        if known.controller_id not in known.brokers:
             return None  # the request would wait for a controller that this cluster does not have
         describe = cast("Callable[..., dict[Any, Future[Any]]]", admin.describe_configs)
         (future,) = describe([resource], request_timeout=timeout_s).values()

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 from streamwarden._version import __version__
 
 if TYPE_CHECKING:
-    from streamwarden.consumers.consumer import GuardedConsumer, GuardedMessage
+    from streamwarden.consumers.consumer import GuardedConsumer
+    from streamwarden.consumers.messages import GuardedMessage
     from streamwarden.errors import (
         ConfigurationError,
         DeliveryError,
@@ -41,7 +42,7 @@ _HOMES = {
     "Event": "schemas.event",
     "Guard": "policy.guard",
     "GuardedConsumer": "consumers.consumer",
-    "GuardedMessage": "consumers.consumer",
+    "GuardedMessage": "consumers.messages",
     "GuardedProducer": "producers.producer",
     "Match": "policy.match",
     "Mode": "policy.model",

@@ -28,7 +28,8 @@ from streamwarden.policy.loader import load_directories
 from streamwarden.producers.quarantine import Quarantine, Selection, list_parked
 from streamwarden.producers.release import release
 from streamwarden.producers.reviews import Signature
-from streamwarden.reconciler.run import ReconcileOptions, reconcile
+from streamwarden.reconciler.options import ReconcileOptions
+from streamwarden.reconciler.run import reconcile
 from streamwarden.reconciler.text import render
 
 __all__ = ["run_demo"]
@@ -222,7 +223,7 @@ class _Demo:
 
     def _reconcile(self) -> None:
         options = ReconcileOptions(
-            config=self._client, topics=[_TOPIC], store=self._store, timeout_s=_TIMEOUT_S
+            config=self._client, topics=(_TOPIC,), store=self._store, timeout_s=_TIMEOUT_S
         )
         report = reconcile(options)
         self._console.print(render(report))
