@@ -178,7 +178,9 @@ def test_a_guard_in_shadow_says_so_in_the_stamp(make_guard: MakeGuard) -> None:
     (record,) = guard.route(topic="t", value=value(a=9)).records
 
     assert record.topic == "t"
-    assert dict(record.headers)["streamwarden"].endswith(b";allow;produce;mode=shadow")
+    stamp = dict(record.headers)["streamwarden"]
+    assert stamp is not None
+    assert stamp.endswith(b";allow;produce;mode=shadow")
 
 
 def test_rules_that_are_off_are_not_there(make_guard: MakeGuard) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -42,7 +43,7 @@ def guard(tmp_path: Path) -> Guard:
     return Guard.from_directory(tmp_path)
 
 
-def _event(*, refuse: bool) -> dict[str, object]:
+def _event(*, refuse: bool) -> dict[str, Any]:
     card, email, key, _ = _SECRETS
     value = {
         "card": card,
@@ -60,7 +61,7 @@ def _event(*, refuse: bool) -> dict[str, object]:
 
 def test_no_secret_is_in_a_decision_of_a_passing_event(guard: Guard) -> None:
     """All rules fire; not one of the planted secrets shows."""
-    decision = guard.decide(**_event(refuse=False))  # type: ignore[arg-type]
+    decision = guard.decide(**_event(refuse=False))
 
     text = json.dumps(decision.to_dict()) + decision.reasons() + repr(decision.matches)
 
