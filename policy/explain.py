@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from msgspec import structs
 
@@ -306,11 +306,12 @@ def _at(whole: object, path: Path) -> object:
     """What stands at `path` in decoded data, or _MISSING."""
     for segment in path:
         if isinstance(whole, Mapping):
-            whole = whole.get(segment, _MISSING)
-        elif isinstance(whole, list) and isinstance(segment, int) and -1 < segment < len(whole):
-            whole = whole[segment]
-        else:
+            whole = cast("Mapping[object, object]", whole).get(segment, _MISSING)
+            continue
+        items = cast("list[object]", whole) if isinstance(whole, list) else []
+        if not isinstance(segment, int) or not -1 < segment < len(items):
             return _MISSING
+        whole = items[segment]
     return whole
 
 

@@ -11,7 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, cast
 
 from streamwarden._version import __version__
 from streamwarden.errors import ConfigurationError, NoPolicyError
@@ -264,5 +264,6 @@ def _bytes(value: bytes | str | None) -> bytes | None:
 def _headers(
     headers: Mapping[str, bytes | str | None] | Iterable[tuple[str, bytes | str | None]],
 ) -> Headers:
-    pairs = headers.items() if isinstance(headers, Mapping) else headers or ()
-    return [(name, _bytes(value)) for name, value in pairs]
+    if isinstance(headers, Mapping):
+        headers = cast("Mapping[str, bytes | str | None]", headers).items()
+    return [(name, _bytes(value)) for name, value in headers or ()]

@@ -21,7 +21,7 @@ from .model import Approvals, BundleSettings, Effect, MaskField, Mode, Policy, R
 from .privacy import Privacy
 from .stamp import Stamp
 
-__all__ = ["Entry", "Outcome", "Plan", "PlanRule", "SyntheticRule", "Tally"]
+__all__ = ["Entry", "Outcome", "Plan", "PlanRule", "Plans", "SyntheticRule", "Tally"]
 
 #: Distinct sets of hits whose outcome is kept; a hostile producer must not grow it.
 _OUTCOMES_MAX = 2048

@@ -7,8 +7,8 @@ import datetime as dt
 import decimal
 import json
 import math
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, cast
 
 from .cel import Duration, Timestamp, compile_exact, parse
 from .cel.ast import Comprehension, Expr, Ident, Index, Literal, Select, children
@@ -114,9 +114,9 @@ def show(value: object, depth: int = 0) -> Any:
     if isinstance(value, bytes):
         return {"base64": base64.b64encode(value[:_TEXT_MAX_CHARS]).decode()}
     if isinstance(value, Mapping):
-        return _show_map(value, depth)
+        return _show_map(cast("Mapping[object, object]", value), depth)
     if isinstance(value, (list, tuple)):
-        items = list(value)
+        items = list(cast("Sequence[object]", value))
         if depth >= _DEPTH_MAX:
             return "…"
         shown = [show(item, depth + 1) for item in items[:_ITEMS_MAX]]
@@ -129,7 +129,7 @@ def show(value: object, depth: int = 0) -> Any:
     return "?"
 
 
-def _show_map(value: Mapping[Any, object], depth: int) -> Any:
+def _show_map(value: Mapping[object, object], depth: int) -> Any:
     if depth >= _DEPTH_MAX:
         return "…"
     members = {
