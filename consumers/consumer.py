@@ -21,7 +21,7 @@ from .reader import DRAIN_TIMEOUT_S, Polled, Reader
 from .rebalance import RebalanceCallback, Rebalancing
 from .runner import Failing, Handler, Runner
 
-__all__ = ["GuardedConsumer"]
+__all__ = ["GuardedConsumer", "GuardedMessage"]
 
 log = logging.getLogger("streamwarden")
 

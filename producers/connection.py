@@ -139,4 +139,6 @@ def reader_config(config: ConfigMap, group: str) -> dict[str, Any]:
         "enable.partition.eof": True,
         "auto.offset.reset": "error",
         "isolation.level": "read_committed",
+        # An end behind transaction markers is told by a fetch that finds nothing.
+        "fetch.wait.max.ms": 20,
     }

@@ -123,7 +123,7 @@ class GuardedProducer:
         if lane is None:
             lane = self._open_lane(topic)
         data = value if isinstance(value, bytes) else as_bytes(value, "value")
-        key_data = key if isinstance(key, bytes) else as_bytes(key, "key")
+        key_data = key if key is None or isinstance(key, bytes) else as_bytes(key, "key")
         now = self._now()
         decision = self._evaluate(
             Event(

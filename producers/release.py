@@ -55,12 +55,17 @@ class ReleaseOutcome:
 
 @dataclass(frozen=True, slots=True)
 class ReleaseReport:
-    """What was done (or with `dry_run` would be). `complete` as in Listing."""
+    """What was done (or with `dry_run` would be).
+
+    `closed` counts events that fit and were released or discarded before, unless they were asked
+    for by their coordinates: then each is an outcome. `complete` as in Listing.
+    """
 
     outcomes: tuple[ReleaseOutcome, ...]
     dry_run: bool
     bundle: str
     complete: bool = True
+    closed: int = 0
 
     @property
     def counts(self) -> dict[str, int]:
@@ -159,6 +164,7 @@ class _Operation:
         self._quarantine, self._selection = quarantine, selection
         self._decide, self._dry_run = decide, dry_run
         self._outcomes: dict[tuple[str, int, int], ReleaseOutcome] = {}
+        self._closed: set[tuple[str, int, int]] = set()
         self._complete = True
         self._batch = _BATCH
 
@@ -174,6 +180,7 @@ class _Operation:
             self._dry_run,
             self._quarantine.guard.bundle.label,
             self._complete,
+            len(self._closed),
         )
 
     def _topics(self, listing: Listing) -> list[str]:
@@ -235,6 +242,8 @@ class _Operation:
             where = f" to `{closing.to}`" if closing.to else ""
             why = f"it is {closing.action} already{where}, by {who}"
             self._say(event, Judged("refused", why))
+        else:
+            self._closed.add(place)
         return False
 
     def _write(
