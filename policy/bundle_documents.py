@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import PurePosixPath
 from typing import Any, Final, cast
 
 from .documents import TOMBSTONES, comments_in_text, valid_topic
@@ -175,7 +176,7 @@ def _lists(reader: Reader, fields: Fields) -> tuple[ListReference, ...]:
             continue
         path = reader.text(value, f"the file of {quoted(key.text)}")
         if path is not None:
-            found.append(ListReference(key.text, path, value, reader))
+            found.append(ListReference(key.text, str(PurePosixPath(path)), value, reader))
     return tuple(found)
 
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from typing import Final
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from typing import Final, TypeAlias
 
 from .case_documents import WrittenCases
 from .cel import Environment, check
@@ -15,7 +15,10 @@ from .nodes import ListNode, Node, ScalarNode
 from .problems import closest, quoted
 from .rule_documents import WrittenRule
 
-__all__ = ["check_policies", "environment"]
+__all__ = ["ValueTypes", "check_policies", "environment"]
+
+#: The type of the values of a subject, None where there is no such subject.
+ValueTypes: TypeAlias = Callable[[str], Type | None]
 
 _LATER: Final = "say `stages: [consume]` in the policy, or leave it out"
 _LIST: Final = list_of(DYN)
@@ -28,6 +31,7 @@ def check_policies(
     settings: BundleSettings,
     lists: Mapping[str, object],
     cases: Iterable[WrittenCases] = (),
+    value_types: ValueTypes | None = None,
 ) -> list[WrittenPolicy]:
     """Adds every problem of the bundle to its documents; the policies whose ids are unique.
 
@@ -42,7 +46,7 @@ def check_policies(
     owners = {policy.policy.owner for policy in unique}
     for policy in unique:
         _check_tombstones(policy, settings)
-        env = environment(policy.policy.stages, lists)
+        env = environment(policy.policy.stages, lists, _value_type(policy, value_types))
         for rule in policy.rules:
             _check_exempts(policy, rule, rules)
             _check_exemptible_by(policy, rule, owners)
@@ -195,6 +199,22 @@ def environment(
         lists=lists,
         forbidden=forbidden,
     )
+
+
+def _value_type(policy: WrittenPolicy, value_types: ValueTypes | None) -> Type:
+    """The type of the value by the schema that the policy names; DYN where nothing is known."""
+    subject = policy.policy.schema
+    if subject is None or value_types is None:
+        return DYN
+    type_ = value_types(subject)
+    if type_ is None:
+        policy.reader.problem(
+            policy.node.get("schema") or policy.node,
+            "SW170",
+            f"there is no schema {quoted(subject)}",
+            remedy="name a subject of the schemas that are given, or remove the key",
+        )
+    return type_ or DYN
 
 
 def _list_type(known: object) -> Type:

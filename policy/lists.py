@@ -18,7 +18,7 @@ from streamwarden.errors import Location
 from .bundle_documents import ListReference
 from .nodes import data_of, nodes_of
 from .problems import Problems, quoted
-from .yaml_reader import decode, read_yaml
+from .yaml_reader import Document, decode, read_yaml
 
 __all__ = ["LIST_MAX_BYTES", "list_path", "read_list"]
 
@@ -59,13 +59,23 @@ def list_path(reference: ListReference, root: Path) -> Path | None:
     return path
 
 
-def read_list(reference: ListReference, data: bytes, file: str, problems: Problems) -> object:
-    """The list or table in `data`; None with the problems added."""
+def read_list(
+    reference: ListReference,
+    data: bytes,
+    file: str,
+    problems: Problems,
+    read: Document | None = None,
+) -> object:
+    """The list or table in `data`; None with the problems added.
+
+    YAML takes as much as documents may have, since it is read as slowly; `read` is the document
+    where that was done already.
+    """
     suffix = PurePosixPath(reference.path).suffix.lower()
     before = len(problems.items)
     value: object
     if suffix in (".yaml", ".yml"):
-        document = read_yaml(data, file, problems)
+        document = read or read_yaml(data, file, problems)
         value = None if document is None else data_of(document.root)
     elif suffix == ".json":
         value = _json(data, file, problems)

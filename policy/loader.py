@@ -31,7 +31,7 @@ from .bundle_documents import (
 )
 from .canonical import canonical_json, portable
 from .case_documents import WrittenCases, read_cases
-from .checking import check_policies
+from .checking import ValueTypes, check_policies
 from .documents import WrittenPolicy, read_policy
 from .ignoring import is_ignored
 from .lists import LIST_MAX_BYTES, list_path, read_list
@@ -39,7 +39,7 @@ from .nodes import MapNode
 from .problems import Problems, closest, quoted
 from .yaml_reader import DOCUMENT_MAX_BYTES, Document, read_yaml
 
-__all__ = ["FILES_MAX", "check_directories", "load_directories"]
+__all__ = ["FILES_MAX", "check_directories", "load_directories", "read_directories"]
 
 #: More is a directory that was named by mistake, such as a home directory.
 FILES_MAX: Final = 10_000
@@ -48,20 +48,34 @@ _DOCUMENTS: Final = frozenset((".yaml", ".yml"))
 _DATA: Final = frozenset((".csv", ".tsv", ".json", ".jsonl", ".ndjson"))
 
 
-def load_directories(paths: Sequence[str | Path] | str | Path) -> Bundle:
-    """The bundle that the directories make together; raises PolicyError with all problems."""
+def load_directories(
+    paths: Sequence[str | Path] | str | Path, *, value_types: ValueTypes | None = None
+) -> Bundle:
+    """The bundle that the directories make together; raises PolicyError with all problems.
+
+    With `value_types` the conditions of a policy that names a `schema` are checked against it.
+    """
     problems = Problems()
-    bundle = _load(paths, problems)
+    bundle = _load(paths, problems, value_types)
     problems.raise_errors()
     assert bundle is not None
     return bundle
 
 
-def check_directories(paths: Sequence[str | Path] | str | Path) -> list[Problem]:
+def check_directories(
+    paths: Sequence[str | Path] | str | Path, *, value_types: ValueTypes | None = None
+) -> list[Problem]:
     """All problems of the directories, warnings included, by file and line; never raises them."""
+    return read_directories(paths, value_types=value_types)[1]
+
+
+def read_directories(
+    paths: Sequence[str | Path] | str | Path, *, value_types: ValueTypes | None = None
+) -> tuple[Bundle | None, list[Problem]]:
+    """The bundle, where no error keeps it from being made, and all problems."""
     problems = Problems()
-    _load(paths, problems)
-    return problems.sorted()
+    bundle = _load(paths, problems, value_types)
+    return bundle, problems.sorted()
 
 
 @dataclass(slots=True)
@@ -74,9 +88,12 @@ class _Directory:
     documents: list[tuple[str, Document]] = field(default_factory=list[tuple[str, Document]])
     bundle: WrittenBundle | None = None
     lists: list[ListReference] = field(default_factory=list[ListReference])
+    tables: dict[str, Document] = field(default_factory=dict[str, Document])
 
 
-def _load(paths: Sequence[str | Path] | str | Path, problems: Problems) -> Bundle | None:
+def _load(
+    paths: Sequence[str | Path] | str | Path, problems: Problems, value_types: ValueTypes | None
+) -> Bundle | None:
     roots = [Path(paths)] if isinstance(paths, (str, Path)) else [Path(path) for path in paths]
     seen: set[tuple[int, int]] = set()
     directories = [
@@ -101,7 +118,7 @@ def _load(paths: Sequence[str | Path] | str | Path, problems: Problems) -> Bundl
     bundles = [directory.bundle for directory in directories if directory.bundle is not None]
     settings, written_settings = compose(bundles, fallback)
     unread = {reference.name: None for directory in directories for reference in directory.lists}
-    unique = check_policies(policies, settings, {**unread, **lists}, cases)
+    unique = check_policies(policies, settings, {**unread, **lists}, cases, value_types)
     if not policies and not problems.errors:
         shown = str(roots[0]) if roots else "."
         problems.add(
@@ -243,6 +260,8 @@ def _read_documents(directory: _Directory, problems: Problems) -> None:
         directory.lists = list(directory.bundle.lists)
     tables = {reference.path for reference in directory.lists}
     for relative, document, own in read:
+        if relative in tables and document is not None:
+            directory.tables[relative] = document
         if relative in tables or (is_ignored(relative, ignore) and document is not chosen):
             continue
         problems.items.extend(own.items)
@@ -337,7 +356,8 @@ def _read_lists(directories: Iterable[_Directory], problems: Problems) -> dict[s
             data = None if path is None else _read_file(path, LIST_MAX_BYTES, problems)
             if path is None or data is None:
                 continue
-            value = read_list(reference, data, str(path), problems)
+            read = directory.tables.get(reference.path)
+            value = read_list(reference, data, str(path), problems, read)
             if value is None:
                 continue
             canonical = canonical_json(portable(value))

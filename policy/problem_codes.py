@@ -84,6 +84,7 @@ PROBLEM_CODES: Final[dict[str, ProblemCode]] = {
     "SW117": ProblemCode(
         "no policies", "A bundle without a policy would let everything through; it is refused."
     ),
+    "SW118": ProblemCode("more problems", "So many were found that the last ones are not shown."),
     # ------------------------------------------------------------- conditions
     **{code: ProblemCode(*entry) for code, entry in CEL_CODES.items()},
     # -------------------------------------------------------------- documents
@@ -162,12 +163,13 @@ PROBLEM_CODES: Final[dict[str, ProblemCode]] = {
         "owner of nothing", "`exemptible_by` names an owner that has no policy in this bundle."
     ),
     "SW168": ProblemCode(
-        "malformed or idle ignore pattern", "`ignore` takes globs relative to the directory."
+        "malformed ignore pattern", "`ignore` takes globs relative to the directory."
     ),
     "SW169": ProblemCode(
         "comment that looks like text",
         "In an unquoted text ` #` starts a comment: `see #42` is `see`.",
     ),
+    "SW170": ProblemCode("unknown schema", "No schema of that subject is among those given."),
     # ---------------------------------------------------------- stored bundles
     "SW190": ProblemCode(
         "newer than this streamwarden", "The bundle was built by a later version: upgrade."

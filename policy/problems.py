@@ -39,12 +39,20 @@ class Problems:
         corrected: str | None = None,
         severity: str = "error",
     ) -> None:
-        """Adds one problem; `text` is cut where it is very long."""
+        """Adds one problem; `text` is cut where it is very long, and words are made one line."""
         if len(self.items) >= PROBLEMS_MAX:
             self.dropped += 1
             return
         self.items.append(
-            Problem(code, message, location, shorten(text), remedy, corrected, severity)
+            Problem(
+                code,
+                _printable(message),
+                location,
+                shorten(text),
+                _printable(remedy),
+                corrected,
+                severity,
+            )
         )
 
     @property
@@ -58,6 +66,9 @@ class Problems:
         for problem in self.items:
             order.setdefault(problem.location.file, len(order))
         unique = dict.fromkeys(self.items)
+        if self.dropped:
+            last = self.items[-1].location
+            unique[Problem("SW118", f"{self.dropped:,} more problems are not shown", last)] = None
         return sorted(
             unique,
             key=lambda p: (order[p.location.file], p.location.line, p.location.column),

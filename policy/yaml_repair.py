@@ -29,6 +29,8 @@ _FLOW_PATH: Final = re.compile(
     r"(?<=[\[, ])(?P<path>[a-z]+(?:\.\w+|\[[^\]\s,]*\])*\[[^\]\s,]*\][\w.\[\]]*)"
 )
 _STRUCTURED: Final = re.compile(r"\[?\s*\{\s*(?:field|operator|value)\s*:")
+#: What an unquoted text cannot begin with.
+_SIGNS: Final = "!&*%@`|>{}[],#?-'\""
 #: `value.kind: "card"` is how YAML compares, so to speak.
 _COLON: Final = re.compile(r"(?<=[\w\]])\s*:\s+")
 _BLOCK_SCALAR: Final = re.compile(r"[|>][-+0-9]*(?:[ ]+#.*)?$")
@@ -128,7 +130,10 @@ def _block(source: Source, lines: _Lines) -> Repair | None:
     if _STRUCTURED.match(written):
         return None  # a list of structured conditions: its parts may need quotes, it does not
     value, comment = _split_comment(written, conditional=key in _CONDITIONS)
-    value = _compared(value) if key in _CONDITIONS else value
+    if key in _CONDITIONS:
+        value = _meant(value)
+        if value[:1] in ("'", '"') and not _accepts(key, value):
+            return None  # a quote that is never closed, or closed too early
     corrected = lines.joined[:start] + quote(value) + comment
     if not value or _reads_as(quote(value)) != value:
         return None
@@ -179,8 +184,9 @@ def _made(
     text = "\n".join([*before, corrected, *[""] * (lines.count - 1), *after])
     last = lines.first + lines.count - 1
     what = "condition" if key in _CONDITIONS else "path" if key in _PATHS else "text"
-    signs = (value[0], ": ", " #", ", ", "[", "{")
-    sign = next((s for s in signs if s in value and not s.isalnum()), ": ")
+    first = lines.joined[start]
+    signs = (": ", " #", ", ", "[", "{")
+    sign = first if first in _SIGNS else next((s for s in signs if s in value), ": ")
     return Repair(
         text=text,
         line=lines.first,
@@ -193,10 +199,17 @@ def _made(
     )
 
 
-def _compared(condition: str) -> str:
-    """`condition` with `==` for a `:` between its parts, where only that makes it one."""
+def _meant(condition: str) -> str:
+    """The condition that was meant, where a small change makes `condition` one.
+
+    Quotes around all of it, which the quotes inside end too early; `:` between its parts for `==`.
+    """
     if _accepts("when", condition):
         return condition
+    if len(condition) > 2 and condition[0] == condition[-1] and condition[0] in "'\"":
+        inner = condition[1:-1].strip()
+        if _accepts("when", inner):
+            return inner
     outside = set(_outside_quotes(condition, 0))
     changed = _COLON.sub(
         lambda match: " == " if match.start() in outside else match.group(), condition

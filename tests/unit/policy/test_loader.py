@@ -9,7 +9,9 @@ from pathlib import Path
 import pytest
 
 from streamwarden.errors import PolicyError, Problem
-from streamwarden.policy.loader import check_directories, load_directories
+from streamwarden.policy.cel.types import DOUBLE, record
+from streamwarden.policy.loader import check_directories, load_directories, read_directories
+from streamwarden.policy.problems import PROBLEMS_MAX
 from streamwarden.policy.yaml_reader import DOCUMENT_MAX_BYTES
 
 
@@ -69,8 +71,10 @@ def test_warnings_do_not_keep_a_bundle_from_loading(tmp_path: Path) -> None:
     """They are told by `check_directories` only."""
     write(tmp_path, **{"a.yaml": policy("a", rule="{id: a, effect: warn, exemptible_by: [x]}")})
 
-    assert codes(check_directories(tmp_path)) == ["SW167"]
-    assert load_directories(tmp_path).policies
+    bundle, problems = read_directories(tmp_path)
+
+    assert codes(problems) == codes(check_directories(tmp_path)) == ["SW167"]
+    assert bundle == load_directories(tmp_path)
 
 
 def test_a_single_document_is_a_directory_of_its_own(tmp_path: Path) -> None:
@@ -334,3 +338,42 @@ def test_ignore_patterns(tmp_path: Path, pattern: str, ignored: set[str]) -> Non
     }
 
     assert set(files) - kept == ignored
+
+
+# -------------------------------------------------------------------------- schemas
+
+
+def test_conditions_are_checked_against_the_schema_that_is_named(tmp_path: Path) -> None:
+    """A misspelt field is found before any event is seen."""
+    rule = "{id: a, effect: warn, when: 'value.amuont > 1 && message.amount > \"x\"'}"
+    write(
+        tmp_path,
+        **{
+            "a.yaml": policy("a", rule=rule).replace("owner", "schema: s\nowner"),
+            "b.yaml": policy(
+                "b", rule=rule.replace("amuont", "amount").replace('"x"', "1")
+            ).replace("owner", "schema: gone\nowner"),
+            "c.yaml": policy("c", rule=rule),
+        },
+    )
+    types = {"s": record("payment", {"amount": DOUBLE})}
+
+    found = check_directories(tmp_path, value_types=types.get)
+
+    assert [(Path(p.location.file).name, p.code) for p in found] == [
+        ("a.yaml", "SW125"),
+        ("a.yaml", "SW123"),
+        ("b.yaml", "SW170"),
+    ]
+    assert check_directories(tmp_path) == []
+
+
+def test_only_so_many_problems_are_told(tmp_path: Path) -> None:
+    """A thousand, and how many more there are."""
+    rules = "\n".join(f"  - {{id: r{n}, effekt: warn, effect: warn}}" for n in range(1500))
+    write(tmp_path, **{"a.yaml": f"policy: a\nowner: o\ntopics: [t]\nrules:\n{rules}\n"})
+
+    found = check_directories(tmp_path)
+
+    assert len(found) == PROBLEMS_MAX + 1
+    assert found[-1].message == "500 more problems are not shown"
