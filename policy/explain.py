@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from .decision import Decision
     from .plan import Entry, Plan
 
-__all__ = ["explain_matches", "explain_rules", "path_text"]
+__all__ = ["Trail", "explain_matches", "explain_rules", "path_text"]
 
 #: A trail is read by people: past this many steps it is cut, and says so.
 _STEPS_MAX = 120
