@@ -319,10 +319,21 @@ def _agreeing(
         return outlooks, ""
     agreeing = [o for o in outlooks if o.then is not None and o.then.effect is stamp.effect]
     if agreeing:
-        return agreeing, ""
+        # Where some way to this stamp would leave the fields as they are, it was one of those.
+        return [o for o in agreeing if not _left_plain(o)] or agreeing, ""
     possible = sorted({o.then.effect for o in outlooks if o.then is not None}, key=_rank)
     said = " or ".join(effect.value for effect in possible)
     return outlooks, f"the stamp says {stamp.effect}, {stamp.label} says {said}"
+
+
+def _left_plain(outlook: Outlook) -> bool:
+    """True where a field that this outlook would have masked plainly is not masked."""
+    then = outlook.then
+    return (
+        then is not None
+        and bool(then.masks)
+        and masks_anew(then.event.value, then.side.plan, then.masks, then.masks)
+    )
 
 
 def _rank(effect: Effect) -> int:
