@@ -6,11 +6,11 @@ import difflib
 import importlib
 import inspect
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import click
 
-__all__ = ["Lazy", "LazyGroup", "keep_examples"]
+__all__ = ["HelpGroup", "Lazy", "LazyGroup", "keep_examples"]
 
 
 class Lazy(NamedTuple):
@@ -27,12 +27,11 @@ def keep_examples(text: str) -> str:
     return "\n\n".join(f"\b\n{p}" if p.startswith("  ") else p for p in paragraphs)
 
 
-class LazyGroup(click.Group):
-    """A group that knows names and one line of help of its commands without importing them."""
+class HelpGroup(click.Group):
+    """A group that shows its help when it is called with nothing, and its commands' examples."""
 
-    def __init__(self, name: str, commands: Mapping[str, Lazy], *, help: str) -> None:  # noqa: A002
-        super().__init__(name, help=keep_examples(help), no_args_is_help=False)
-        self.lazy = dict(commands)
+    def __init__(self, name: str, *, help: str, **rest: Any) -> None:  # noqa: A002
+        super().__init__(name, help=keep_examples(help), no_args_is_help=False, **rest)
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """As click does; called with nothing at all, it is a wrong call that shows the help."""
@@ -41,41 +40,53 @@ class LazyGroup(click.Group):
             ctx.exit(1)
         return super().parse_args(ctx, args)
 
-    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's own
-        """Every name, in the order of the table."""
-        return list(self.lazy)
-
-    def get_command(
-        self,
-        ctx: click.Context,  # noqa: ARG002 - click's own
-        cmd_name: str,
-    ) -> click.Command | None:
-        """Import one command."""
-        found = self.lazy.get(cmd_name)
-        if found is None:
-            return None
-        module, _, attribute = found.place.partition(":")
-        command = getattr(importlib.import_module(f".{module}", __package__), attribute)
-        assert isinstance(command, click.Command)
-        if command.help is not None and "\b" not in command.help:
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """A command, with its examples as they are written."""
+        command = self.find(ctx, cmd_name)
+        if command is not None and command.help is not None and "\b" not in command.help:
             command.help = keep_examples(inspect.cleandoc(command.help))
         return command
+
+    def find(self, ctx: click.Context, name: str) -> click.Command | None:
+        """The command as it was defined."""
+        return super().get_command(ctx, name)
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         """As click does, with what was probably meant where a name is unknown."""
-        name = args[0]
-        if not ctx.resilient_parsing and name not in self.lazy and not name.startswith("-"):
-            visible = [known for known, entry in self.lazy.items() if not entry.hidden]
-            near = difflib.get_close_matches(name[:64], visible, n=1)
-            meant = f"did you mean `{near[0]}`?" if near else f"there are {', '.join(visible)}"
+        name, known = args[0], self.list_commands(ctx)
+        if not ctx.resilient_parsing and name not in known and not name.startswith("-"):
+            near = difflib.get_close_matches(name[:64], known, n=1)
+            meant = f"did you mean `{near[0]}`?" if near else f"there are {', '.join(known)}"
             raise click.UsageError(f"no command `{name}`; {meant}", ctx)
         return super().resolve_command(ctx, args)
 
+
+class LazyGroup(HelpGroup):
+    """A group that knows names and one line of help of its commands without importing them."""
+
+    def __init__(self, name: str, commands: Mapping[str, Lazy], *, help: str) -> None:  # noqa: A002
+        super().__init__(name, help=help)
+        self.lazy = dict(commands)
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's own
+        """Every name, in the order of the table."""
+        return list(self.lazy)
+
+    def find(self, ctx: click.Context, name: str) -> click.Command | None:  # noqa: ARG002 - as above
+        """Import one command."""
+        found = self.lazy.get(name)
+        if found is None:
+            return None
+        module, _, attribute = found.place.partition(":")
+        command = getattr(importlib.import_module(f".{module}", __package__), attribute)
+        assert isinstance(command, click.Command)
+        return command
+
     def format_commands(
         self,
-        ctx: click.Context,  # noqa: ARG002 - click's own
+        ctx: click.Context,  # noqa: ARG002 - as above
         formatter: click.HelpFormatter,
     ) -> None:
         """The list of commands, from the table alone."""

@@ -19,7 +19,7 @@ from urllib.parse import unquote, urlsplit
 import click
 
 if TYPE_CHECKING:
-    from rich.console import Console, RenderableType
+    from rich.console import RenderableType
 
     from .progress import Advance
 
@@ -124,18 +124,11 @@ class Output:
         """Tell on stderr what somebody should look at."""
         say(f"warning: {text}")
 
-    def console(self) -> Console:
-        """Where people read results: stdout, in colour on a terminal only; no markup, no emoji."""
-        from rich.console import Console  # noqa: PLC0415 - slow, and JSON needs none of it
-
-        width = None if sys.stdout.isatty() else 160
-        return Console(markup=False, highlight=False, emoji=False, width=width)
-
     def print(self, *renderables: RenderableType) -> None:
         """Show results on stdout."""
-        console = self.console()
-        for renderable in renderables:
-            console.print(renderable, soft_wrap=isinstance(renderable, str))
+        from .screen import show  # noqa: PLC0415 - slow, and neither help nor JSON needs it
+
+        show(renderables)
 
     @contextmanager
     def progress(self, title: str, total: int | None, **kind: Any) -> Generator[Advance]:

@@ -1,0 +1,146 @@
+"""Parked events, and what became of them, as lines, trees and JSON."""
+
+from __future__ import annotations
+
+import datetime as dt
+
+from rich.text import Text
+
+from ..producers.quarantine import ParkedEvent
+from ..producers.release import ReleaseReport
+from ..producers.reviews import Review
+from ..producers.showing import ShownEvent
+from .failures import FAILED, OK, VIOLATIONS
+from .output import Output, escaped, write_json
+from .trails import decision_tree, effect_style
+
+__all__ = ["event_json", "event_line", "print_shown", "shown_json", "tell_report"]
+
+_OUTCOME_STYLES = {
+    "released": "green",
+    "discarded": "yellow",
+    "approved": "cyan",
+    "refused": "red",
+    "failed": "bold red",
+}
+
+
+def tell_report(report: ReleaseReport, output: Output) -> int:
+    """Show what was released, discarded or refused; gives the exit status."""
+    counts = report.counts
+    if output.json:
+        write_json(
+            {
+                "dry_run": report.dry_run,
+                "bundle": report.bundle,
+                "complete": report.complete,
+                "counts": counts,
+                "events": [
+                    {
+                        "topic": each.topic,
+                        "partition": each.partition,
+                        "offset": each.offset,
+                        "outcome": each.outcome,
+                        "why": each.why,
+                        "to": each.to,
+                        "effect": each.effect,
+                        "approval": each.approval,
+                        "rules": list(each.rules),
+                    }
+                    for each in report.outcomes
+                ],
+            }
+        )
+    else:
+        for each in report.outcomes:
+            shown = Text(f"{each.outcome:<9} ", _OUTCOME_STYLES[each.outcome])
+            shown.append(escaped(f"{each.topic} {each.partition}:{each.offset}"), "bold")
+            shown.append(escaped(f" to {each.to}" if each.to else ""))
+            shown.append(escaped(f": {each.why}" if each.why else ""))
+            output.print(shown)
+        said = ", ".join(f"{count:,} {name}" for name, count in counts.items()) or "nothing fits"
+        output.note(f"{said} by {report.bundle}" + (" (dry run)" if report.dry_run else ""))
+    if not report.complete:
+        output.warn("there are more; call it again")
+    if counts.get("failed"):
+        return FAILED
+    return VIOLATIONS if counts.get("refused") else OK
+
+
+def event_json(event: ParkedEvent) -> dict[str, object]:
+    """A parked event without its content."""
+    parked = event.parked
+    return {
+        "kind": event.kind,
+        "topic": event.topic,
+        "partition": event.partition,
+        "offset": event.offset,
+        "parked_at": event.parked_at,
+        "state": event.state,
+        "origin": {
+            "topic": parked.origin_topic,
+            "partition": parked.origin_partition,
+            "offset": parked.origin_offset,
+            "timestamp": parked.origin_timestamp,
+            "group": parked.group,
+        },
+        "message": parked.message,
+        "rules": list(event.rules),
+        "value_size": event.value_size,
+        "pointer": event.pointer,
+        "reviews": [_review_json(review) for review in event.reviews],
+        "decision": parked.decision,
+    }
+
+
+def _review_json(review: Review) -> dict[str, object]:
+    return {
+        "action": review.action,
+        "at": review.at,
+        "by": [{"name": each.by, "reason": each.reason} for each in review.signatures],
+        "to": review.to,
+        "id": review.id,
+        "verified": review.verified,
+    }
+
+
+def shown_json(shown: ShownEvent) -> dict[str, object]:
+    """A parked event with its content."""
+    return {
+        **event_json(shown.event),
+        "key": shown.key,
+        "value": shown.value,
+        "headers": [list(header) for header in shown.headers],
+        "unmasked": shown.unmasked,
+        "note": shown.note,
+    }
+
+
+def event_line(event: ParkedEvent) -> Text:
+    """A parked event on one line: where, when, and why."""
+    at = dt.datetime.fromtimestamp(event.parked_at / 1000, dt.UTC)
+    effect = "hold" if event.kind == "held" else "reject"
+    shown = Text(f"{event.partition}:{event.offset:<8} ", "bold")
+    shown.append(f"{at:%Y-%m-%d %H:%M:%S} ", "dim")
+    shown.append(f"{event.kind:<11} ", effect_style(effect))
+    if event.state != "waiting":
+        shown.append(f"{event.state} ", "cyan")
+    shown.append(escaped(event.parked.message))
+    return shown
+
+
+def print_shown(shown: ShownEvent, output: Output) -> None:
+    """A parked event with its content, its reviews, and the decision on it as a tree."""
+    event = shown.event
+    output.print(event_line(event))
+    for name, value in (("key", shown.key), ("value", shown.value), *shown.headers):
+        text = Text(f"  {escaped(str(name))} = ", "dim")
+        text.append(escaped(str(value)) if value is not None else "null")
+        output.print(text)
+    if shown.note:
+        output.print(Text(f"  {escaped(shown.note)}", "yellow"))
+    for review in event.reviews:
+        who = ", ".join(f"{each.by} ({each.reason})" for each in review.signatures)
+        output.print(Text(escaped(f"  {review.action} by {who}"), "cyan"))
+    if event.parked.decision is not None and "event" in event.parked.decision:
+        output.print(decision_tree(event.parked.decision))

@@ -1,0 +1,275 @@
+"""`streamwarden quarantine`: parked events, and what people do with them."""
+
+from __future__ import annotations
+
+import functools
+import re
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, TypeVar, cast
+
+import click
+
+from streamwarden.errors import ConfigurationError
+
+from ..policy.parking import Kind
+from ..producers.quarantine import Quarantine, Selection, list_parked
+from ..producers.release import discard, release
+from ..producers.reviews import Signature
+from ..producers.showing import show_parked
+from .client import Client
+from .lazy import HelpGroup
+from .options import PolicySource, client_options, output_options, policy_options, topic_option
+from .output import Output, write_json
+from .parked import event_json, event_line, print_shown, shown_json, tell_report
+from .times import Instant
+
+__all__ = ["quarantine"]
+
+_F = TypeVar("_F", bound=Callable[..., Any])
+_KINDS = ("quarantined", "held", "handler")
+_PLACE = re.compile(r"([0-9]{1,9}):([0-9]{1,18})")
+
+
+if TYPE_CHECKING:
+    _PlaceParam = click.ParamType[tuple[int, int]]
+else:  # generic since click 8.5 only
+    _PlaceParam = click.ParamType
+
+
+class _Place(_PlaceParam):
+    """`PARTITION:OFFSET` of a parked record."""
+
+    name = "partition:offset"
+
+    def convert(
+        self, value: object, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[int, int]:
+        found = _PLACE.fullmatch(str(value))
+        if found is None:
+            self.fail(f"`{value}` is no place; write PARTITION:OFFSET, such as 2:14", param, ctx)
+        return int(found[1]), int(found[2])
+
+
+def _selecting(function: _F) -> _F:
+    """Adds what selects parked events, given to the command as `selection`."""
+
+    @click.option(
+        "--kind", type=click.Choice(_KINDS), help="Only those; all kinds without.", default=None
+    )
+    @click.option(
+        "--at",
+        "places",
+        multiple=True,
+        type=_Place(),
+        metavar="PARTITION:OFFSET",
+        help="The record at this place in the parking topic; repeatable.",
+    )
+    @click.option("--rule", metavar="RULE", help="Parked by this rule, RULE or POLICY/RULE.")
+    @click.option("--since", type=Instant(), metavar="TIME", help="Parked from then on.")
+    @click.option(
+        "--max", "most", type=click.IntRange(1), metavar="N", help="At most N, the oldest first."
+    )
+    @functools.wraps(function)
+    def wrapper(
+        *args: Any,
+        kind: str | None,
+        places: tuple[tuple[int, int], ...],
+        rule: str | None,
+        since: int | None,
+        most: int | None,
+        **rest: Any,
+    ) -> object:
+        selection = Selection(frozenset(places), cast("Kind | None", kind), rule, since, most)
+        return function(*args, selection=selection, **rest)
+
+    return cast("_F", wrapper)
+
+
+@contextmanager
+def _places(source: PolicySource, client: Client, topic: str) -> Generator[Quarantine]:
+    with source.guard(client_id=client.id) as guard:
+        yield Quarantine(client.config(), guard, topic, timeout_s=client.timeout_s)
+
+
+_origin = topic_option(help="The topic that the events were parked from.")
+
+
+quarantine = HelpGroup(
+    "quarantine",
+    help="""Look at events that were parked, and release or discard them.
+
+  streamwarden quarantine list --topic payments --policies policies/
+  streamwarden quarantine show --topic payments --policies policies/ --at 2:14
+  streamwarden quarantine release -t payments --store dir:bundles --at 2:14 --by Ann --reason ok
+""",
+)
+
+
+@quarantine.command("list")
+@_origin
+@_selecting
+@click.option("--all", "all_states", is_flag=True, help="Those released or discarded too.")
+@policy_options
+@client_options
+@output_options
+def list_(
+    topic: str,
+    selection: Selection,
+    all_states: bool,
+    source: PolicySource,
+    client: Client,
+    output: Output,
+) -> None:
+    """List the parked events of a topic that wait, the oldest first.
+
+    streamwarden quarantine list -b localhost:9092 --topic payments --policies policies/
+    streamwarden quarantine list -t payments --store dir:bundles --rule over-limit --since 1d
+    """
+    with _places(source, client, topic) as places:
+        listing = list_parked(places, selection, all_states=all_states)
+    if output.json:
+        write_json(
+            {
+                "events": [event_json(event) for event in listing.events],
+                "foreign": listing.foreign,
+                "unverified": listing.unverified,
+                "complete": listing.complete,
+            }
+        )
+    else:
+        for event in listing.events:
+            output.print(event_line(event))
+        output.note(f"{len(listing.events):,} parked events" + ("" if all_states else " wait"))
+    if not listing.complete:
+        output.warn("there are more; say --max, or select less")
+    if listing.unverified:
+        output.warn(f"{listing.unverified:,} reviews are not signed with these keys; ignored")
+
+
+@quarantine.command("show")
+@_origin
+@_selecting
+@click.option("--unmask", is_flag=True, help="Show sensitive content; recorded, with who and why.")
+@click.option("--by", metavar="NAME", help="Who wants to see it, with --unmask.")
+@click.option("--reason", metavar="TEXT", help="Why, with --unmask.")
+@policy_options
+@client_options
+@output_options
+def show(
+    topic: str,
+    selection: Selection,
+    unmask: bool,
+    by: str | None,
+    reason: str | None,
+    source: PolicySource,
+    client: Client,
+    output: Output,
+) -> None:
+    """Show parked events with their content and the decision on them, sensitive fields masked.
+
+    streamwarden quarantine show -t payments --policies policies/ --at 2:14
+    streamwarden quarantine show -t payments --policies policies/ --at 2:14 --unmask --by Ann --reason 'ticket 4711'
+    """
+    if (by or reason) and not unmask:
+        raise ConfigurationError("--by and --reason go with --unmask", remedy="say --unmask")
+    signature = Signature(by or "", reason or "") if unmask else None
+    with _places(source, client, topic) as places:
+        shown = show_parked(places, selection, unmasked=signature)
+    for each in shown:
+        if output.json:
+            write_json(shown_json(each))
+        else:
+            print_shown(each, output)
+    if not shown:
+        output.note("nothing that fits is parked")
+
+
+@quarantine.command("release")
+@_origin
+@_selecting
+@click.option("--to", metavar="TOPIC", help="Where to; needed for events parked at consume.")
+@click.option(
+    "--by",
+    "names",
+    multiple=True,
+    metavar="NAME",
+    help="Who releases; needed for held events, repeatable.",
+)
+@click.option("--reason", metavar="TEXT", help="Why.")
+@click.option("--force", is_flag=True, help="Although a newer record of its key is there.")
+@click.option("--dry-run", is_flag=True, help="Only say what would be done.")
+@policy_options
+@client_options
+@output_options
+def release_(
+    topic: str,
+    selection: Selection,
+    to: str | None,
+    names: tuple[str, ...],
+    reason: str | None,
+    force: bool,
+    dry_run: bool,
+    source: PolicySource,
+    client: Client,
+    output: Output,
+) -> int:
+    """Write parked events to their topic, as far as the current policy lets them.
+
+    Each is judged anew, masked and stamped; a second release of it is refused. Held events need
+    --by and --reason, of as many people as the rule asks for.
+
+      streamwarden quarantine release -t payments --policies policies/ --rule currency-known --dry-run
+      streamwarden quarantine release -t payments --policies policies/ --at 2:14 --by Ann --reason 'by phone'
+
+    Exit status: 0 all were released (or approved), 2 some were refused, 1 some failed.
+    """
+    _chosen(selection, "release")
+    signatures = [Signature(name, reason or "") for name in names]
+    if reason and not names:
+        raise ConfigurationError("a reason needs a name", remedy="say --by NAME")
+    with _places(source, client, topic) as places:
+        report = release(
+            places, selection, signatures=signatures, to=to, force=force, dry_run=dry_run
+        )
+    return tell_report(report, output)
+
+
+@quarantine.command("discard")
+@_origin
+@_selecting
+@click.option("--by", required=True, metavar="NAME", help="Who discards.")
+@click.option("--reason", required=True, metavar="TEXT", help="Why.")
+@click.option("--dry-run", is_flag=True, help="Only say what would be done.")
+@policy_options
+@client_options
+@output_options
+def discard_(
+    topic: str,
+    selection: Selection,
+    by: str,
+    reason: str,
+    dry_run: bool,
+    source: PolicySource,
+    client: Client,
+    output: Output,
+) -> int:
+    """Record that parked events will never be released. The events themselves stay as they are.
+
+      streamwarden quarantine discard -t payments --policies policies/ --at 2:14 --by Ann --reason 'sent twice'
+
+    Exit status: 0 all are discarded, 2 some were refused, 1 some failed.
+    """
+    _chosen(selection, "discard")
+    with _places(source, client, topic) as places:
+        report = discard(places, selection, signature=Signature(by, reason), dry_run=dry_run)
+    return tell_report(report, output)
+
+
+def _chosen(selection: Selection, verb: str) -> None:
+    """Everything is never meant by saying nothing."""
+    if selection == Selection():
+        raise ConfigurationError(
+            f"which events to {verb} is not said",
+            remedy="select them with --at, --rule, --kind, --since or --max",
+        )

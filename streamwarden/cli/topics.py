@@ -1,0 +1,109 @@
+"""`streamwarden topics`: the topics that parked events go to."""
+
+from __future__ import annotations
+
+import click
+from rich.text import Text
+
+from streamwarden.errors import ConfigurationError
+
+from ..producers.topics import TopicReport, ensure_topics
+from .client import Client
+from .failures import OK, VIOLATIONS
+from .lazy import HelpGroup
+from .options import PolicySource, client_options, output_options, policy_options, topic_option
+from .output import Output, escaped, write_json
+
+__all__ = ["topics"]
+
+_STYLES = {"created": "green", "fits": "green", "missing": "yellow", "differs": "red"}
+
+
+topics = HelpGroup(
+    "topics",
+    help="""Make the topics that parked events go to.
+
+  streamwarden topics ensure --topic payments --policies policies/
+""",
+)
+
+
+@topics.command("ensure")
+@topic_option(multiple=True, help="A topic whose parking topics are to be there; repeatable.")
+@click.option("--dry-run", is_flag=True, help="Only say what is missing or differs.")
+@policy_options
+@client_options
+@output_options
+def ensure(
+    topics: tuple[str, ...],
+    dry_run: bool,
+    source: PolicySource,
+    client: Client,
+    output: Output,
+) -> int:
+    """Make the quarantine and held topics of topics, so that nothing parked can disappear.
+
+    They are never compacted, and keep events long enough. A topic that is there is never changed:
+    what differs from that is told, with the command that mends it.
+
+      streamwarden topics ensure -b localhost:9092 --topic payments --policies policies/
+      streamwarden topics ensure -t payments -t refunds --store dir:bundles --dry-run
+
+    Exit status: 0 all are there as they should be, 2 some are missing or differ.
+    """
+    if not topics:
+        raise ConfigurationError("no topic was named", remedy="say --topic TOPIC")
+    with source.guard(client_id=client.id) as guard:
+        reports = ensure_topics(
+            client.config(), guard, topics, dry_run=dry_run, timeout_s=client.timeout_s
+        )
+    if output.json:
+        write_json([_as_json(report) for report in reports])
+    else:
+        for report in reports:
+            output.print(_line(report))
+    wrong = any(report.state in ("missing", "differs") for report in reports)
+    return VIOLATIONS if wrong else OK
+
+
+def _as_json(report: TopicReport) -> dict[str, object]:
+    return {
+        "topic": report.topic,
+        "origin": report.origin,
+        "kind": report.kind,
+        "state": report.state,
+        "partitions": report.partitions,
+        "replication": report.replication,
+        "settings": dict(report.settings),
+        "differences": [
+            {
+                "setting": each.setting,
+                "found": each.found,
+                "wanted": each.wanted,
+                "why": each.why,
+            }
+            for each in report.differences
+        ],
+    }
+
+
+def _line(report: TopicReport) -> Text:
+    shown = Text(f"{report.state:<8}", _STYLES[report.state])
+    shown.append(f" {escaped(report.topic)}", "bold")
+    shown.append(f"  {report.kind} events of {escaped(report.origin)}, ")
+    shown.append(f"{report.partitions} partitions")
+    for each in report.differences:
+        shown.append(
+            escaped(f"\n         {each.setting} is {each.found}, and should be {each.wanted}"),
+            "red",
+        )
+        shown.append(f": {escaped(each.why)}")
+    changes = [f"{d.setting}={d.wanted}" for d in report.differences if d.setting != "replication"]
+    if changes:
+        shown.append(
+            escaped(
+                "\n         kafka-configs.sh --bootstrap-server … --alter --entity-type topics "
+                f"--entity-name {report.topic} --add-config {','.join(changes)}"
+            )
+        )
+    return shown
