@@ -312,7 +312,7 @@ class GuardedConsumer:
 
     def __del__(self) -> None:
         reader: Reader | None = getattr(self, "_reader", None)
-        if reader is not None and not reader.closed and (left := len(reader.parking)):
+        if reader is not None and not reader.closed and (left := reader.unwritten()):
             warnings.warn(
                 f"a GuardedConsumer was dropped with {left} parked events that are not written; "
                 "call close(), or use it in `with`",

@@ -265,6 +265,11 @@ class Reader:
             return True
         return self.assigned.get(topic, partition) is not None
 
+    def unwritten(self) -> int:
+        """Parked events that are not written yet."""
+        self.intake.serve()  # the length also counts reports that only wait to be told
+        return len(self.parking)
+
     def close(self) -> None:
         """Write what is parked, commit what may be, leave the group."""
         if self.closed:

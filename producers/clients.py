@@ -106,6 +106,12 @@ class Clients:
     def __len__(self) -> int:
         return len(self.inner) + len(self.parking)
 
+    def unsent(self) -> int:
+        """Events that nobody will ever hear of if the clients are dropped now."""
+        if len(self):
+            self.poll_aside(0)  # the length also counts errors and reports that only wait to be told
+        return len(self)
+
     def polling_here(self) -> bool:
         """True inside a callback: the poll that called it is still under way on this thread."""
         return get_ident() in self._polling

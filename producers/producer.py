@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import warnings
 from collections.abc import Mapping
+from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, NoReturn, Self
 
@@ -187,20 +188,8 @@ class GuardedProducer:
         )
 
     def _park(self, decision: Decision, _lane: Lane, report: Report | None) -> None:
-        def done(error: KafkaError | None) -> None:
-            if error is None:
-                kind = "held" if decision.effect is Effect.HOLD else "quarantined"
-                self.guard.count(f"parked/{decision.event.topic}/{kind}")
-            else:
-                self.guard.count("dropped/parking/failed")
-            if report is not None:
-                told = refusal(decision) if error is None else error
-                report(told, RefusedMessage(decision, told))
-            elif error is None:
-                self._notices.refused(decision)
-            else:
-                self._notices.nowhere(decision, error)
-
+        # Not a closure over self: the client would keep it, and a dropped guard never go.
+        done = partial(_parked, decision, report, self.guard, self._notices)
         self._clients.parking.park(decision, done)
 
     def _open_lane(self, topic: str) -> Lane:
@@ -304,7 +293,7 @@ class GuardedProducer:
 
     def __del__(self) -> None:
         clients: Clients | None = getattr(self, "_clients", None)
-        if clients is not None and not clients.closed and (left := len(clients)):
+        if clients is not None and not clients.closed and (left := clients.unsent()):
             warnings.warn(
                 f"a GuardedProducer was dropped with {left} events that are not sent; "
                 "call close() or flush(), or use it in `with`",
@@ -321,3 +310,25 @@ class GuardedProducer:
             if not why and not name.startswith("_") and hasattr(Producer, name):
                 why = ": the client's is not guarded; call `produce()`"
             raise AttributeError(f"GuardedProducer has no `{name}`{why}", name=name, obj=self)
+
+
+def _parked(
+    decision: Decision,
+    report: Report | None,
+    guard: Guard,
+    notices: Notices,
+    error: KafkaError | None,
+) -> None:
+    """The parking write of a refused event is decided: tell the caller."""
+    if error is None:
+        kind = "held" if decision.effect is Effect.HOLD else "quarantined"
+        guard.count(f"parked/{decision.event.topic}/{kind}")
+    else:
+        guard.count("dropped/parking/failed")
+    if report is not None:
+        told = refusal(decision) if error is None else error
+        report(told, RefusedMessage(decision, told))
+    elif error is None:
+        notices.refused(decision)
+    else:
+        notices.nowhere(decision, error)
