@@ -117,26 +117,41 @@ class Program:
         return traced.trace(activation)
 
 
-def compile_exact(expr: Expr, *, names: Collection[str] = (), container: str = "") -> Program:
+def compile_exact(
+    expr: Expr, *, names: Collection[str] = (), container: str = "", promote: bool = True
+) -> Program:
     """The program for an expression, whether or not it passes the checker.
 
     `names` are the variables, where some of them have dots in their names; `container` is the
-    namespace in which names are looked up first. Rules need neither.
+    namespace in which names are looked up first. Without `promote`, numbers of events do not
+    widen: that is CEL to the letter. Rules need none of these.
     """
     if container or any("." in name for name in names):
         expr = resolve(expr, frozenset(names), container)
-    return _compile(expr, traced=False)
+    return _compile(expr, promote, traced=False)
 
 
 def trace(expr: Expr, activation: Mapping[str, object]) -> Evidence:
-    """The evidence for one evaluation; `Program.trace` does not compile each time."""
-    return compile_exact(expr).trace(activation)
+    """The evidence for one evaluation; a few hundred expressions are kept compiled."""
+    program = _TRACED.get(id(expr))
+    if program is None:
+        program = compile_exact(expr)
+        if len(_TRACED) >= _TRACED_MAX:
+            _TRACED.clear()
+        _TRACED[id(expr)] = program
+    return program.trace(activation)
 
 
-def _compile(expr: Expr, *, traced: bool) -> Program:
-    compiler = _Compiler(traced)
+#: By identity, since a tree takes longer to hash than to compile. A program keeps its expression
+#: alive, so that its identity is not given to another one.
+_TRACED: Final[dict[int, Program]] = {}
+_TRACED_MAX: Final = 512
+
+
+def _compile(expr: Expr, promote: bool, *, traced: bool) -> Program:
+    compiler = _Compiler(promote, traced)
     code = compiler.build(expr)
-    again = None if traced else partial(_compile, expr, traced=True)
+    again = None if traced else partial(_compile, expr, promote, traced=True)
     return Program(expr, code.run, compiler.slots, again)
 
 
@@ -146,7 +161,8 @@ _OPERATORS: Final = frozenset({*ARITHMETIC, *ORDER, "==", "!=", "in"})
 class _Compiler:
     """Compiles one expression, bottom up; `scope` has the slots of the macros' variables."""
 
-    def __init__(self, traced: bool) -> None:
+    def __init__(self, promote: bool, traced: bool) -> None:
+        self.promote = promote
         self.traced = traced
         self.slots = 0
         self.scope: dict[str, tuple[int, bool]] = {}
@@ -216,7 +232,7 @@ class _Compiler:
                 return error if type_ is None else type_
             return normal(value) if type(value) is int else value
 
-        return Code(run, True) if type_ is None else Code(run, False, type_)
+        return Code(run, self.promote) if type_ is None else Code(run, False, type_)
 
     def selection(self, node: Select) -> Code:
         name = dotted_name(node)

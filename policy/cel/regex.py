@@ -109,11 +109,25 @@ class _Cost:
     """How far a search could backtrack: `loose` repetitions, and `ways` to take alternatives."""
 
     loose: int = 0
+    before: int = 0  # the most that stand before another repetition
     ways: int = 1
     alternatives: list[int] = field(default_factory=lambda: [1])
+    #: What the last repetition can match, while nothing that ends it for certain came after it.
+    open_end: frozenset[str] | None = None
 
-    def add(self, kind: str | None, repeat: re.Match[str] | None) -> None:
-        """Count an atom and its repetition."""
+    def add(self, kind: str | None, atom: str, repeat: re.Match[str] | None) -> None:
+        """Count an atom and its repetition.
+
+        A repetition that is followed by something it cannot match itself has one way to match.
+        """
+        characters = frozenset[str]()
+        if kind in _CHARACTERS:
+            matches_one = re.compile(atom, re.ASCII | re.DOTALL).fullmatch
+            characters = frozenset(filter(matches_one, _ASCII))
+            needed = repeat is None or repeat.group()[0] == "+"
+            if self.open_end is not None and needed and not characters & self.open_end:
+                self.loose -= 1
+        self.open_end = None
         if kind == "open":
             self.alternatives.append(1)
         elif kind == "or":
@@ -124,14 +138,15 @@ class _Cost:
             if repeat.group() == "?":
                 self.ways *= 2
             elif repeat["loose"] or (repeat["range"] and repeat["high"] != repeat["low"]):
+                self.before = max(self.before, self.loose)
                 self.loose += 1
+                if kind in _CHARACTERS:
+                    self.open_end = characters
 
     def is_small(self, anchored: bool) -> bool:
         """Whether a search takes quadratic time at most."""
-        ways = self.ways * self.alternatives[0]
-        return self.loose <= (2 if anchored and self.alternatives[0] == 1 else 1) and (
-            ways <= _WAYS_MAX
-        )
+        starts = 0 if anchored and self.alternatives[0] == 1 else 1
+        return starts + self.before <= 1 and self.ways * self.alternatives[0] <= _WAYS_MAX
 
 
 def _translate(pattern: str) -> str | None:
@@ -151,7 +166,7 @@ def _translate(pattern: str) -> str | None:
         # `$` is the end of the text for RE2, and Python's would also stand before a newline.
         pieces.append(r"\Z" if kind == "end" else atom.group())
         repeat = _REPEAT.match(pattern, position)
-        cost.add(kind, repeat)
+        cost.add(kind, atom.group(), repeat)
         if repeat is not None:
             position = repeat.end()
             if kind in _NOT_REPEATED or pattern[position : position + 1] in _REPEAT_SIGNS:
@@ -160,5 +175,8 @@ def _translate(pattern: str) -> str | None:
     return "".join(pieces) if cost.is_small(pattern.startswith("^")) else None
 
 
+#: Atoms that match one character; text with others than ASCII's is left to RE2.
+_CHARACTERS: Final = frozenset({"literal", "escaped", "class", "any", "set"})
+_ASCII: Final = tuple(map(chr, range(128)))
 _NOT_REPEATED: Final = frozenset({"start", "end", "open", "close", "or"})
 _REPEAT_SIGNS: Final = frozenset("*+?{")  # Lazy and possessive forms; Python's differ from RE2's.

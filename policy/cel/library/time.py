@@ -93,12 +93,6 @@ def duration_from_string(text: str) -> object:
     return unreadable
 
 
-@TIME.function("duration", INT, result=DURATION)
-def duration_from_int(seconds: int) -> object:
-    """Whole seconds."""
-    return duration_of(seconds * _SECOND)
-
-
 def timestamp_text(time: Timestamp) -> str:
     """RFC 3339 in UTC, with as many digits of a second as needed."""
     seconds, rest = divmod(time.ns, _SECOND)
