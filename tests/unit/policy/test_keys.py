@@ -58,8 +58,6 @@ def test_a_bad_key_file_is_refused_without_showing_a_key(
 def test_the_mac_is_keyed_blake2b_over_length_prefixed_parts() -> None:
     """The documented form, computed here by hand."""
     framed = b"\0\0\0\x02ab" + b"\xff\xff\xff\xff" + b"\0\0\0\0"
-    expected = base64.urlsafe_b64encode(
-        blake2b(framed, digest_size=16, key=_KEY).digest()
-    ).decode()
+    expected = base64.urlsafe_b64encode(blake2b(framed, digest_size=16, key=_KEY).digest()).decode()
 
     assert mac_text(_KEY, b"ab", None, b"") == expected.rstrip("=")
