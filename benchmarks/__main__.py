@@ -1,0 +1,75 @@
+"""Run the benchmarks: `python -m benchmarks [decide|produce|reconcile …] [--rounds N]`.
+
+Those that need a broker start a real Kafka, or take `--bootstrap-servers`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import platform
+import sys
+from collections.abc import Generator
+
+from confluent_kafka.admin import AdminClient, NewTopic
+
+from benchmarks import decide, produce, reconcile
+from benchmarks.rounds import print_rows
+from benchmarks.workload import TOPIC
+from tests.servers.cache import MissingServerError
+from tests.servers.kafka import kafka_cluster
+
+_ALL = ("decide", "produce", "reconcile")
+
+
+def main() -> None:
+    """Print one table for each benchmark that was asked for."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("which", nargs="*", help=f"of {', '.join(_ALL)}; all by default")
+    parser.add_argument("--rounds", type=int, default=7, help="counted rounds (7)")
+    parser.add_argument("--bootstrap-servers", "-b", help="a running Kafka, instead of a new one")
+    asked = parser.parse_args()
+    which = asked.which or list(_ALL)
+    if unknown := sorted(set(which) - set(_ALL)):
+        parser.error(f"no benchmark is called {', '.join(unknown)}")
+    print(f"{platform.python_implementation()} {platform.python_version()}, {asked.rounds} rounds")
+    if "decide" in which:
+        print_rows("bytes to decision", decide.BASELINE, decide.run(rounds=asked.rounds))
+    if {"produce", "reconcile"} & set(which):
+        with _broker(asked.bootstrap_servers) as bootstrap:
+            if "produce" in which:
+                rows = produce.run(bootstrap, rounds=asked.rounds)
+                print_rows("the call of produce()", produce.BASELINE, rows)
+            if "reconcile" in which:
+                rows = reconcile.run(bootstrap, f"{TOPIC}-history", rounds=asked.rounds)
+                print_rows("reading history", reconcile.BASELINE, rows)
+
+
+@contextlib.contextmanager
+def _broker(given: str | None) -> Generator[str]:
+    """A real Kafka: the one given, else one of our own, as the tests start it."""
+    if given is not None:
+        _make_topics(given)
+        yield given
+        return
+    try:
+        with kafka_cluster(1) as cluster:
+            _make_topics(cluster.bootstrap)
+            yield cluster.bootstrap
+    except MissingServerError as error:
+        sys.exit(f"no Kafka to measure against: {error}; or give --bootstrap-servers")
+
+
+def _make_topics(bootstrap: str) -> None:
+    names = [
+        name
+        for topic in (TOPIC, f"{TOPIC}-history")
+        for name in (topic, f"quarantine.{topic}", f"held.{topic}")
+    ]
+    admin = AdminClient({"bootstrap.servers": bootstrap, "log_level": 0})
+    for done in admin.create_topics([NewTopic(name, 2, 1) for name in names]).values():
+        done.result(30)
+
+
+if __name__ == "__main__":
+    main()
