@@ -30,6 +30,7 @@ __all__ = [
     "Node",
     "Path",
     "Shape",
+    "decode_again",
     "decode_json",
     "decode_with",
     "on_fresh_stack",
@@ -180,17 +181,25 @@ _decode_whole: Final[Callable[[bytes], object]] = msgspec.json.Decoder().decode
 
 
 def decode_with(decode: Callable[[bytes], object], data: bytes, error: Exception) -> object:
-    """What becomes of `data`, which `decode` has just refused with `error`.
+    """What becomes of `data`, which `decode` has just refused with `error`: raises DecodeError."""
+    value = decode_again(decode, data, error)
+    if isinstance(value, DecodeError):
+        raise value from None
+    return value
+
+
+def decode_again(decode: Callable[[bytes], object], data: bytes, error: Exception) -> object:
+    """The same, with a DecodeError given back where it is hostile input that must stay cheap.
 
     How deep a document may be nested must not hang on how deep the caller's stack is: what was
-    refused for that is tried once more on a fresh one. Raises DecodeError.
+    refused for that is tried once more on a fresh one.
     """
     if isinstance(error, RecursionError) and nesting(data) < sys.getrecursionlimit():
         outcome = on_fresh_stack(decode, data)
         if not isinstance(outcome, Exception):
             return outcome
         error = outcome
-    raise DecodeError(_reason(data, error)) from None
+    return DecodeError(_reason(data, error))
 
 
 def on_fresh_stack(function: Callable[..., object], *args: object) -> object:
@@ -209,20 +218,21 @@ def on_fresh_stack(function: Callable[..., object], *args: object) -> object:
     return outcome[0]
 
 
-_BYTE: Final = re.compile(r"\(byte ([0-9]+)\)$")
-
-
 def _reason(data: bytes, error: Exception) -> str:
-    if not data.strip(b" \t\r\n"):
-        return "the value is empty"
     if isinstance(error, RecursionError):
         return "the JSON is nested too deeply"
     if isinstance(error, UnicodeDecodeError):
         return "the JSON holds text that is not valid UTF-8"
     if isinstance(error, msgspec.ValidationError):
         return "the JSON holds a number that is out of range"
-    found = _BYTE.search(str(error))
-    return f"the bytes are not JSON (byte {found[1]})" if found else "the bytes are not JSON"
+    if not data.strip(b" \t\r\n"):
+        return "the value is empty"
+    # The client's message ends in the position; the rest of it is left out, whatever it holds.
+    _, found, position = str(error).rpartition("(byte ")
+    digits = position.removesuffix(")")
+    if found and digits.isdecimal():
+        return f"the bytes are not JSON (byte {digits})"
+    return "the bytes are not JSON"
 
 
 _NOT_STRUCTURE: Final = bytes(sorted(set(range(256)) - set(b'[]{}"\\')))

@@ -77,16 +77,15 @@ class _Generator:
             function("run", ("event",), self.entry(everything)),
         ]
         self.namespace.values["undecodable"] = self.undecodable
-        self.namespace.values["decode"] = self.definition.reader.decode
+        self.namespace.values["decode"] = self.definition.reader.fast
         self.namespace.load([*self.lowering.functions, *functions])
         return self.namespace.function("run")
 
-    def undecodable(self, event: Event) -> tuple[int, ...] | Undecodable:
+    def undecodable(self, event: Event, error: Exception) -> tuple[int, ...] | Undecodable:
         """What becomes of an event whose value the generated code could not decode."""
-        try:
-            self.definition.reader.decode(event.value or b"")
-        except DecodeError as error:
-            return Undecodable(self.namespace.function("blind")(event, None), str(error))
+        value = self.definition.reader.again(event.value or b"", error)
+        if isinstance(value, DecodeError):
+            return Undecodable(self.namespace.function("blind")(event, None), str(value))
         return self.definition.run(event)
 
     def body(self, rules: Sequence[Rule], *, top: bool = False) -> list[Statement]:
@@ -98,7 +97,7 @@ class _Generator:
         definition, data = self.definition, name("data")
         decode = assign("value", constant(None))
         if definition.reads.reads_value or definition.setting.strict_values:
-            refused = return_(call("undecodable", name("event")))
+            refused = return_(call("undecodable", name("event"), name("error")))
             decode = attempt([assign("value", call("decode", data))], "error", [refused])
         null = return_(call("on_null", name("event"), constant(None)))
         return [

@@ -11,7 +11,13 @@ from dataclasses import dataclass, field
 from typing import Final, TypeAlias
 
 from ...schemas.event import Event
-from ...schemas.json_projection import MISSING, DecodeError, JsonProjection, decode_json
+from ...schemas.json_projection import (
+    MISSING,
+    DecodeError,
+    JsonProjection,
+    decode_again,
+    decode_json,
+)
 from ...schemas.views import facts_view, is_framed
 from ..cel.ast import Expr
 from ..cel.evaluate import compile_exact
@@ -91,6 +97,21 @@ class ValueReader:
         if self.strict:
             decode_json(value)
         return self.projection.decode(value)
+
+    @property
+    def fast(self) -> Callable[[bytes], object]:
+        """`decode`, but for what it raises: anything, which goes to `again`."""
+        if self.format in ("json", "auto") and not self.strict:
+            return self.projection.raw_decode
+        return self.decode
+
+    def again(self, value: bytes, error: Exception) -> object:
+        """What `fast` should have given instead of raising `error`: a value or a DecodeError."""
+        if isinstance(error, DecodeError):
+            return error
+        if self.format == "auto" and is_framed(value):
+            return DecodeError(_FRAMED)
+        return decode_again(self.projection.raw_decode, value, error)
 
     def plain(self, decoded: object) -> object:
         """`decoded` as the exact evaluator takes it."""
