@@ -95,18 +95,21 @@ class History:
         kept = self._digests.get(number) if stamp.bundle in self._names else None
         if kept is not None and not kept.startswith(prefix):
             return Found(never=f"{stamp.label} has another digest")
-        if self.today.name == stamp.bundle and self.today.digest.startswith(prefix):
+        known = self.today.name == stamp.bundle and self.today.digest.startswith(prefix)
+        if (
+            stamp.bundle in self._names
+            and number > max(self._digests)
+            and not (known and number == self.today.number)
+        ):
+            return Found(never=f"{stamp.label} was never published")
+        if known:
             return Found(self._version(self.today.digest, lambda: self.today))
         if kept is not None:
             return Found(self._version(kept, lambda: self._published(number)))
-        if stamp.bundle not in self._names:
-            return Found()
-        if number > max(self._digests):
-            return Found(never=f"{stamp.label} was never published")
-        if number == 0:
-            for known, digest in sorted(self._digests.items()):
+        if number == 0 and stamp.bundle in self._names:
+            for label, digest in sorted(self._digests.items()):
                 if digest.startswith(prefix):
-                    return Found(self._version(digest, lambda: self._published(known)))  # noqa: B023 - called at once
+                    return Found(self._version(digest, lambda: self._published(label)))  # noqa: B023 - called at once
         return Found()
 
     def bundles(self, newest: int) -> Iterator[Bundle]:

@@ -16,7 +16,7 @@ from streamwarden.policy.model import Effect
 
 from ..unit.reconciler.histories import NOON, Past, as_bytes, make_bundle, policy
 
-_KEYS = {"mask_keys": {"k1": b"0123456789abcdef"}}
+_KEYS: dict[str, Any] = {"mask_keys": {"k1": b"0123456789abcdef"}}
 
 #: Conditions on what is known, on facts, on the client, and on fields that masks hide.
 ATOMS = [

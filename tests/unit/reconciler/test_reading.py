@@ -11,9 +11,9 @@ from streamwarden.reconciler.slices import Slice
 from .logs import FakeLog, FakeMessage
 
 
-def reader(log: FakeLog, **settings: float) -> Reader:
+def reader(log: FakeLog, timeout_s: float = 30.0) -> Reader:
     """A reader of a log in memory."""
-    return Reader({}, connect=log.connect, clock=log.clock, **settings)
+    return Reader({}, connect=log.connect, clock=log.clock, timeout_s=timeout_s)
 
 
 def piece(first: int, end: int) -> Slice:
