@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import Final, NamedTuple
 
 from .formula import (
     Atom,
@@ -31,7 +31,7 @@ from .formula import (
     Time,
 )
 
-__all__ = ["CONSTANTS_MAX", "Entry", "Rule", "entries_of", "kind_of", "places_of"]
+__all__ = ["CONSTANTS_MAX", "Entry", "Kind", "Rule", "entries_of", "kind_of", "places_of"]
 
 #: A guess at the share of events for which an atom holds: the smallest one is the best to wait for.
 _TEXT_RATES: Final = {
@@ -76,8 +76,39 @@ class Entry:
     full: bool = False
 
 
-def kind_of(atom: Atom) -> str | None:
+class Kind(NamedTuple):
+    """A kind of group: predicates of the same form, on a member of a list's elements if need be."""
+
+    name: str
+    member: tuple[str | int, ...] = ()
+
+
+def kind_of(atom: Atom) -> Kind | None:
     """The kind of group that `atom` is looked up in; None where it is not."""
+    if isinstance(atom, Quantified):
+        return _quantified_kind(atom)
+    named = _kind_name(atom)
+    return None if named is None else Kind(named)
+
+
+def _quantified_kind(atom: Quantified) -> Kind | None:
+    """`exists` with a single comparison of the element, or of one member of it."""
+    body = atom.body
+    if not atom.wanted or not isinstance(body, Equal | Order) or len(body.place.path) > 1:
+        return None
+    if body.place.variable != atom.variable or not all(
+        isinstance(each, str) for each in body.place.path
+    ):
+        return None
+    if isinstance(body, Order):
+        return Kind("extreme", body.place.path)
+    lookable = all(isinstance(each, str | int | float) for each in body.constants)
+    if not body.wanted or not lookable or any(isinstance(each, bool) for each in body.constants):
+        return None
+    return Kind("some", body.place.path)
+
+
+def _kind_name(atom: Atom) -> str | None:
     match atom:
         case Equal():
             return "equal" if atom.wanted else "unequal"
@@ -148,6 +179,8 @@ def _rate(atom: Atom) -> float:
             return _TEXT_RATES[atom.test]
         case Contains(wanted=True):
             return 0.05
+        case Quantified():
+            return 0.15
         case Order() | Time():
             return 0.2
         case Size():

@@ -170,10 +170,13 @@ class Definition:
 
     def program(self, expr: Expr) -> Callable[[Event, object], bool | None]:
         """What `expr`, a condition or a part of one, comes to, likewise."""
-        program, reads = compile_exact(expr), reads_of(expr)
+        made: list[Program] = []  # at the first need: most are only asked about odd values
+        reads = reads_of(expr)
 
         def evaluate(event: Event, value: object) -> bool | None:
-            return _status(program, self._known(reads, event, value))
+            if not made:
+                made.append(compile_exact(expr))
+            return _status(made[0], self._known(reads, event, value))
 
         return evaluate
 

@@ -11,8 +11,21 @@ from typing import Any, Final, TypeAlias
 
 import re2
 
-from .access import CONSTANTS_MAX, Entry
-from .formula import Atom, Contains, Equal, Flag, Order, Place, Present, Scalar, Size, Text, Time
+from .access import CONSTANTS_MAX, Entry, Kind
+from .formula import (
+    Atom,
+    Contains,
+    Equal,
+    Flag,
+    Order,
+    Place,
+    Present,
+    Quantified,
+    Scalar,
+    Size,
+    Text,
+    Time,
+)
 from .hoisting import Scope, number_test
 from .outcomes import Outcomes
 from .pycode import (
@@ -26,6 +39,7 @@ from .pycode import (
     conjunction,
     constant,
     disjunction,
+    element,
     extend,
     if_,
     name,
@@ -33,7 +47,7 @@ from .pycode import (
     tuple_,
 )
 from .runtime import moment_of_ns
-from .tables import elements, prefixes, searches, slicer, suffixes
+from .tables import elements, extremes, member_reader, prefixes, searches, slicer, some, suffixes
 
 __all__ = ["Groups"]
 
@@ -55,13 +69,18 @@ _CODED: Final[Mapping[str, tuple[str, ...]]] = {
     "time": ("str",),
     "contains": ("list", "map"),
     "uncontains": ("list", "map"),
+    "extreme": ("list",),
+    "some": ("list",),
     **dict.fromkeys(_TEXT_KINDS, ("str",)),
 }
+#: An int is a time in seconds; the elements of a map are its names.
+_UNCLEAR: Final = frozenset({("time", "number"), ("extreme", "map"), ("some", "map")})
 _OTHERWISE: Final = {"equal": "false", "unequal": "true"}
 #: The classes that are asked for first.
+_PRESENT: Final = Kind("present")
 _LIKELY: Final = frozenset({"str", "number", "bool", "list"})
 
-_Kinds: TypeAlias = Mapping[str, Sequence[Entry]]
+_Kinds: TypeAlias = Mapping[Kind, Sequence[Entry]]
 
 
 class Groups:
@@ -75,14 +94,14 @@ class Groups:
         """What all predicates of `kinds` on `place` come to."""
         value = scope.slot(place)
         found: list[Statement] = []
-        if "present" in kinds:
-            found.append(self._present(place, kinds["present"], scope))
-        kinds = {kind: entries for kind, entries in kinds.items() if kind != "present"}
+        if _PRESENT in kinds:
+            found.append(self._present(place, kinds[_PRESENT], scope))
+        kinds = {kind: entries for kind, entries in kinds.items() if kind != _PRESENT}
         return [*found, *self._by_class(place, kinds, value, scope)] if kinds else found
 
     def _by_class(self, place: Place, kinds: _Kinds, value: Node, scope: Scope) -> list[Statement]:
         plans = {
-            each: tuple(self._verdict(kind, entries, each) for kind, entries in kinds.items())
+            each: tuple(self._verdict(kind.name, entries, each) for kind, entries in kinds.items())
             for each in self._classes(place)
         }
         coded = [each for each in plans if "coded" in plans[each] and each in _LIKELY]
@@ -105,7 +124,7 @@ class Groups:
                     statement
                     for kind, verdict in zip(kinds, plans[classes[0]], strict=True)
                     if verdict == "coded"
-                    for statement in self._coded(kind, kinds[kind], classes[0], value, scope)
+                    for statement in self._coded(kind, kinds[kind], classes[0], place, scope)
                 ]
             if body or rest:
                 rest = [
@@ -148,7 +167,7 @@ class Groups:
             return "error"
         if each == "odd":
             return "error" if kind == "flag" else "unclear"
-        if kind == "time" and each == "number":
+        if (kind, each) in _UNCLEAR:
             return "unclear"
         if each not in _CODED[kind]:
             return _OTHERWISE.get(kind, "error")
@@ -169,9 +188,14 @@ class Groups:
         ]
 
     def _coded(
-        self, kind: str, entries: Sequence[Entry], each: str, value: Node, scope: Scope
+        self, kind: Kind, entries: Sequence[Entry], each: str, place: Place, scope: Scope
     ) -> list[Statement]:
-        match kind:
+        value = scope.slot(place)
+        match kind.name:
+            case "extreme":
+                return self._extremes(kind, entries, place, scope)
+            case "some":
+                return self._some(kind, entries, place, scope)
             case "equal":
                 return self._equal(entries, each, value, scope)
             case "order":
@@ -182,7 +206,7 @@ class Groups:
             case "time":
                 return self._times(entries, value, scope)
             case "prefix" | "suffix":
-                return self._affixes(kind, entries, value, scope)
+                return self._affixes(kind.name, entries, value, scope)
             case "contained" | "pattern":
                 return self._searches(entries, value, scope)
             case "contains":
@@ -319,15 +343,59 @@ class Groups:
         moment = moment_of_ns(entry.atom.moment_ns)
         return moment, self._out.namespace.add("moment", moment)
 
+    def _reader(self, kind: Kind, place: Place, scope: Scope) -> Callable[[Any], Any] | None:
+        """What reads the member that `kind` is about; None for elements themselves."""
+        if not kind.member:
+            return None
+        member = str(kind.member[0])
+        node = scope.node(Place(place.variable, (*place.path, 0)))
+        return member_reader(node.type, node.members[member][0] if node.type else member)
+
+    def _extremes(
+        self, kind: Kind, entries: Sequence[Entry], place: Place, scope: Scope
+    ) -> list[Statement]:
+        find = self._out.namespace.add("extremes", extremes(self._reader(kind, place, scope)))
+        found = name("found")
+        rising = [entry for entry in entries if _bound(entry).operator in (">", ">=")]
+        falling = [entry for entry in entries if entry not in rising]
+        known = [assign("least", element(found, 0)), assign("greatest", element(found, 1))]
+        known += self._thresholds(rising, name("greatest"), _limit, scope)
+        known += self._thresholds(falling, name("least"), _limit, scope)
+        odd = if_(compare(found, "is", name("ODD")), self._out.unclear(entries), known)
+        return [
+            assign("found", call(find, scope.slot(place))),
+            if_(compare(found, "is not", constant(None)), [odd]),
+        ]
+
+    def _some(
+        self, kind: Kind, entries: Sequence[Entry], place: Place, scope: Scope
+    ) -> list[Statement]:
+        texts: dict[str, list[Entry]] = {}
+        numbers: dict[float, list[Entry]] = {}
+        for entry in entries:
+            for each in _looked_up(entry):
+                if isinstance(each, str):
+                    texts.setdefault(each, []).append(entry)
+                elif isinstance(each, int | float):
+                    numbers.setdefault(each, []).append(entry)
+        values, judged = self._out.namespace.values, self._out.judging(entries)
+        read = self._reader(kind, place, scope)
+        table: dict[Any, list[Entry]] = {**texts, **numbers}
+
+        def make(buckets: dict[Any, Any]) -> object:
+            by_text = {each: buckets[each] for each in texts}
+            by_number = {each: buckets[each] for each in numbers}
+            return some(by_text, by_number, read, values[judged])
+
+        return [self._out.call(self._table(table, make), scope.slot(place))]
+
     def _thresholds(
         self, entries: Sequence[Entry], view: Node, limit_of: _LimitOf, scope: Scope
     ) -> list[Statement]:
         found: list[Statement] = []
         for operator in _OPERATORS:
             chosen = [
-                (*limit_of(entry), entry)
-                for entry in entries
-                if isinstance(entry.atom, Order | Size | Time) and entry.atom.operator == operator
+                (*limit_of(entry), entry) for entry in entries if _bound(entry).operator == operator
             ]
             # The one that is the easiest to pass comes first.
             chosen.sort(key=lambda each: each[0], reverse=operator in ("<", "<="))
@@ -381,9 +449,22 @@ _LimitOf: TypeAlias = Callable[[Entry], tuple[Any, Node]]
 _STEMS_MAX: Final = 40
 
 
+def _bound(entry: Entry) -> Order | Size | Time:
+    """The comparison that `entry` waits behind."""
+    atom = entry.atom.body if isinstance(entry.atom, Quantified) else entry.atom
+    assert isinstance(atom, Order | Size | Time), "only comparisons have thresholds"
+    return atom
+
+
 def _limit(entry: Entry) -> tuple[Any, Node]:
-    assert isinstance(entry.atom, Order | Size), "only numbers are grouped as numbers"
-    return entry.atom.number, constant(entry.atom.number)
+    bound = _bound(entry)
+    assert not isinstance(bound, Time), "times are no numbers"
+    return bound.number, constant(bound.number)
+
+
+def _looked_up(entry: Entry) -> tuple[Scalar, ...]:
+    atom = entry.atom.body if isinstance(entry.atom, Quantified) else entry.atom
+    return atom.constants if isinstance(atom, Equal) else ()
 
 
 def _by_text(entries: Sequence[Entry]) -> dict[str, list[Entry]]:

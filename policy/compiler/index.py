@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Sequence
 from typing import Final
 
-from .access import Entry, Rule, entries_of, kind_of
+from .access import Entry, Kind, Rule, entries_of, kind_of
 from .formula import Exact, Place, Settled
 from .groups import Groups
 from .hoisting import Roots, Scope
@@ -48,7 +48,7 @@ class Index:
 
     def statements(self, rules: Sequence[Rule], *, top: bool = False) -> list[Statement]:
         """Code that adds the hits of `rules`."""
-        groups: dict[Place, dict[str, list[Entry]]] = {}
+        groups: dict[Place, dict[Kind, list[Entry]]] = {}
         tried: list[Rule] = []
         certain: list[int] = []
         for rule in rules:

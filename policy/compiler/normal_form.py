@@ -193,7 +193,15 @@ class Normalizer:
         body = self._formula(expr.args[0], exists, {expr.variables[0]: variable})
         if any(isinstance(atom, Exact) for atom in atoms(body)):
             return None
-        return Quantified(place, variable, body, exists is wanted, _signed(expr, wanted))
+        signed = _signed(expr, wanted)
+        match body:
+            case Equal(
+                place=Place(variable="@element", path=()), constants=(str(text),), wanted=True
+            ):
+                return Contains(place, text, exists is wanted, signed)
+            case _:
+                pass
+        return Quantified(place, variable, body, exists is wanted, signed)
 
     def _time(self, expr: Expr, scope: Mapping[str, str]) -> Place | None:
         """The place whose time `expr` is: `timestamp(place)`, or a variable that holds one."""

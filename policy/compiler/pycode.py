@@ -24,6 +24,7 @@ __all__ = [
     "constant",
     "disjunction",
     "either",
+    "element",
     "extend",
     "function",
     "if_",
@@ -58,6 +59,10 @@ class _Constant(_Located, ast.Constant):
 
 
 class _Attribute(_Located, ast.Attribute):
+    pass
+
+
+class _Subscript(_Located, ast.Subscript):
     pass
 
 
@@ -179,6 +184,11 @@ def tuple_(items: Sequence[Node] = ()) -> Node:
 def attribute(owner: Node, identifier: str) -> Node:
     """`owner.identifier`; the identifier is a generated one."""
     return _Attribute(owner, identifier, _LOAD)
+
+
+def element(owner: Node, position: int) -> Node:
+    """`owner[position]`."""
+    return _Subscript(owner, constant(position), _LOAD)
 
 
 def call(callee: Node | str, *args: Node) -> Node:

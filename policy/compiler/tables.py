@@ -8,18 +8,25 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Mapping, Sequence
+from operator import attrgetter
 from typing import Any, Final, TypeAlias
 
 import re2
+
+from ...schemas.json_projection import MISSING
+from .runtime import ODD, is_odd
 
 __all__ = [
     "Bucket",
     "Lookup",
     "adder",
     "elements",
+    "extremes",
+    "member_reader",
     "prefixes",
     "searches",
     "slicer",
+    "some",
     "suffixes",
 ]
 
@@ -78,6 +85,69 @@ def elements(table: Mapping[str, Bucket]) -> Lookup:
     def look_up(event: Any, value: Any, hits: list[int], items: Any) -> None:
         found = {get(item) for item in items if item.__class__ is str}
         found.discard(None)
+        for bucket in found:
+            if bucket is not None:
+                bucket(event, value, hits)
+
+    return look_up
+
+
+def member_reader(type_: type | None, name: str) -> Callable[[Any], Any]:
+    """What reads one member of an element: MISSING where that is none or has none.
+
+    `type_` is the class of objects and `name` the attribute; without, objects are dicts.
+    """
+    if type_ is None:
+        return lambda item: item.get(name, MISSING) if item.__class__ is dict else MISSING
+    read = attrgetter(name)
+    return lambda item: read(item) if item.__class__ is type_ else MISSING
+
+
+def extremes(read: Callable[[Any], Any] | None) -> Callable[[Any], Any]:
+    """The least and the greatest of a list's numbers.
+
+    None where there are none; ODD where one element is no number, so that comparing it is an error.
+    """
+
+    def find(items: list[Any]) -> Any:
+        least: Any = None
+        greatest: Any = None
+        for item in items:
+            number = item if read is None else read(item)
+            if number.__class__ is not float and number.__class__ is not int:
+                return ODD
+            if number != number:  # noqa: PLR0124 — NaN
+                return ODD
+            if greatest is None:
+                least = greatest = number
+            elif number > greatest:
+                greatest = number
+            elif number < least:
+                least = number
+        return None if greatest is None else (least, greatest)
+
+    return find
+
+
+def some(
+    texts: Mapping[str, Bucket],
+    numbers: Mapping[float, Bucket],
+    read: Callable[[Any], Any] | None,
+    judge: Bucket,
+) -> Lookup:
+    """Buckets of the constants that an element, or a member of one, is equal to."""
+
+    def look_up(event: Any, value: Any, hits: list[int], items: Any) -> None:
+        found: set[Bucket | None] = set()
+        for item in items:
+            member = item if read is None else read(item)
+            if member.__class__ is str:
+                found.add(texts.get(member))
+            elif member.__class__ is float or member.__class__ is int:
+                found.add(numbers.get(member))
+            elif member is MISSING or is_odd(member):
+                judge(event, value, hits)
+                return
         for bucket in found:
             if bucket is not None:
                 bucket(event, value, hits)
