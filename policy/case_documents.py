@@ -11,7 +11,7 @@ from .fields import Fields, Reader
 from .model import Effect
 from .nodes import ListNode, MapNode, Node, ScalarNode, data_of
 from .problems import Problems, quoted
-from .yaml_reader import Document
+from .yaml_reader import DOCUMENT_MAX_BYTES, Document
 
 __all__ = ["Case", "Expectation", "WrittenCases", "read_cases"]
 
@@ -25,6 +25,8 @@ _CONFUSED: Final = {
     **dict.fromkeys(("event", "input", "message", "payload"), "value"),
     **dict.fromkeys(("expected", "want", "result", "then"), "expect"),
 }
+#: Keys and headers are data: as long as a document may be.
+_DATA_MAX_CHARS: Final = DOCUMENT_MAX_BYTES
 _INT_MAX: Final = 2**63 - 1
 
 
@@ -111,7 +113,7 @@ def _case(reader: Reader, node: Node, policy: str, number: int) -> Case | None:
     key_node, value_node = fields.get("key"), fields.get("value")
     case_key = None
     if key_node is not None and not (isinstance(key_node, ScalarNode) and key_node.value is None):
-        case_key = fields.text("key")
+        case_key = reader.text(key_node, "`key`", _DATA_MAX_CHARS)
     place = reader.source.location(mapping.start)
     topic = fields.text("topic")
     case = None
@@ -184,7 +186,7 @@ def _texts(reader: Reader, fields: Fields, key: str) -> dict[str, str]:
     mapping = None if node is None else reader.mapping(node, f"`{key}`")
     found: dict[str, str] = {}
     for name, value in () if mapping is None else mapping.entries:
-        text = reader.text(value, f"{quoted(name.text)} of `{key}`")
+        text = reader.text(value, f"{quoted(name.text)} of `{key}`", _DATA_MAX_CHARS)
         if text is not None:
             found[name.text] = text
     return found

@@ -92,20 +92,22 @@ def _check_exempts(
     rule: WrittenRule,
     rules: Mapping[str, list[tuple[WrittenPolicy, WrittenRule]]],
 ) -> None:
+    places = _elements(rule.node.get("exempts"))
     for target in rule.rule.exempts:
-        node = _element(rule.node.get("exempts"), target) or rule.node
+        node = places.get(target, rule.node)
         found = rules.get(target, [])
         own = [pair for pair in found if pair[0] is policy]
         chosen = own or found
-        if not chosen:
+        if not chosen and policy.reader.problems.full:
+            policy.reader.problems.dropped += 1  # finding the nearest of all rules takes long
+        elif not chosen:
             policy.reader.problem(
                 node,
                 "SW155",
                 f"there is no rule {quoted(target)} to exempt from",
                 remedy=closest(target, rules) or "name rules by id, or by `policy/rule`",
             )
-            continue
-        if len(chosen) > 1:
+        elif len(chosen) > 1:
             names = ", ".join(f"`{p.policy.id}/{r.rule.id}`" for p, r in chosen[:4])
             policy.reader.problem(
                 node,
@@ -113,8 +115,8 @@ def _check_exempts(
                 f"several policies have a rule {quoted(target)}",
                 remedy=f"write one of {names}",
             )
-            continue
-        _check_target(policy, rule, node, target, chosen[0])
+        else:
+            _check_target(policy, rule, node, target, chosen[0])
 
 
 def _check_target(
@@ -145,11 +147,12 @@ def _check_target(
 
 
 def _check_exemptible_by(policy: WrittenPolicy, rule: WrittenRule, owners: Collection[str]) -> None:
+    places = _elements(rule.node.get("exemptible_by"))
     for owner in rule.rule.exemptible_by:
         if owner in owners:
             continue
         policy.reader.problem(
-            _element(rule.node.get("exemptible_by"), owner) or rule.node,
+            places.get(owner, rule.node),
             "SW167",
             f"no policy of this bundle is owned by {quoted(owner)}",
             remedy=closest(owner, owners),
@@ -157,13 +160,10 @@ def _check_exemptible_by(policy: WrittenPolicy, rule: WrittenRule, owners: Colle
         )
 
 
-def _element(node: Node | None, text: str) -> Node | None:
-    """The element of a list that says `text`."""
-    if not isinstance(node, ListNode):
-        return None
-    return next(
-        (item for item in node.items if isinstance(item, ScalarNode) and item.text == text), None
-    )
+def _elements(node: Node | None) -> dict[str, Node]:
+    """The elements of a list by what they say."""
+    items = node.items if isinstance(node, ListNode) else ()
+    return {item.text: item for item in items if isinstance(item, ScalarNode)}
 
 
 # ------------------------------------------------------------------ conditions
@@ -225,6 +225,9 @@ def _list_type(known: object) -> Type:
 
 def _check_part(policy: WrittenPolicy, part: Part, env: Environment) -> None:
     for problem in check(part.expr, env).problems:
+        if policy.reader.problems.full:
+            policy.reader.problems.dropped += 1
+            continue
         policy.reader.problem(
             part.index(policy.reader, problem.span.start),
             problem.code,

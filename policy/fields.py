@@ -17,6 +17,8 @@ BUNDLE_NAME: Final = re.compile(r"[a-z0-9][a-z0-9._-]*")
 ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 #: Ids stand in headers, metric labels and file names.
 _ID_MAX_CHARS: Final = 128
+#: Texts are read by people, in trails and headers of 4 KiB; conditions have a limit of their own.
+_TEXT_MAX_CHARS: Final = 2000
 #: Keys whose value may look like a mapping (`{value.amount} is too much`) and was meant as text.
 _FREE_TEXTS: Final = frozenset(("`title`", "`reason`", "`remediation`", "`note`"))
 _EPOCH: Final = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
@@ -85,12 +87,16 @@ class Reader:
         head = self.source.before_on_line(node.start)
         return head + new + line[len(head) + len(old) :]
 
-    def text(self, node: Node, what: str) -> str | None:
+    def text(self, node: Node, what: str, max_chars: int = _TEXT_MAX_CHARS) -> str | None:
         """The text of `node`, or None with a problem."""
         if isinstance(node, ScalarNode) and isinstance(node.value, str):
-            if node.value.strip():
+            if node.value.strip() and len(node.value) <= max_chars:
                 return node.value
-            self.problem(node, "SW142", f"{what} is empty", remedy="give it a text")
+            if node.value.strip():
+                message = f"{what} has more than {max_chars:,} characters"
+                self.problem(node, "SW142", message, remedy="shorten it")
+            else:
+                self.problem(node, "SW142", f"{what} is empty", remedy="give it a text")
             return None
         if isinstance(node, ScalarNode) and node.value is None and not node.text:
             self.problem(node, "SW142", f"{what} has no value", remedy="give it a text")
@@ -179,7 +185,7 @@ class Reader:
 
     def names(self, node: Node, what: str) -> tuple[str, ...]:
         """A list of texts without doubles; malformed ones are left out with a problem."""
-        seen: list[str] = []
+        seen: dict[str, None] = {}
         for item in self.items(node, what):
             text = self.text(item, f"an element of {what}")
             if text is None:
@@ -187,7 +193,7 @@ class Reader:
             if text in seen:
                 self.problem(item, "SW142", f"{quoted(text)} stands twice in {what}")
             else:
-                seen.append(text)
+                seen[text] = None
         return tuple(seen)
 
     def mapping(self, node: Node, what: str) -> MapNode | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
+from itertools import islice
 from typing import Final
 
 from streamwarden.errors import Location, PolicyError, Problem
@@ -13,6 +14,8 @@ __all__ = ["PROBLEMS_MAX", "Problems", "closest", "nearest", "quoted", "shorten"
 #: Somebody who sees this many has a systematic mistake; the rest would only hide the first ones.
 PROBLEMS_MAX: Final = 1000
 _LINE_MAX_CHARS: Final = 200
+#: Comparing with more takes longer than the remedy is worth.
+_CHOICES_MAX: Final = 2000
 _QUOTED_MAX_CHARS: Final = 80
 
 
@@ -54,6 +57,11 @@ class Problems:
                 severity,
             )
         )
+
+    @property
+    def full(self) -> bool:
+        """True where no more problems are kept, so that none need be looked for."""
+        return len(self.items) >= PROBLEMS_MAX
 
     @property
     def errors(self) -> list[Problem]:
@@ -104,7 +112,7 @@ def _printable(text: str) -> str:
 
 def nearest(word: str, choices: Iterable[str]) -> str | None:
     """The choice that `word` was probably meant to be."""
-    lowered = {choice.lower(): choice for choice in choices}
+    lowered = {choice.lower(): choice for choice in islice(choices, _CHOICES_MAX)}
     near = difflib.get_close_matches(word.lower()[:64], list(lowered), n=1, cutoff=0.65)
     return lowered[near[0]] if near else None
 

@@ -36,6 +36,9 @@ _COLON: Final = re.compile(r"(?<=[\w\]])\s*:\s+")
 _BLOCK_SCALAR: Final = re.compile(r"[|>][-+0-9]*(?:[ ]+#.*)?$")
 #: A text that goes on over more lines than this is hardly one that only lacks quotes.
 _LINES_MAX: Final = 30
+#: Nobody reads a corrected line that is longer, and every attempt reads it again.
+_CHARS_MAX: Final = 2000
+_ENDS_MAX: Final = 50
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,8 +69,10 @@ class _Lines:
 def repair(source: Source, index: int) -> Repair | None:
     """A repair of the text around `index`, or None where quotes would not help."""
     number = source.location(index).line
+    if len(source.line(number)) > _CHARS_MAX:
+        return None
     lines = _around(source, number)
-    if lines is not None:
+    if lines is not None and len(lines.joined) <= _CHARS_MAX:
         found = _block(source, lines)
         if found is not None:
             return found
@@ -171,7 +176,7 @@ def _flow_ends(line: str, start: int) -> list[int]:
         for index in _outside_quotes(line, start)
         if line[index] in ",} " and _FLOW_END.match(line, index)
     ]
-    return [*ends, len(line)]
+    return [*ends[:_ENDS_MAX], len(line)]
 
 
 def _made(
