@@ -183,4 +183,7 @@ PROBLEM_CODES: Final[dict[str, ProblemCode]] = {
     ),
     "SW194": ProblemCode("no such bundle", "The store has no bundle of that number or digest."),
     "SW195": ProblemCode("ambiguous", "A name or the start of a digest fits more than one."),
+    "SW196": ProblemCode(
+        "out of reach", "The store does not answer, or does not let this process in; it may later."
+    ),
 }

