@@ -17,21 +17,38 @@ import re
 import secrets
 import threading
 import time
+import urllib.parse
 from collections import OrderedDict
 from pathlib import Path
-from typing import Any, Final, cast
+from typing import Any, Final
 
 from streamwarden.errors import StoreError
 
 from .bundle import Bundle
 from .canonical import canonical_json
 from .fields import BUNDLE_NAME
-from .store import Activation, ActiveBundle, Clock, Publication
+from .store import Activation, ActiveBundle, Clock, Publication, StoreAddress, register_store
+from .store_records import (
+    UNREACHABLE,
+    activation_json,
+    activation_of,
+    bundle_of,
+    check_digest,
+    check_said,
+    conflict,
+    damaged,
+    missing,
+    number_of_digest,
+    only_name,
+    publication_json,
+    publication_of,
+    record_of,
+    wrong_name,
+)
 
 __all__ = ["DirectoryStore"]
 
 _RECORD: Final = re.compile(r"([0-9]{8,})\.json")
-_DIGEST_PREFIX: Final = re.compile(r"[0-9a-f]{12,64}")
 #: A publisher that loses so many races in a row is not racing but looping.
 _ATTEMPTS_MAX: Final = 10_000
 #: Bundles kept after they were read: what a reconciliation of mixed history goes back and forth on.
@@ -61,26 +78,15 @@ class DirectoryStore:
         self, bundle: Bundle, *, by: str, reason: str, expected: int | None = None
     ) -> Bundle:
         """See `BundleStore.publish`."""
-        _named(by, reason)
+        check_said(by, reason)
         if self._name is not None and bundle.name != self._name:
-            raise StoreError(
-                f"the bundle is `{bundle.name}`, and the store is open for `{self._name}`",
-                remedy=f"open it with `?bundle={bundle.name}`",
-                code="SW195",
-            )
+            raise wrong_name(bundle, self._name)
         folder = self.path / bundle.name / "bundles"
 
         def content(number: int) -> bytes:
-            publication = {
-                "name": bundle.name,
-                "number": number,
-                "digest": bundle.digest,
-                "at": str(self._clock()),
-                "by": by,
-                "reason": reason,
-            }
+            publication = Publication(bundle.name, number, bundle.digest, self._clock(), by, reason)
             stored: object = json.loads(bundle.with_number(number).to_json())
-            return canonical_json({"publication": publication, "bundle": stored})
+            return canonical_json({"publication": publication_json(publication), "bundle": stored})
 
         number = self._append(folder, content, expected, f"bundle `{bundle.name}`")
         return bundle.with_number(number)
@@ -89,7 +95,7 @@ class DirectoryStore:
         self, number: int, *, by: str, reason: str, expected: int | None = None
     ) -> Activation:
         """See `BundleStore.activate`."""
-        _named(by, reason)
+        check_said(by, reason)
         bundle = self.get(number)
         folder = self.path / bundle.name / "activations"
         made: list[Activation] = []
@@ -97,16 +103,7 @@ class DirectoryStore:
         def content(epoch: int) -> bytes:
             activation = Activation(epoch, number, bundle.digest, self._clock(), by, reason)
             made.append(activation)
-            return canonical_json(
-                {
-                    "epoch": epoch,
-                    "number": number,
-                    "digest": activation.digest,
-                    "at": str(activation.at),
-                    "by": by,
-                    "reason": reason,
-                }
-            )
+            return canonical_json(activation_json(activation))
 
         self._append(folder, content, expected, f"the activation of `{bundle.name}`")
         return made[-1]
@@ -117,7 +114,7 @@ class DirectoryStore:
             folder.mkdir(parents=True, exist_ok=True)
             number = max(_numbers(folder), default=0)
             if expected is not None and number != expected:
-                raise _conflict(what, expected, number)
+                raise conflict(what, expected, number)
             for _ in range(_ATTEMPTS_MAX):
                 number += 1
                 final = folder / f"{number:08}.json"
@@ -125,7 +122,7 @@ class DirectoryStore:
                     os.close(os.open(final, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o644))
                 except FileExistsError:
                     if expected is not None:
-                        raise _conflict(what, expected, number) from None
+                        raise conflict(what, expected, number) from None
                     continue
                 _replace(final, content(number))
                 return number
@@ -146,12 +143,7 @@ class DirectoryStore:
             if activation is None:
                 continue
             bundle = self.get(activation.number)
-            if bundle.digest != activation.digest:
-                raise StoreError(
-                    f"bundle `{bundle.label}` is not the one that was activated",
-                    remedy="restore it from a backup, or activate another number",
-                    code="SW191",
-                )
+            check_digest(activation, bundle)
             return ActiveBundle(activation, bundle)
         return None
 
@@ -160,41 +152,16 @@ class DirectoryStore:
         name = self._existing_name()
         bundle = None if name is None else self._bundle(name, number)
         if bundle is None:
-            raise StoreError(
-                f"there is no bundle `{name or self._name or '?'}@{number}` in `{self.path}`",
-                remedy="look at its history",
-                code="SW194",
-            )
+            raise missing(name or self._name, number, f"`{self.path}`")
         return bundle
 
     def by_digest(self, prefix: str) -> Bundle | None:
         """See `BundleStore.by_digest`."""
-        if not _DIGEST_PREFIX.fullmatch(prefix):
-            raise StoreError(
-                f"`{prefix[:80]}` is no beginning of a digest", remedy="give 12 hex digits or more"
-            )
         name = self._existing_name()
-        if name is None:
-            return None
-        found: dict[str, int] = {}
-        unreadable: StoreError | None = None
-        for number in sorted(_numbers(self.path / name / "bundles")):
-            try:
-                publication = self._publication(name, number)
-            except StoreError as error:
-                unreadable = error
-                continue
-            if publication is not None and publication.digest.startswith(prefix):
-                found.setdefault(publication.digest, number)
-        if len(found) > 1:
-            raise StoreError(
-                f"several bundles have a digest that begins with `{prefix}`",
-                remedy="give more digits",
-                code="SW195",
-            )
-        if not found and unreadable is not None:
-            raise unreadable
-        return self._bundle(name, next(iter(found.values()))) if found else None
+        known = name or self._name or ""
+        numbers = [] if name is None else _numbers(self.path / name / "bundles")
+        found = number_of_digest(prefix, numbers, lambda number: self._publication(known, number))
+        return None if found is None else self._bundle(known, found)
 
     def history(self) -> tuple[Publication, ...]:
         """See `BundleStore.history`."""
@@ -214,6 +181,11 @@ class DirectoryStore:
         read = [self._activation(folder, epoch) for epoch in sorted(_numbers(folder))]
         return tuple(activation for activation in read if activation is not None)
 
+    def wait_for_change(self, timeout_s: float) -> bool:
+        """Directories tell nobody: waits."""
+        time.sleep(timeout_s)
+        return False
+
     def close(self) -> None:
         """Nothing is held open."""
 
@@ -231,13 +203,7 @@ class DirectoryStore:
             return None
         except OSError as error:
             raise _unusable(self.path, error) from None
-        if len(names) > 1:
-            raise StoreError(
-                f"the store `{self.path}` holds several bundles: {', '.join(names[:8])}",
-                remedy=f"say which one: `?bundle={names[0]}`",
-                code="SW195",
-            )
-        return names[0] if names else None
+        return only_name(names, f"`{self.path}`")
 
     def _bundle(self, name: str, number: int) -> Bundle | None:
         with self._lock:
@@ -249,10 +215,8 @@ class DirectoryStore:
         record = _read(file)
         if record is None:
             return None
-        publication = _publication_of(record, file)
-        bundle = Bundle.from_json(canonical_json(record.get("bundle")))
-        if (bundle.name, bundle.number, bundle.digest) != (name, number, publication.digest):
-            raise _damaged(file, "it holds another bundle")
+        publication = _publication(record, file, name, number)
+        bundle = bundle_of(record.get("bundle"), publication, str(file))
         with self._lock:
             self._bundles[name, number] = bundle
             self._publications[name, number] = publication
@@ -268,9 +232,7 @@ class DirectoryStore:
         record = _read(file)
         if record is None:
             return None
-        publication = _publication_of(record, file)
-        if publication.number != number or publication.name != name:
-            raise _damaged(file, "it holds another bundle")
+        publication = _publication(record, file, name, number)
         self._publications[name, number] = publication
         return publication
 
@@ -279,19 +241,9 @@ class DirectoryStore:
         record = _read(file)
         if record is None:
             return None
-        try:
-            activation = Activation(
-                int(record["epoch"]),
-                int(record["number"]),
-                str(record["digest"]),
-                int(record["at"]),
-                str(record["by"]),
-                str(record["reason"]),
-            )
-        except (KeyError, TypeError, ValueError):
-            raise _damaged(file, "it is no activation") from None
+        activation = activation_of(record, str(file))
         if activation.epoch != epoch:
-            raise _damaged(file, "it holds another activation")
+            raise damaged(str(file), "it holds another activation")
         return activation
 
 
@@ -330,7 +282,7 @@ def _read(file: Path) -> dict[str, Any] | None:
     """The record in `file`; None where there is none, or not yet."""
     try:
         if file.stat().st_size > _RECORD_MAX_BYTES:
-            raise _damaged(file, f"it has more than {_RECORD_MAX_BYTES:,} bytes")
+            raise damaged(str(file), f"it has more than {_RECORD_MAX_BYTES:,} bytes")
         data = file.read_bytes()
     except FileNotFoundError:
         return None
@@ -338,51 +290,28 @@ def _read(file: Path) -> dict[str, Any] | None:
         raise _unusable(file, error) from None
     if not data:
         return None
-    try:
-        record: object = json.loads(data)
-    except (ValueError, RecursionError):
-        raise _damaged(file, "it is not JSON, or only the beginning of it") from None
-    if not isinstance(record, dict):
-        raise _damaged(file, "it is no JSON object")
-    return cast("dict[str, Any]", record)
+    return record_of(data, str(file))
 
 
-def _publication_of(record: dict[str, Any], file: Path) -> Publication:
-    try:
-        written = record["publication"]
-        return Publication(
-            str(written["name"]),
-            int(written["number"]),
-            str(written["digest"]),
-            int(written["at"]),
-            str(written["by"]),
-            str(written["reason"]),
-        )
-    except (KeyError, TypeError, ValueError):
-        raise _damaged(file, "it is no published bundle") from None
-
-
-def _named(by: str, reason: str) -> None:
-    if not by.strip() or not reason.strip():
-        raise StoreError("who does this, and why, is not said", remedy="give `by` and `reason`")
-
-
-def _conflict(what: str, expected: int, found: int) -> StoreError:
-    return StoreError(
-        f"{what} was expected at {expected}, and is at {found}",
-        remedy="somebody else was first: look at what changed, and try again",
-        code="SW193",
-    )
-
-
-def _damaged(file: Path, why: str) -> StoreError:
-    return StoreError(
-        f"`{file}` is damaged: {why}", remedy="restore it from a backup", code="SW192"
-    )
+def _publication(record: dict[str, Any], file: Path, name: str, number: int) -> Publication:
+    publication = publication_of(record.get("publication"), str(file))
+    if publication.number != number or publication.name != name:
+        raise damaged(str(file), "it holds another bundle")
+    return publication
 
 
 def _unusable(path: Path, error: OSError) -> StoreError:
     return StoreError(
         f"the store at `{path}` cannot be used: {(error.strerror or 'unknown error').lower()}",
         remedy="check that the directory is there and may be read and written",
+        code=UNREACHABLE,
     )
+
+
+def _open(address: StoreAddress) -> DirectoryStore:
+    address.allow()
+    path = urllib.parse.unquote(address.location)
+    return DirectoryStore(path.removeprefix("//"), name=address.bundle, clock=address.clock)
+
+
+register_store("dir", _open)

@@ -184,6 +184,21 @@ PROBLEM_CODES: Final[dict[str, ProblemCode]] = {
     "SW194": ProblemCode("no such bundle", "The store has no bundle of that number or digest."),
     "SW195": ProblemCode("ambiguous", "A name or the start of a digest fits more than one."),
     "SW196": ProblemCode(
+        "store that does not answer",
+        "The bundle store cannot be reached, lets nobody in or takes too long. A running guard "
+        "keeps its last good policy.",
+    ),
+    "SW197": ProblemCode(
+        "older than what is known",
+        "The store's activation is older than one seen before: it lost its data, or is another "
+        "store. Restore it, or activate again until the epoch is above the known one.",
+    ),
+    "SW198": ProblemCode(
+        "policy too old",
+        "The store has been unreachable for longer than `stale_after_s`, and `source_unreachable` "
+        "says stop: the guard decides again as soon as the store answers.",
+    ),
+    "SW196": ProblemCode(
         "out of reach", "The store does not answer, or does not let this process in; it may later."
     ),
 }

@@ -8,10 +8,11 @@ is just the activation of an older number.
 from __future__ import annotations
 
 import contextlib
+import importlib
 import time
 import urllib.parse
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Protocol, TypeAlias
 
 from streamwarden.errors import StoreError
@@ -26,6 +27,7 @@ __all__ = [
     "Clock",
     "Opener",
     "Publication",
+    "StoreAddress",
     "open_store",
     "register_store",
 ]
@@ -113,57 +115,107 @@ class BundleStore(Protocol):
         """Everything activated, by epoch."""
         ...
 
+    def wait_for_change(self, timeout_s: float) -> bool:
+        """Waits until something may have been activated, at most so long; False where nothing was.
+
+        Raises StoreError where the store does not answer. A store without notifications just waits.
+        """
+        ...
+
     def close(self) -> None:
         """Lets go of connections; the store cannot be used afterwards."""
         ...
 
 
-Opener: TypeAlias = Callable[[str, "str | None", Clock], BundleStore]
+@dataclass(frozen=True, slots=True)
+class StoreAddress:
+    """What a store URL says, and what was given beside it.
+
+    `location` is what stands between scheme and query, `options` the rest of the query. They and
+    `client`, the settings of a client library, may hold secrets: none of them is shown.
+    """
+
+    scheme: str
+    location: str = field(repr=False)
+    bundle: str | None = None
+    options: Mapping[str, str] = field(default_factory=dict[str, str], repr=False)
+    client: Mapping[str, object] = field(default_factory=dict[str, object], repr=False)
+    clock: Clock = time.time_ns
+
+    @property
+    def shown(self) -> str:
+        """The URL without users, passwords and options."""
+        return _shown(f"{self.scheme}:{self.location}")
+
+    def allow(self, *names: str) -> None:
+        """Raises StoreError for options and client settings other than `names`."""
+        for given in (*self.options, *self.client):
+            if given not in names:
+                known = ", ".join(f"`{name}`" for name in ("bundle", *names))
+                raise StoreError(
+                    f"the options of store `{self.shown}` are malformed: there is no `{given}`",
+                    remedy=f"it takes {known}",
+                )
+
+
+Opener: TypeAlias = Callable[[StoreAddress], BundleStore]
 _openers: dict[str, Opener] = {}
+
+#: The modules that register a scheme when they are imported. Client libraries are slow to load, and
+#: the one for Kafka has no place in this package.
+_HOMES = {
+    "dir": "policy.directory_store",
+    "redis": "policy.redis_store",
+    "rediss": "policy.redis_store",
+    "redis+unix": "policy.redis_store",
+    "kafka": "producers.kafka_store",
+}
 
 
 def register_store(scheme: str, opener: Opener) -> None:
-    """Makes `scheme:` URLs open through `opener(location, bundle name, clock)`.
-
-    For stores that need a client library, which has no place in this package.
-    """
+    """Makes `scheme:` URLs open through `opener`."""
     _openers[scheme] = opener
 
 
-def open_store(url: str, *, clock: Clock = time.time_ns) -> BundleStore:
-    """The store at `url`: `dir:PATH`, with `?bundle=NAME` where it holds several.
+def open_store(
+    url: str, *, clock: Clock = time.time_ns, client: Mapping[str, object] | None = None
+) -> BundleStore:
+    """The store at `url`, with `?bundle=NAME` where it holds several.
 
-    Raises StoreError for a URL that names no store. Nothing is read or written yet.
+    `dir:PATH`, `redis://HOST:PORT/DB` (`rediss:` with TLS, `redis+unix:PATH`) or
+    `kafka://HOST:PORT/TOPIC`. `client` holds settings of the client library that should not stand
+    in a URL, such as passwords. Raises StoreError for a URL that names no store. Nothing is read,
+    written or connected to yet.
     """
     scheme, colon, rest = url.partition(":")
-    location, _, query = rest.partition("?")
+    location, mark, query = rest.partition("?")
     if not colon or not location:
-        raise StoreError(
-            f"`{_without_password(url)}` is no store", remedy="write `dir:PATH?bundle=NAME`"
-        )
-    options: dict[str, list[str]] = {"": []}
+        raise StoreError(f"`{_shown(url)}` is no store", remedy="write `dir:PATH?bundle=NAME`")
+    pairs: list[tuple[str, str]] = [("", "")]
     with contextlib.suppress(ValueError):
-        options = urllib.parse.parse_qs(query, keep_blank_values=True, strict_parsing=bool(query))
-    names = options.pop("bundle", [])
-    if options or len(names) > 1 or not all(map(BUNDLE_NAME.fullmatch, names)):
+        pairs = urllib.parse.parse_qsl(query, keep_blank_values=True, strict_parsing=bool(mark))
+    options = dict(pairs)
+    bundle = options.pop("bundle", None)
+    unnamed = "" in options or len(pairs) != len({name for name, _ in pairs})
+    if unnamed or not (bundle is None or BUNDLE_NAME.fullmatch(bundle)):
         raise StoreError(
-            f"the options of store `{_without_password(url)}` are malformed",
-            remedy="the only option is `?bundle=NAME`, in lower case",
+            f"the options of store `{_shown(url)}` are malformed",
+            remedy="write `?bundle=NAME` in lower case, each option once",
         )
-    name = names[0] if names else None
-    if scheme == "dir":
-        from .directory_store import DirectoryStore  # noqa: PLC0415 - it imports this module
-
-        path = urllib.parse.unquote(location)
-        return DirectoryStore(path.removeprefix("//"), name=name, clock=clock)
-    if scheme in _openers:
-        return _openers[scheme](location, name, clock)
-    raise StoreError(
-        f"no store is known for `{scheme}:`",
-        remedy=f"known are {', '.join(['dir', *sorted(_openers)])}",
+    if scheme not in _openers and scheme in _HOMES:
+        importlib.import_module(f"streamwarden.{_HOMES[scheme]}")
+    if scheme not in _openers:
+        raise StoreError(
+            f"no store is known for `{scheme[:40]}:`",
+            remedy=f"known are {', '.join(sorted({*_HOMES, *_openers}))}",
+        )
+    return _openers[scheme](
+        StoreAddress(scheme, location, bundle, options, dict(client or {}), clock)
     )
 
 
-def _without_password(url: str) -> str:
-    head, at, tail = url.rpartition("@")
-    return f"{head.partition('//')[0]}//***@{tail}" if at else url
+def _shown(url: str) -> str:
+    """`url` without its query and whatever may be a user or a password."""
+    bare = url.partition("?")[0]
+    head, at, tail = bare.rpartition("@")
+    return f"{head.partition('//')[0]}//***@{tail}" if at else bare

@@ -15,7 +15,7 @@ from streamwarden.errors import StoreError
 from streamwarden.policy.bundle import Bundle
 from streamwarden.policy.directory_store import DirectoryStore
 from streamwarden.policy.model import BundleSettings
-from streamwarden.policy.store import BundleStore, open_store, register_store
+from streamwarden.policy.store import BundleStore, StoreAddress, open_store, register_store
 
 
 def bundle(note: str = "", name: str = "payments") -> Bundle:
@@ -341,15 +341,18 @@ def test_urls_that_name_no_store(url: str) -> None:
 
 def test_other_stores_can_be_registered(tmp_path: Path) -> None:
     """A store that needs a client library brings its own scheme."""
-    opened: list[tuple[str, str | None]] = []
+    opened: list[StoreAddress] = []
 
-    def opener(location: str, name: str | None, clock: object) -> BundleStore:
-        assert callable(clock)
-        opened.append((location, name))
+    def opener(address: StoreAddress) -> BundleStore:
+        opened.append(address)
         return DirectoryStore(tmp_path)
 
     register_store("test", opener)
 
-    open_store("test://host:1/x?bundle=payments")
+    open_store("test://ann:secret@host:1/x?bundle=payments&password=secret", client={"a": "secret"})
 
-    assert opened == [("//host:1/x", "payments")]
+    (address,) = opened
+    assert (address.location, address.bundle) == ("//ann:secret@host:1/x", "payments")
+    assert (address.options, address.client) == ({"password": "secret"}, {"a": "secret"})
+    assert address.shown == "test://***@host:1/x"
+    assert "secret" not in repr(address)
