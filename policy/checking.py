@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from typing import Final, TypeAlias
+from typing import Final, TypeAlias, cast
 
 from .case_documents import WrittenCases
 from .cel import Environment, check
@@ -21,8 +21,6 @@ __all__ = ["ValueTypes", "check_policies", "environment"]
 ValueTypes: TypeAlias = Callable[[str], Type | None]
 
 _LATER: Final = "say `stages: [consume]` in the policy, or leave it out"
-_LIST: Final = list_of(DYN)
-_TABLE: Final = map_of(STRING, DYN)
 _CLIENT: Final = record("client", {"id": STRING, "labels": map_of(STRING, STRING)})
 
 
@@ -173,7 +171,7 @@ def environment(
     stages: Collection[str], lists: Mapping[str, object], value: Type = DYN
 ) -> Environment:
     """What the conditions of a policy may refer to; `value` is the type of the event's value."""
-    types = {name: _list_type(known) for name, known in lists.items()}
+    types = {name: _type_of(known) for name, known in lists.items()}
     later = {"partition": INT, "offset": INT}
     forbidden = {
         name: f"`{name}` is not known at stage `produce`, where this policy applies too"
@@ -217,10 +215,25 @@ def _value_type(policy: WrittenPolicy, value_types: ValueTypes | None) -> Type:
     return type_ or DYN
 
 
-def _list_type(known: object) -> Type:
-    if known is None:
-        return DYN
-    return _LIST if isinstance(known, list) else _TABLE
+def _type_of(value: object) -> Type:
+    """The type of a list or table as far as it is even: cells of CSV are text, and not numbers.
+
+    Numbers are left open, since whole and other numbers compare with each other.
+    """
+    if isinstance(value, str):
+        return STRING
+    if isinstance(value, list):
+        return list_of(_common(cast("list[object]", value)))
+    if isinstance(value, dict):
+        return map_of(STRING, _common(cast("dict[str, object]", value).values()))
+    return DYN
+
+
+def _common(values: Collection[object]) -> Type:
+    if {type(value) for value in values} == {str}:
+        return STRING
+    types = {_type_of(value) for value in values}
+    return types.pop() if len(types) == 1 else DYN
 
 
 def _check_part(policy: WrittenPolicy, part: Part, env: Environment) -> None:

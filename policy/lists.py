@@ -89,6 +89,15 @@ def read_list(
             remedy="use .csv, .yaml or .json",
         )
         return None
+    beyond = _beyond(value)
+    if beyond is not None:
+        problems.add(
+            "SW160",
+            f"{quoted(beyond)} is beyond 64 bits",
+            Location(file, 1, 1),
+            remedy="quote it, as a text, or write it with `.0`, as a double",
+        )
+        return None
     if isinstance(value, (list, dict)):
         return cast("object", value)
     if len(problems.items) > before:
@@ -99,6 +108,19 @@ def read_list(
         Location(file, 1, 1),
         remedy="write `- element` lines, or `key: value` lines",
     )
+    return None
+
+
+def _beyond(value: object) -> int | None:
+    """A whole number in `value` that conditions cannot hold."""
+    if isinstance(value, int) and not -(2**63) <= value < 2**63:
+        return value
+    if isinstance(value, dict):
+        members = cast("dict[str, object]", value).values()
+        return next((b for b in map(_beyond, members) if b is not None), None)
+    if isinstance(value, list):
+        items = cast("list[object]", value)
+        return next((b for b in map(_beyond, items) if b is not None), None)
     return None
 
 
