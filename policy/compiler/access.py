@@ -8,7 +8,6 @@ never too narrow. Rules with access predicates of one kind on one place are look
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Final, NamedTuple
 
@@ -22,16 +21,16 @@ from .formula import (
     Flag,
     Formula,
     Order,
-    Place,
     Present,
     Quantified,
     Settled,
     Size,
     Text,
     Time,
+    conjuncts,
 )
 
-__all__ = ["CONSTANTS_MAX", "Entry", "Kind", "Rule", "entries_of", "kind_of", "places_of"]
+__all__ = ["CONSTANTS_MAX", "Entry", "Kind", "Rule", "entries_of", "kind_of"]
 
 #: A guess at the share of events for which an atom holds: the smallest one is the best to wait for.
 _TEXT_RATES: Final = {
@@ -51,6 +50,8 @@ _TEXT_KINDS: Final = {
 _UNWANTED_RATE: Final = 0.6
 #: Constants of one condition that are looked up one by one; longer lists are asked as a whole.
 CONSTANTS_MAX: Final = 64
+#: Entries of one rule.
+_BRANCHES_MAX: Final = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,14 +67,13 @@ class Entry:
     """A rule behind an access predicate.
 
     Once `atom` is true, the rule is what `rest` is; where `atom` is an error, it is an error unless
-    one of `others` is false. `full`: an entry of several for one rule, that then is judged in full.
+    one of `others` is false.
     """
 
     rule: Rule
     atom: Atom
     rest: tuple[Formula, ...] = ()
     others: tuple[Formula, ...] = ()
-    full: bool = False
 
 
 class Kind(NamedTuple):
@@ -131,47 +131,49 @@ def _kind_name(atom: Atom) -> str | None:
 
 
 def entries_of(rule: Rule) -> list[Entry] | None:
-    """The entries that `rule` waits behind; None where it has to be tried on every event."""
-    best: tuple[float, int, list[Atom]] | None = None
+    """The entries that `rule` waits behind; None where it has to be tried on every event.
+
+    A disjunction gives several: `(a || b) && c` is `a && c || b && c`, with errors too. Each entry
+    then says that the rule is true or an error, and true counts.
+    """
+    best: tuple[float, int] | None = None
     for position, part in enumerate(rule.parts):
-        found = _access(part)
-        if found is not None and (best is None or found[0] < best[0]):
-            best = (found[0], position, found[1])
+        rate = _rate(part)
+        if rate is not None and (best is None or rate < best[0]):
+            best = (rate, position)
     if best is None or best[0] > 1:
         return None
-    _, position, chosen = best
-    part = rule.parts[position]
-    others = rule.parts[:position] + rule.parts[position + 1 :]
-    if isinstance(part, Conjunction | Disjunction):
-        return [Entry(rule, atom, full=True) for atom in chosen]
-    atom = chosen[0]
-    if isinstance(atom, Text) and (head := _literal_head(atom)) is not None:
-        searched = replace(atom, test="searched")  # which has no head to be looked up again
+    position = best[1]
+    part, others = rule.parts[position], rule.parts[:position] + rule.parts[position + 1 :]
+    if isinstance(part, Disjunction):
+        branches = [
+            entries_of(Rule(rule.index, (*conjuncts(branch), *others))) for branch in part.parts
+        ]
+        found = [entry for entries in branches for entry in entries or ()]
+        return None if None in branches or len(found) > _BRANCHES_MAX else found
+    assert not isinstance(part, Conjunction), "conjunctions are flat"
+    if isinstance(part, Text) and (head := _literal_head(part)) is not None:
+        searched = replace(part, test="searched")  # which has no head to be looked up again
         return [Entry(rule, head, (*others, searched), others)]
-    rest = tuple(other for other in others if not _implied(other, atom))
-    return [Entry(rule, atom, rest, others)]
+    rest = tuple(other for other in others if not _implied(other, part))
+    return [Entry(rule, part, rest, others)]
 
 
-def _access(formula: Formula) -> tuple[float, list[Atom]] | None:
-    """The share of events that pass, and the atoms to wait for.
-
-    One of them is true, or an error, wherever `formula` is.
-    """
+def _rate(formula: Formula) -> float | None:
+    """The share of events that are let through; None for what cannot be waited behind."""
     match formula:
         case Conjunction():
-            found = [each for each in map(_access, formula.parts) if each is not None]
-            return min(found, key=lambda each: each[0], default=None)
+            rates = [rate for rate in map(_rate, formula.parts) if rate is not None]
+            return min(rates, default=None)
         case Disjunction():
-            branches = [_access(part) for part in formula.parts]
-            chosen = [each for each in branches if each is not None]
-            if len(chosen) < len(branches):
-                return None
-            return sum(each[0] for each in chosen), [atom for each in chosen for atom in each[1]]
+            branches = [_rate(part) for part in formula.parts]
+            rates = [rate for rate in branches if rate is not None]
+            return sum(rates) if len(rates) == len(branches) else None
         case _:
-            return None if kind_of(formula) is None else (_rate(formula), [formula])
+            return None if kind_of(formula) is None else _atom_rate(formula)
 
 
-def _rate(atom: Atom) -> float:
+def _atom_rate(atom: Atom) -> float:
     match atom:
         case Equal(wanted=True):
             return sum(0.5 if isinstance(each, bool) else 0.02 for each in atom.constants)
@@ -213,12 +215,3 @@ def _implied(formula: Formula, atom: Atom) -> bool:
         return False
     place, read = formula.place, atom.place
     return place.variable == read.variable and read.path[: len(place.path)] == place.path
-
-
-def places_of(entries: Iterable[Entry]) -> Sequence[Place]:
-    """The places of the atoms of `entries`, each once, in order."""
-    found: dict[Place, None] = {}
-    for entry in entries:
-        if not isinstance(entry.atom, Settled | Exact):
-            found[entry.atom.place] = None
-    return list(found)

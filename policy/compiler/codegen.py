@@ -89,8 +89,9 @@ class _Generator:
         return self.definition.run(event)
 
     def body(self, rules: Sequence[Rule], *, top: bool = False) -> list[Statement]:
-        finish = either(name("hits"), call("finish", name("hits")), tuple_())
         found = self.index.statements(rules, top=top)
+        end = "finish_merged" if self.index.merges else "finish"
+        finish = either(name("hits"), call(end, name("hits")), tuple_())
         return [assign("hits", list_()), *found, return_(finish)]
 
     def entry(self, rules: Sequence[Rule]) -> list[Statement]:

@@ -157,11 +157,11 @@ class Quantified:
     expr: Expr = field(compare=False)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Exact:
     """What is left to the exact evaluator."""
 
-    expr: Expr = field(compare=False)
+    expr: Expr
 
 
 @dataclass(frozen=True, slots=True)

@@ -182,7 +182,7 @@ class Groups:
         for entries, verdict in zip(kinds.values(), verdicts, strict=True):
             by_verdict.setdefault(verdict, []).extend(entries)
         return [
-            *self._out.passed(by_verdict.get("true", ()), scope),
+            *self._passed(by_verdict.get("true", ()), scope),
             *(self._out.failed(by_verdict["error"]) if "error" in by_verdict else ()),
             *(self._out.unclear(by_verdict["unclear"]) if "unclear" in by_verdict else ()),
         ]
@@ -221,10 +221,16 @@ class Groups:
             atom = entry.atom
             (there if isinstance(atom, Present) and atom.wanted else absent).append(entry)
         unknown = self._out.failed(entries)
-        otherwise = [if_(negated(scope.in_object(place)), unknown, self._out.passed(absent, scope))]
+        otherwise = [if_(negated(scope.in_object(place)), unknown, self._passed(absent, scope))]
         is_there = compare(scope.slot(place), "is not", name("MISSING"))
-        passed = self._out.passed(there, scope)
+        passed = self._passed(there, scope)
         return if_(is_there, passed, otherwise) if passed else if_(negated(is_there), otherwise)
+
+    def _passed(self, entries: Sequence[Entry], scope: Scope) -> list[Statement]:
+        """What `entries` come to in a branch of its own."""
+        block = scope.inner()
+        body = self._out.passed(entries, block)
+        return [*block.statements, *body]
 
     def _one_by_one(
         self, entries: Sequence[Entry], each: str, value: Node, scope: Scope
@@ -232,7 +238,7 @@ class Groups:
         found: list[Statement] = []
         for entry in entries:
             test = self._atom(entry, each, value)
-            passed = self._out.passed([entry], scope)
+            passed = self._out.passed_apart(entry, scope)
             found += passed if test is None else [if_(test, passed)]
         return found
 
@@ -399,9 +405,9 @@ class Groups:
             ]
             # The one that is the easiest to pass comes first.
             chosen.sort(key=lambda each: each[0], reverse=operator in ("<", "<="))
-            bare = [each for each in chosen if not each[2].rest and not each[2].full]
-            tried = [each for each in chosen if each[2].rest or each[2].full]
+            bare = [each for each in chosen if not each[2].rest]
             found += self._bare(operator, bare, view)
+            tried = [each for each in chosen if each[2].rest]
             found += self._tried(operator, tried, view, scope)
         return found
 
@@ -412,17 +418,43 @@ class Groups:
                 if_(compare(view, operator, limit), self._out.add([entry.rule.index]))
                 for _, limit, entry in chosen
             ]
+        cut = self._slice(operator, chosen, view, lambda index: index)
+        return [if_(compare(view, operator, chosen[0][1]), [extend("hits", cut)])]
+
+    def _slice(
+        self, operator: str, chosen: list[_Threshold], view: Node, hit: Callable[[int], int]
+    ) -> Node:
         ascending = sorted(chosen, key=lambda each: each[0])
-        hits = [entry.rule.index for _, _, entry in ascending]
-        cut = self._out.namespace.add(
-            "slice", slicer(operator, [each[0] for each in ascending], hits)
-        )
-        return [if_(compare(view, operator, chosen[0][1]), [extend("hits", call(cut, view))])]
+        hits = [hit(entry.rule.index) for _, _, entry in ascending]
+        cut = slicer(operator, [each[0] for each in ascending], hits)
+        return call(self._out.namespace.add("slice", cut), view)
 
     def _tried(
         self, operator: str, chosen: list[_Threshold], view: Node, scope: Scope
     ) -> list[Statement]:
-        """Rules with something left to be tried, in chunks behind the easiest threshold of each."""
+        """Rules with something left to be tried: once, where many have the same left."""
+        families: dict[object, list[_Threshold]] = {}
+        for each in chosen:
+            families.setdefault(each[2].rest, []).append(each)
+        found: list[Statement] = []
+        apart: list[_Threshold] = []
+        for family in families.values():
+            if len(family) <= _FEW:
+                apart += family
+                continue
+            block = scope.inner()
+            rest = family[0][2].rest
+            true = extend("hits", self._slice(operator, family, view, lambda index: index))
+            error = extend("hits", self._slice(operator, family, view, lambda index: ~index))
+            maybe = self._lowering.all_maybe(rest, block)
+            body = if_(maybe, [if_(self._lowering.all_true(rest, block), [true], [error])])
+            found.append(if_(compare(view, operator, family[0][1]), [*block.statements, body]))
+        return found + self._chunks(operator, apart, view, scope)
+
+    def _chunks(
+        self, operator: str, chosen: list[_Threshold], view: Node, scope: Scope
+    ) -> list[Statement]:
+        """Rules tried one by one, in chunks behind the easiest threshold of each."""
 
         def tests(part: list[_Threshold], view: Node, scope: Scope) -> list[Statement]:
             return [
@@ -430,15 +462,21 @@ class Groups:
                 for _, limit, entry in part
             ]
 
-        if len(chosen) <= _CHUNK:
-            return tests(chosen, view, scope)
+        if len(chosen) <= _FEW:
+            return [
+                if_(compare(view, operator, limit), self._out.passed_apart(entry, scope))
+                for _, limit, entry in chosen
+            ]
         found: list[Statement] = []
+        inline = len(chosen) <= _CHUNK
         for start in range(0, len(chosen), _CHUNK):
             part = chosen[start : start + _CHUNK]
-            inside = Scope(scope.roots)
-            body = tests(part, name("view"), inside)
-            chunk = self._out.define("chunk", [*inside.statements, *body], "view")
-            found.append(if_(compare(view, operator, part[0][1]), [self._out.call(chunk, view)]))
+            inside = scope.inner() if inline else Scope(scope.roots)
+            body = tests(part, view if inline else name("view"), inside)
+            body = [*inside.statements, *body]
+            if not inline:
+                body = [self._out.call(self._out.define("chunk", body, "view"), view)]
+            found.append(if_(compare(view, operator, part[0][1]), body))
         return found
 
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Collection, Sequence
 from typing import Final
 
 from .access import Entry, Kind, Rule, entries_of, kind_of
-from .formula import Exact, Place, Settled
+from .formula import Exact, Place, Quantified, Settled
 from .groups import Groups
 from .hoisting import Roots, Scope
 from .lowering import Lowering
@@ -41,6 +41,8 @@ class Index:
         self._roots = roots
         #: By rule: what it waits behind; None where it is tried on every event.
         self.waits: dict[int, list[Entry] | None] = {}
+        #: Whether a rule may be hit more than once, or be an error for one entry and true for another.
+        self.merges = False
 
     def define(self, rules: Sequence[Rule]) -> str:
         """The name of a function of event, value and hits that adds the hits of `rules`."""
@@ -60,6 +62,8 @@ class Index:
                 self.waits[rule.index] = entries
             if entries is None:
                 tried.append(rule)
+            elif len(entries) > 1 or isinstance(entries[0].atom, Quantified):
+                self.merges = True
             for entry in entries or ():
                 kind = kind_of(entry.atom)
                 if kind is not None and not isinstance(entry.atom, Settled | Exact):
@@ -77,12 +81,12 @@ class Index:
     def _tried(self, rules: Sequence[Rule], scope: Scope) -> list[Statement]:
         """Rules without an access predicate, cheap ones first."""
         if len(rules) <= _FUNCTION_MAX:
-            return [each for rule in rules for each in self._outcomes.rule(rule, scope)]
+            return self._outcomes.rules(rules, scope)
         found: list[Statement] = []
         for start in range(0, len(rules), _FUNCTION_MAX):
             inside = Scope(self._roots)
             part = rules[start : start + _FUNCTION_MAX]
-            body = [each for rule in part for each in self._outcomes.rule(rule, inside)]
+            body = self._outcomes.rules(part, inside)
             function = self._outcomes.define("tried", [*inside.statements, *body])
             found.append(self._outcomes.call(function))
         return found

@@ -54,7 +54,6 @@ class Outcomes:
     ) -> None:
         self.roots, self.namespace, self.lowering = roots, namespace, lowering
         self._nested, self._judging = nested, judging
-        self._full: dict[int, str] = {}
         self._buckets: dict[tuple[Entry, ...], str] = {}
 
     def define(self, prefix: str, body: Sequence[Statement], *parameters: str) -> str:
@@ -72,56 +71,73 @@ class Outcomes:
         if not hits:
             return []
         if len(hits) == 1:
-            return [run(call(attribute(name("hits"), "append"), constant(hits[0])))]
-        return [extend("hits", tuple_([constant(hit) for hit in hits]))]
+            return [_append(constant(hits[0]))]
+        return [extend("hits", _hits(hits))]
 
     def passed(self, entries: Sequence[Entry], scope: Scope) -> list[Statement]:
         """The access predicates of `entries` are true."""
-        done = [entry.rule.index for entry in entries if not entry.full and not entry.rest]
-        full = [entry.rule for entry in entries if entry.full]
-        tried = [
-            Rule(entry.rule.index, entry.rest) for entry in entries if entry.rest and not entry.full
-        ]
-        found = self.add(done)
+        found = self.add([entry.rule.index for entry in entries if not entry.rest])
+        tried = [Rule(entry.rule.index, entry.rest) for entry in entries if entry.rest]
         if len(tried) >= _NESTED_MIN:
-            found.append(self.call(self._nested(tried)))
-        else:
-            for rule in tried:
-                block = scope.inner()
-                test = self.rule(rule, block)
-                found += [*block.statements, *test]
-        return found + [self.call(self._judged_in_full(rule)) for rule in full]
+            return [*found, self.call(self._nested(tried))]
+        return found + self.rules(tried, scope)
+
+    def passed_apart(self, entry: Entry, scope: Scope) -> list[Statement]:
+        """The same of one entry that seldom passes: what it reads is fetched only then."""
+        block = scope.inner()
+        body = self.passed([entry], block)
+        return [*block.statements, *body]
+
+    def rules(self, rules: Sequence[Rule], scope: Scope) -> list[Statement]:
+        """Try rules on the spot, those that say the same together."""
+        families: dict[tuple[Formula, ...], list[int]] = {}
+        for rule in rules:
+            families.setdefault(rule.parts, []).append(rule.index)
+        found: list[Statement] = []
+        for parts, indexes in families.items():
+            found += self._family(parts, indexes, scope)
+        return found
+
+    def _family(
+        self, parts: tuple[Formula, ...], indexes: list[int], scope: Scope
+    ) -> list[Statement]:
+        errors = [~index for index in indexes]
+        status = self.lowering.status(parts[0], scope) if len(parts) == 1 else None
+        if status is not None:
+            local = name("status")
+            return [
+                assign("status", status),
+                if_(compare(local, "is not", constant(False)), [_either(local, indexes, errors)]),
+            ]
+        maybe = self.lowering.all_maybe(parts, scope)
+        return [if_(maybe, [_either(self.lowering.all_true(parts, scope), indexes, errors)])]
 
     def failed(self, entries: Sequence[Entry]) -> list[Statement]:
         """The access predicates of `entries` are errors.
 
         So are the rules, unless something else is false.
         """
-        certain = [~entry.rule.index for entry in entries if not entry.full and not entry.others]
-        full = [entry.rule for entry in entries if entry.full]
-        open_ = [entry for entry in entries if entry.others and not entry.full]
-        if not open_ and not full:
-            return self.add(certain)
+        certain = self.add([~entry.rule.index for entry in entries if not entry.others])
+        open_ = [entry for entry in entries if entry.others]
+        if not open_:
+            return certain
         scope = Scope(self.roots)
         tests = self._unless_false(open_, scope)
-        calls = [self.call(self._judged_in_full(rule)) for rule in full]
-        body = [*self.add(certain), *scope.statements, *tests, *calls]
-        return [self.call(self.define("failed", body))]
+        return [self.call(self.define("failed", [*certain, *scope.statements, *tests]))]
 
     def _unless_false(self, entries: Sequence[Entry], scope: Scope) -> list[Statement]:
         """Rules that look for the same optional place first are skipped together without it."""
-        families: dict[Present | None, list[tuple[int, list[Formula]]]] = {}
+        guarded: dict[Present | None, dict[tuple[Formula, ...], list[int]]] = {}
         for entry in entries:
             guard = next((each for each in entry.others if _is_guard(each)), None)
-            rest = [each for each in entry.others if each is not guard]
-            key = guard if isinstance(guard, Present) else None
-            families.setdefault(key, []).append((entry.rule.index, rest))
+            rest = tuple(each for each in entry.others if each is not guard)
+            families = guarded.setdefault(guard if isinstance(guard, Present) else None, {})
+            families.setdefault(rest, []).append(~entry.rule.index)
         found: list[Statement] = []
-        for guard, family in families.items():
-            tests = self.add([~index for index, rest in family if not rest])
-            for index, rest in family:
-                if rest:
-                    tests.append(if_(self.lowering.all_maybe(rest, scope), self.add([~index])))
+        for guard, families in guarded.items():
+            tests = self.add(families.pop((), ()))
+            for rest, errors in families.items():
+                tests.append(if_(self.lowering.all_maybe(rest, scope), self.add(errors)))
             found += tests if guard is None else [if_(self.lowering.maybe(guard, scope), tests)]
         return found
 
@@ -140,7 +156,7 @@ class Outcomes:
         key = tuple(entries)
         found = self._buckets.get(key)
         if found is None:
-            if all(not entry.full and not entry.rest for entry in entries):
+            if not any(entry.rest for entry in entries):
                 found = self.namespace.fresh("bucket")
                 self.namespace.values[found] = adder([entry.rule.index for entry in entries])
             else:
@@ -150,28 +166,15 @@ class Outcomes:
             self._buckets[key] = found
         return found
 
-    def rule(self, rule: Rule, scope: Scope) -> list[Statement]:
-        """Try a rule on the spot."""
-        index = constant(rule.index)
-        if len(rule.parts) == 1:
-            status = self.lowering.status(rule.parts[0], scope)
-            if status is not None:
-                hit = either(name("status"), index, constant(~rule.index))
-                return [
-                    assign("status", status),
-                    if_(compare(name("status"), "is not", constant(False)), [_append(hit)]),
-                ]
-        maybe = self.lowering.all_maybe(rule.parts, scope)
-        hit = either(self.lowering.all_true(rule.parts, scope), index, constant(~rule.index))
-        return [if_(maybe, [_append(hit)])]
 
-    def _judged_in_full(self, rule: Rule) -> str:
-        found = self._full.get(rule.index)
-        if found is None:
-            scope = Scope(self.roots)
-            test = self.rule(rule, scope)
-            found = self._full[rule.index] = self.define("full", [*scope.statements, *test])
-        return found
+def _hits(hits: Sequence[int]) -> Node:
+    return tuple_([constant(hit) for hit in hits])
+
+
+def _either(true: Node, hits: Sequence[int], errors: Sequence[int]) -> Statement:
+    if len(hits) == 1:
+        return _append(either(true, constant(hits[0]), constant(errors[0])))
+    return extend("hits", either(true, _hits(hits), _hits(errors)))
 
 
 def _append(hit: Node) -> Statement:

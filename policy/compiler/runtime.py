@@ -20,6 +20,7 @@ __all__ = [
     "ODD",
     "facts_root",
     "finish",
+    "finish_merged",
     "header_map",
     "is_odd",
     "key_reader",
@@ -40,14 +41,23 @@ _fromisoformat: Final = dt.datetime.fromisoformat
 
 
 def finish(hits: list[int]) -> tuple[int, ...]:
-    """Hits in the order of the rules, each once. `~i` of rule i comes where `i` would.
+    """Hits in the order of the rules. `~i` of rule i comes where `i` would.
 
     By absolute value, rule i fired and rule i-1 failed are equal: the negative one goes first.
     """
     if len(hits) > 1:
-        hits = sorted(set(hits))
-        hits.sort(key=abs)
+        hits.sort()
+        if hits[0] < 0:
+            hits.sort(key=abs)
     return tuple(hits)
+
+
+def finish_merged(hits: list[int]) -> tuple[int, ...]:
+    """The same where a rule may come several times: once, and true where it is true for once."""
+    if len(hits) > 1:
+        once = set(hits)
+        hits = [hit for hit in once if hit >= 0 or ~hit not in once]
+    return finish(hits)
 
 
 def moment(value: Any) -> Any:
@@ -154,6 +164,7 @@ HELPERS: Final[Mapping[str, Any]] = {
     "bytes": bytes,
     "facts_root": facts_root,
     "finish": finish,
+    "finish_merged": finish_merged,
     "header_map": header_map,
     "header_value": header_value,
     "is_odd": is_odd,
