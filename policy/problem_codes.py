@@ -198,7 +198,4 @@ PROBLEM_CODES: Final[dict[str, ProblemCode]] = {
         "The store has been unreachable for longer than `stale_after_s`, and `source_unreachable` "
         "says stop: the guard decides again as soon as the store answers.",
     ),
-    "SW196": ProblemCode(
-        "out of reach", "The store does not answer, or does not let this process in; it may later."
-    ),
 }
