@@ -265,6 +265,7 @@ def publish_many(path: str, who: int, times: int) -> list[int]:
     ]
 
 
+@pytest.mark.slow
 def test_two_processes_publish_a_thousand_times(tmp_path: Path) -> None:
     """No number is given twice, none is lost, and every bundle is whole."""
     path = str(tmp_path / "store")
