@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from .checker import Checked, Environment, check
+from .cost import Bounds, Cost, estimate
 from .evaluate import Evidence, Program, compile_exact, trace
 from .lexer import CelSyntaxError
 from .parser import parse
@@ -23,11 +24,13 @@ from .values import (
 
 __all__ = [
     "PROBLEM_CODES",
+    "Bounds",
     "CelError",
     "CelProblem",
     "CelSyntaxError",
     "CelType",
     "Checked",
+    "Cost",
     "Duration",
     "Environment",
     "Evidence",
@@ -40,6 +43,7 @@ __all__ = [
     "Unknown",
     "check",
     "compile_exact",
+    "estimate",
     "parse",
     "safe_matcher",
     "trace",

@@ -6,13 +6,9 @@ the stack as frames, so that no input can exhaust Python's. Grammar: the CEL spe
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import ClassVar, Final, TypeAlias
+from typing import Final
 
 from .ast import (
-    And,
-    Call,
-    Conditional,
     Expr,
     Ident,
     Index,
@@ -20,11 +16,22 @@ from .ast import (
     Literal,
     MapEntry,
     MapExpr,
-    Not,
-    Or,
     Select,
     Span,
     children,
+)
+from .frames import (
+    Arguments,
+    Elements,
+    Else,
+    Entries,
+    Group,
+    Infix,
+    Open,
+    Pending,
+    Prefix,
+    Subscript,
+    Then,
 )
 from .lexer import CelSyntaxError, Token, number_too_large, tokenize
 from .macros import expand
@@ -67,114 +74,6 @@ def parse(text: str) -> Expr:
     return _Parser(text).parse()
 
 
-@dataclass(slots=True)
-class _Prefix:
-    """`!` or `-`, waiting for its operand."""
-
-    sign: str
-    start: int
-    power: ClassVar[int] = 7
-
-    def build(self, node: Expr, end: int) -> Expr:
-        span = Span(self.start, end)
-        return Not(node, span) if self.sign == "!" else Call("-", (node,), None, span)
-
-
-@dataclass(slots=True)
-class _Infix:
-    """Left operands and a sign, waiting for the right operand; `&&` and `||` gather a chain."""
-
-    sign: str
-    operands: list[Expr]
-    start: int
-    power: int
-
-    def build(self, node: Expr, end: int) -> Expr:
-        operands = (*self.operands, node)
-        span = Span(self.start, end)
-        if self.sign == "&&":
-            return And(operands, span)
-        if self.sign == "||":
-            return Or(operands, span)
-        return Call(self.sign, operands, None, span)
-
-
-@dataclass(slots=True)
-class _Else:
-    """`test ? then :`, waiting for what follows."""
-
-    test: Expr
-    then: Expr
-    start: int
-    power: ClassVar[int] = 1
-
-    def build(self, node: Expr, end: int) -> Expr:
-        return Conditional(self.test, self.then, node, Span(self.start, end))
-
-
-@dataclass(slots=True)
-class _Then:
-    """`test ?`, waiting for `then :`."""
-
-    test: Expr
-    start: int
-    closer: ClassVar[str] = ":"
-
-
-@dataclass(slots=True)
-class _Group:
-    """An open parenthesis."""
-
-    start: int
-    closer: ClassVar[str] = ")"
-
-
-@dataclass(slots=True)
-class _Arguments:
-    """An open call; `start` is where the whole call starts, `name` the token of its name."""
-
-    name: Token
-    target: Expr | None
-    start: int
-    items: list[Expr] = field(default_factory=list[Expr])
-    closer: ClassVar[str] = ")"
-
-
-@dataclass(slots=True)
-class _Subscript:
-    """An open `operand[`."""
-
-    operand: Expr
-    optional: bool
-    start: int
-    closer: ClassVar[str] = "]"
-
-
-@dataclass(slots=True)
-class _Elements:
-    """An open list."""
-
-    start: int
-    items: list[Expr] = field(default_factory=list[Expr])
-    optional: set[int] = field(default_factory=set[int])
-    closer: ClassVar[str] = "]"
-
-
-@dataclass(slots=True)
-class _Entries:
-    """An open map; `key` waits for its value."""
-
-    start: int
-    items: list[MapEntry] = field(default_factory=list[MapEntry])
-    key: Expr | None = None
-    optional: bool = False
-    closer: ClassVar[str] = "}"
-
-
-_Pending: TypeAlias = _Prefix | _Infix | _Else
-_Open: TypeAlias = _Then | _Group | _Arguments | _Subscript | _Elements | _Entries
-
-
 class _Parser:
     """One pass over the tokens; `start` is where the operand at hand starts, parentheses included."""
 
@@ -182,7 +81,7 @@ class _Parser:
         self.tokens = tokenize(text)
         self.at = 0
         self.start = 0
-        self.stack: list[_Pending | _Open] = []
+        self.stack: list[Pending | Open] = []
         self.nesting = 0
 
     def parse(self) -> Expr:
@@ -210,15 +109,15 @@ class _Parser:
             return True
         return False
 
-    def push(self, frame: _Pending | _Open, token: Token) -> None:
-        if not isinstance(frame, _Infix):
+    def push(self, frame: Pending | Open, token: Token) -> None:
+        if not isinstance(frame, Infix):
             self.nesting += 1
             if self.nesting > NESTING_MAX:
                 raise _too_deep(token.start)
         self.stack.append(frame)
 
     def pop(self) -> None:
-        if not isinstance(self.stack.pop(), _Infix):
+        if not isinstance(self.stack.pop(), Infix):
             self.nesting -= 1
 
     def reduce(self, node: Expr, power: int) -> Expr:
@@ -226,7 +125,7 @@ class _Parser:
         end = self.tokens[self.at - 1].end
         while self.stack:
             top = self.stack[-1]
-            if not isinstance(top, _Pending) or top.power < power:
+            if not isinstance(top, Pending) or top.power < power:
                 break
             self.pop()
             node = top.build(node, end)
@@ -246,13 +145,13 @@ class _Parser:
             return self.name(token, token.text)
         match token.text if token.kind == "operator" else "":
             case "(":
-                self.push(_Group(token.start), token)
+                self.push(Group(token.start), token)
             case "[":
-                self.push(_Elements(token.start), token)
+                self.push(Elements(token.start), token)
             case "{":
-                self.push(_Entries(token.start), token)
+                self.push(Entries(token.start), token)
             case "!":
-                self.push(_Prefix("!", token.start), token)
+                self.push(Prefix("!", token.start), token)
             case "-":
                 return self.minus(token)
             case ".":
@@ -269,22 +168,22 @@ class _Parser:
     def optional_mark(self) -> None:
         """Take the `?` of an optional element or entry, where one may stand."""
         top = self.stack[-1]
-        if isinstance(top, _Elements) and self.take_if("?"):
+        if isinstance(top, Elements) and self.take_if("?"):
             top.optional.add(len(top.items))
-        elif isinstance(top, _Entries) and top.key is None and self.take_if("?"):
+        elif isinstance(top, Entries) and top.key is None and self.take_if("?"):
             top.optional = True
 
     def empty(self, token: Token) -> Expr:
         """A closing bracket where an operand could start: `[]`, `{}`, `f()`, `[1,]`."""
         top = self.stack[-1] if self.stack else None
         if token.kind == "operator":
-            if token.text == "]" and isinstance(top, _Elements):
+            if token.text == "]" and isinstance(top, Elements):
                 if len(top.items) not in top.optional:
                     return self.close_list(top)
-            elif token.text == "}" and isinstance(top, _Entries):
+            elif token.text == "}" and isinstance(top, Entries):
                 if top.key is None and not top.optional:
                     return self.close_map(top)
-            elif token.text == ")" and isinstance(top, _Arguments) and not top.items:
+            elif token.text == ")" and isinstance(top, Arguments) and not top.items:
                 return self.close_call(top)
         raise self.unexpected(token, "an operand")
 
@@ -295,7 +194,7 @@ class _Parser:
             self.at += 1
             self.start = token.start
             return Literal(-number, Span(token.start, follower.end))
-        self.push(_Prefix("-", token.start), token)
+        self.push(Prefix("-", token.start), token)
         return None
 
     def literal(self, token: Token, span: Span) -> Expr:
@@ -313,7 +212,7 @@ class _Parser:
                 remedy=_WORDS.get(token.text, "a field of that name is selected after a dot"),
             )
         if self.take_if("("):
-            self.push(_Arguments(token, None, self.start), token)
+            self.push(Arguments(token, None, self.start), token)
             return None
         return Ident(name, Span(self.start, token.end))
 
@@ -335,10 +234,10 @@ class _Parser:
                 return self.selector(node)
             case "[":
                 self.at += 1
-                self.push(_Subscript(node, self.take_if("?"), self.start), token)
+                self.push(Subscript(node, self.take_if("?"), self.start), token)
                 return None
             case "?":
-                node = self.reduce(node, _Else.power + 1)
+                node = self.reduce(node, Else.power + 1)
                 self.at += 1
                 self.question(node, token)
                 return None
@@ -357,26 +256,26 @@ class _Parser:
 
     def infix(self, node: Expr, sign: str, power: int) -> None:
         top = self.stack[-1] if self.stack else None
-        if isinstance(top, _Infix) and top.power == power:
+        if isinstance(top, Infix) and top.power == power:
             top.operands.append(node)
         else:
-            self.stack.append(_Infix(sign, [node], self.start, power))
+            self.stack.append(Infix(sign, [node], self.start, power))
 
     def question(self, node: Expr, token: Token) -> None:
-        if self.stack and isinstance(self.stack[-1], _Then):
+        if self.stack and isinstance(self.stack[-1], Then):
             raise CelSyntaxError(
                 "a condition inside a condition needs parentheses",
                 token.start,
                 remedy="write `a ? (b ? c : d) : e`",
             )
-        self.push(_Then(node, self.start), token)
+        self.push(Then(node, self.start), token)
 
     def selector(self, node: Expr) -> Expr | None:
         optional = self.take_if("?")
         name = self.take()
         if name.kind == "name" and name.text != "in":
             if not optional and self.take_if("("):
-                self.push(_Arguments(name, node, self.start), name)
+                self.push(Arguments(name, node, self.start), name)
                 return None
         elif name.kind != "quoted":
             raise self.unexpected(name, "a field name")
@@ -384,10 +283,10 @@ class _Parser:
 
     def colon(self, node: Expr, token: Token) -> None:
         top = self.stack[-1] if self.stack else None
-        if isinstance(top, _Then):
+        if isinstance(top, Then):
             self.pop()
-            self.push(_Else(top.test, node, top.start), token)
-        elif isinstance(top, _Entries) and top.key is None:
+            self.push(Else(top.test, node, top.start), token)
+        elif isinstance(top, Entries) and top.key is None:
             top.key = node
         else:
             raise self.unexpected(token, "an operator")
@@ -395,25 +294,25 @@ class _Parser:
     def comma_or_close(self, node: Expr, token: Token) -> Expr | None:
         top = self.stack[-1] if self.stack else None
         comma = token.text == ","
-        if isinstance(top, _Pending | _Then | None) or not (comma or token.text == top.closer):
+        if isinstance(top, Pending | Then | None) or not (comma or token.text == top.closer):
             raise self.unexpected(token, "an operator")
         match top:
-            case _Group() if not comma:
+            case Group() if not comma:
                 self.pop()
                 self.start = top.start
                 return node
-            case _Subscript() if not comma:
+            case Subscript() if not comma:
                 self.pop()
                 self.start = top.start
                 return Index(top.operand, node, top.optional, Span(top.start, token.end))
-            case _Arguments():
+            case Arguments():
                 top.items.append(node)
                 return None if comma else self.close_call(top)
-            case _Elements():
+            case Elements():
                 top.items.append(node)
                 if not comma:
                     return self.close_list(top)
-            case _Entries() if top.key is not None:
+            case Entries() if top.key is not None:
                 top.items.append(MapEntry(top.key, node, top.optional))
                 top.key, top.optional = None, False
                 if not comma:
@@ -430,13 +329,13 @@ class _Parser:
         self.start = start
         return Span(start, self.tokens[self.at - 1].end)
 
-    def close_list(self, frame: _Elements) -> Expr:
+    def close_list(self, frame: Elements) -> Expr:
         return ListExpr(tuple(frame.items), frozenset(frame.optional), self.span(frame.start))
 
-    def close_map(self, frame: _Entries) -> Expr:
+    def close_map(self, frame: Entries) -> Expr:
         return MapExpr(tuple(frame.items), self.span(frame.start))
 
-    def close_call(self, frame: _Arguments) -> Expr:
+    def close_call(self, frame: Arguments) -> Expr:
         span = self.span(frame.start)
         return expand(frame.name.text, tuple(frame.items), frame.target, span)
 
@@ -464,7 +363,7 @@ class _Parser:
         """The error of a text that ends too early."""
         end = self.tokens[-1].start
         for frame in reversed(self.stack):
-            if not isinstance(frame, _Pending):
+            if not isinstance(frame, Pending):
                 return CelSyntaxError(
                     f"the expression ends where `{frame.closer}` is missing",
                     end,
