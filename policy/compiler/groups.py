@@ -26,7 +26,7 @@ from .formula import (
     Text,
     Time,
 )
-from .hoisting import Scope, number_test
+from .hoisting import ELEMENT, Scope, number_test
 from .outcomes import Outcomes
 from .pycode import (
     Node,
@@ -39,15 +39,19 @@ from .pycode import (
     conjunction,
     constant,
     disjunction,
+    either,
     element,
     extend,
+    function,
     if_,
+    loop,
     name,
     negated,
+    return_,
     tuple_,
 )
 from .runtime import moment_of_ns
-from .tables import elements, extremes, member_reader, prefixes, searches, slicer, some, suffixes
+from .tables import elements, member_reader, prefixes, searches, slicer, some, suffixes
 
 __all__ = ["Groups"]
 
@@ -360,7 +364,6 @@ class Groups:
     def _extremes(
         self, kind: Kind, entries: Sequence[Entry], place: Place, scope: Scope
     ) -> list[Statement]:
-        find = self._out.namespace.add("extremes", extremes(self._reader(kind, place, scope)))
         found = name("found")
         rising = [entry for entry in entries if _bound(entry).operator in (">", ">=")]
         falling = [entry for entry in entries if entry not in rising]
@@ -369,9 +372,33 @@ class Groups:
         known += self._thresholds(falling, name("least"), _limit, scope)
         odd = if_(compare(found, "is", name("ODD")), self._out.unclear(entries), known)
         return [
-            assign("found", call(find, scope.slot(place))),
+            assign("found", call(self._define_extremes(kind, place, scope), scope.slot(place))),
             if_(compare(found, "is not", constant(None)), [odd]),
         ]
+
+    def _define_extremes(self, kind: Kind, place: Place, scope: Scope) -> str:
+        """A function that gives the least and the greatest of a list's numbers.
+
+        None where there are none; ODD where an element is no number: comparing it is an error.
+        """
+        inside = scope.apart(scope.node(Place(place.variable, (*place.path, 0))))
+        number = inside.slot(Place(ELEMENT, kind.member))
+        least, greatest, none = name("least"), name("greatest"), constant(None)
+        falls = if_(compare(number, "<", least), [assign("least", number)])
+        rises = if_(compare(number, ">", greatest), [assign("greatest", number)], [falls])
+        first = assign("least", number, "greatest")
+        test = self._test("number", place, number, scope)
+        judged = if_(
+            test, [if_(compare(greatest, "is", none), [first], [rises])], [return_(name("ODD"))]
+        )
+        body = [
+            assign("greatest", none),
+            loop("x", name("items"), [*inside.statements, judged]),
+            return_(either(compare(greatest, "is", none), none, tuple_([least, greatest]))),
+        ]
+        identifier = self._out.namespace.fresh("extremes")
+        self._lowering.functions.append(function(identifier, ("items",), body))
+        return identifier
 
     def _some(
         self, kind: Kind, entries: Sequence[Entry], place: Place, scope: Scope

@@ -99,6 +99,10 @@ class Scope:
         """A block inside this one; `elements` where it binds the elements of a list."""
         return Scope(self.roots, self, elements)
 
+    def apart(self, elements: Projected | None = None) -> Scope:
+        """A scope of another function, which knows no locals of this one."""
+        return Scope(self.roots, None, elements)
+
     def node(self, place: Place) -> Projected:
         """Where `place` is in the projection."""
         return self.roots.node(place, self.elements)

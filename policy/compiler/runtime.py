@@ -65,18 +65,15 @@ def moment(value: Any) -> Any:
     if value.__class__ is not str:
         return ODD if value.__class__ is int else None
     size = len(value)
-    if (
-        (size == 20 or (size == 24 and value[19] == "."))
-        and value[10] == "T"
-        and value[-1] == "Z"
-        and value[4] == value[7] == "-"
-        and value[13] == value[16] == ":"
-        and value[11:13] != "24"  # midnight at the end of a day is ISO 8601, and no RFC 3339
+    if (size == 20 and value[4:17:3] == "--T::" and value[19] == "Z") or (
+        size == 24 and value[4:20:3] == "--T::." and value[23] == "Z"
     ):
         try:
-            return _fromisoformat(value)
+            found = _fromisoformat(value)
         except ValueError:
-            pass
+            return None if value.isascii() else ODD
+        # Midnight at the end of a day is ISO 8601, and no RFC 3339.
+        return found if value[11:13] != "24" else None
     found = timestamp_from_string(value)
     return moment_of_ns(found.ns) if isinstance(found, Timestamp) else None
 

@@ -14,14 +14,13 @@ from typing import Any, Final, TypeAlias
 import re2
 
 from ...schemas.json_projection import MISSING
-from .runtime import ODD, is_odd
+from .runtime import is_odd
 
 __all__ = [
     "Bucket",
     "Lookup",
     "adder",
     "elements",
-    "extremes",
     "member_reader",
     "prefixes",
     "searches",
@@ -101,32 +100,6 @@ def member_reader(type_: type | None, name: str) -> Callable[[Any], Any]:
         return lambda item: item.get(name, MISSING) if item.__class__ is dict else MISSING
     read = attrgetter(name)
     return lambda item: read(item) if item.__class__ is type_ else MISSING
-
-
-def extremes(read: Callable[[Any], Any] | None) -> Callable[[Any], Any]:
-    """The least and the greatest of a list's numbers.
-
-    None where there are none; ODD where one element is no number, so that comparing it is an error.
-    """
-
-    def find(items: list[Any]) -> Any:
-        least: Any = None
-        greatest: Any = None
-        for item in items:
-            number = item if read is None else read(item)
-            if number.__class__ is not float and number.__class__ is not int:
-                return ODD
-            if number != number:  # noqa: PLR0124 — NaN
-                return ODD
-            if greatest is None:
-                least = greatest = number
-            elif number > greatest:
-                greatest = number
-            elif number < least:
-                least = number
-        return None if greatest is None else (least, greatest)
-
-    return find
 
 
 def some(
