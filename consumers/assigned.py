@@ -128,6 +128,6 @@ def store_offsets(client: Consumer, offsets: list[TopicPartition]) -> None:
 def _with_offset(given: TopicPartition, offset: int) -> TopicPartition:
     if offset == given.offset:
         return given
-    found = TopicPartition(given.topic, given.partition, offset)
-    found.metadata = given.metadata
-    return found
+    if given.metadata is None:  # the client takes a str or nothing
+        return TopicPartition(given.topic, given.partition, offset)
+    return TopicPartition(given.topic, given.partition, offset, given.metadata)

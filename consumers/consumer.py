@@ -176,6 +176,7 @@ class GuardedConsumer:
             self._reader.intake.drain(DRAIN_TIMEOUT_S)
         self._reader.assigned.touch_all()
         if message is None and offsets is None:
+            self._reader.finish_handed()
             self._reader.store()
             return self._client.commit(asynchronous=asynchronous)  # type: ignore[call-overload, no-any-return]
         capped = self._capped(message, offsets)

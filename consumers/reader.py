@@ -64,6 +64,7 @@ class Reader:
         #: Grows with every change of the assignment.
         self.generation = 0
         self._ready: deque[Polled] = deque()
+        self._handed: dict[Place, int] = {}
         self._paused: set[Place] = set()  # by the application
         self._waiting = -1  # the generation for which all is paused
         self._stored_at = 0.0
@@ -145,8 +146,20 @@ class Reader:
 
     def _hand_out(self, message: Polled) -> Polled:
         if self.auto_store and isinstance(message, GuardedMessage):
-            self.finished(message)
+            if self.auto_commit:
+                self.finished(message)
+            else:
+                # The application commits, perhaps less than it was given: that is not known yet.
+                self._handed[message.topic(), message.partition()] = message.offset() + 1
         return message
+
+    def finish_handed(self) -> None:
+        """The application is through with everything that was handed out."""
+        for place, upto in self._handed.items():
+            offsets = self.assigned.get(*place)
+            if offsets is not None:
+                offsets.done(upto)
+        self._handed.clear()
 
     def finished(self, message: GuardedMessage) -> None:
         """The application is through with `message` and all before it in its partition."""
@@ -250,6 +263,8 @@ class Reader:
         self.generation += 1
         self.assigned.forget(partitions)
         places = {(each.topic, each.partition) for each in partitions}
+        for place in places:
+            self._handed.pop(place, None)
         self._paused -= places
         self.ends -= places
 

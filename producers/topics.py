@@ -114,7 +114,7 @@ class _Cluster:
 
     def find(self, topic: str) -> _Found | None:
         cluster = self._admin.list_topics(timeout=self._left_s())
-        if (cluster.cluster_id or "").startswith(EMBEDDED_CLUSTER):
+        if str(cluster.cluster_id).startswith(EMBEDDED_CLUSTER):
             raise QuarantineError(
                 "the embedded broker has no topic settings",
                 remedy="make its topics by `create_topic`",

@@ -23,7 +23,9 @@ TOPICS = ("payments", "held.payments", "quarantine.payments")
 class Told:
     """Collects delivery reports."""
 
-    reports: list[tuple[KafkaError | None, Any]] = field(default_factory=list)
+    reports: list[tuple[KafkaError | None, Any]] = field(
+        default_factory=list[tuple[KafkaError | None, Any]]
+    )
 
     def __call__(self, error: KafkaError | None, message: Any) -> None:
         self.reports.append((error, message))

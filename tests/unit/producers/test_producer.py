@@ -27,6 +27,10 @@ Make = Callable[..., GuardedProducer]
 Records = Callable[[str], list[Record]]
 
 
+def ignore(*_: object) -> None:
+    """A callback that is there, and that is all."""
+
+
 @pytest.mark.parametrize(
     ("value", "effect"),
     [(CLEAN, Effect.ALLOW), (SHADY, Effect.WARN), (CARD, Effect.MASK)],
@@ -161,6 +165,10 @@ def test_closing_tells_about_what_could_not_be_sent(tmp_path: Path, told: Told) 
     assert producer.close() is True
 
 
+def collect(told: list[KafkaError | None]) -> Callable[[KafkaError | None, Any], None]:
+    return lambda error, _message: told.append(error)
+
+
 def test_thousands_of_events_are_each_in_one_place_and_told_once(
     make_producer: Make, records: Records
 ) -> None:
@@ -175,7 +183,7 @@ def test_thousands_of_events_are_each_in_one_place_and_told_once(
             "payments",
             values[number % 5],
             key=str(number),
-            on_delivery=lambda error, _message, told=told: told.append(error),
+            on_delivery=collect(told),
         )
     assert producer.flush(30) == 0
 
@@ -359,11 +367,11 @@ def test_a_full_queue_is_waited_for_and_then_said(tmp_path: Path) -> None:
     producer = GuardedProducer(config, guard=guard, queue_full_wait_s=0.3)
     for value in (CLEAN, BAD):
         for _ in range(10):
-            producer.produce("payments", value, on_delivery=lambda *_: None)
+            producer.produce("payments", value, on_delivery=ignore)
         started = time.monotonic()
 
         with pytest.raises(BufferError):
-            producer.produce("payments", value, on_delivery=lambda *_: None)
+            producer.produce("payments", value, on_delivery=ignore)
 
         assert 0.25 < time.monotonic() - started < 2
     assert len(producer) == 20
@@ -387,7 +395,7 @@ def test_many_events_without_any_poll_fill_no_queue(make_producer: Make) -> None
     producer = make_producer({"queue.buffering.max.messages": 1000})
 
     for _ in range(5000):
-        producer.produce("payments", CLEAN, on_delivery=lambda *_: None)
+        producer.produce("payments", CLEAN, on_delivery=ignore)
 
     assert producer.flush(10) == 0
 
