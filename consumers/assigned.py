@@ -108,10 +108,10 @@ class Assigned:
                 self._stored[topic, partition] = frontier
                 changed.append(TopicPartition(topic, partition, frontier))
         self._touched.clear()
-        store_offsets(client, changed)
+        _store_offsets(client, changed)
 
 
-def store_offsets(client: Consumer, offsets: list[TopicPartition]) -> None:
+def _store_offsets(client: Consumer, offsets: list[TopicPartition]) -> None:
     """Store each offset; those of partitions that are gone by now are nobody's loss."""
     if not offsets:
         return

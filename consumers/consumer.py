@@ -25,7 +25,7 @@ __all__ = ["GuardedConsumer", "GuardedMessage"]
 
 log = logging.getLogger("streamwarden")
 
-H = TypeVar("H", bound=Handler)
+_Handled = TypeVar("_Handled", bound=Handler)
 
 
 class GuardedConsumer:
@@ -151,7 +151,7 @@ class GuardedConsumer:
             chosen, max_messages=max_messages, idle_timeout_s=idle_timeout_s, until_end=until_end
         )
 
-    def handler(self, function: H) -> H:
+    def handler(self, function: _Handled) -> _Handled:
         """A decorator: `function` is what `run()` without a handler runs."""
         self._handler = function
         return function

@@ -25,7 +25,7 @@ __all__ = ["Intake"]
 log = logging.getLogger("streamwarden")
 
 #: Parked events on their way; beyond it nothing is read until some are acknowledged.
-PENDING_MAX = 1000
+_PENDING_MAX = 1000
 _SLICE_S = 0.1
 
 
@@ -42,7 +42,7 @@ class Intake:
     @property
     def full(self) -> bool:
         """True while so many parked events wait that nothing more should be read."""
-        return len(self._parking) > 0 and self._assigned.pending >= PENDING_MAX
+        return len(self._parking) > 0 and self._assigned.pending >= _PENDING_MAX
 
     def judge(self, message: Message) -> GuardedMessage | None:
         """The message as the application may have it; None when its event is parked."""

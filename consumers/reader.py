@@ -19,7 +19,7 @@ from .assigned import Assigned, Place
 from .intake import Intake
 from .messages import GuardedMessage
 
-__all__ = ["Polled", "Reader"]
+__all__ = ["DRAIN_TIMEOUT_S", "Polled", "Reader"]
 
 log = logging.getLogger("streamwarden")
 

@@ -8,7 +8,7 @@ from typing import cast
 
 __all__ = ["as_bytes", "check_topic_name", "normal_headers"]
 
-Header = tuple[str, bytes | None]
+_Header = tuple[str, bytes | None]
 
 _TOPIC_NAME = re.compile(r"[a-zA-Z0-9._-]{1,249}")
 
@@ -35,7 +35,7 @@ def as_bytes(data: object, what: str) -> bytes | None:
     raise TypeError(f"a {what} is bytes, str or None, not {type(data).__name__}")
 
 
-def normal_headers(headers: object) -> list[Header]:
+def normal_headers(headers: object) -> list[_Header]:
     """Headers as a list of (name, bytes or None), in order, duplicates kept.
 
     Takes what the client takes: a dict, or a list of tuples. Raises ValueError for a NUL in a
@@ -54,7 +54,7 @@ def normal_headers(headers: object) -> list[Header]:
     return [_header(pair) for pair in pairs]
 
 
-def _header(pair: object) -> Header:
+def _header(pair: object) -> _Header:
     if not isinstance(pair, tuple) or len(cast("tuple[object, ...]", pair)) != 2:
         raise TypeError("each header is a tuple of a name and a value")
     name, value = cast("tuple[object, object]", pair)

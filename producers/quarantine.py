@@ -32,7 +32,7 @@ __all__ = [
     "scan",
 ]
 
-Header = tuple[str, bytes | None]
+_Header = tuple[str, bytes | None]
 
 #: Parked events that one operation looks at; more than people can, and than memory may bear.
 _EVENTS_MAX = 100_000
@@ -95,7 +95,7 @@ class ParkedEvent:
     reviews: tuple[Review, ...] = ()
     key: bytes | None = field(default=None, repr=False)
     value: bytes | None = field(default=None, repr=False)
-    headers: tuple[Header, ...] = field(default=(), repr=False)
+    headers: tuple[_Header, ...] = field(default=(), repr=False)
 
     @property
     def place(self) -> tuple[int, int]:
@@ -197,7 +197,7 @@ class _Scan:
         self.complete = True
 
     def take(self, message: Message, topic: str) -> None:
-        headers: list[Header] = list(message.headers() or ())  # type: ignore[arg-type]  # read ones have bytes or None
+        headers: list[_Header] = list(message.headers() or ())  # type: ignore[arg-type]  # read ones have bytes or None
         if is_review(headers):
             review = parse_review(message.value(), headers, topic, self._keys)
             if review is None or review.verified is False:
@@ -273,7 +273,7 @@ def _narrowed(bounds: dict[int, Span], selection: Selection) -> dict[int, Span]:
     }
 
 
-def _event(message: Message, headers: list[Header], topic: str) -> ParkedEvent | None:
+def _event(message: Message, headers: list[_Header], topic: str) -> ParkedEvent | None:
     parked = parse_parked(headers)
     if parked is None:
         return None

@@ -29,7 +29,7 @@ __all__ = ["EMBEDDED_CLUSTER", "Lane", "RecordTimes"]
 
 #: How long the first `produce()` to a topic may wait for the answer; never longer, and not at all
 #: while the cluster has just shown that it does not answer.
-ASK_TIMEOUT_S = 0.5
+_ASK_TIMEOUT_S = 0.5
 _SILENCE_S = 30.0
 _REQUEST_TIMEOUT_S = 10.0
 #: What the cluster inside librdkafka calls itself: it keeps the sender's timestamps, reports
@@ -83,7 +83,7 @@ class Lane:
             self.keeps_time = True
 
 
-class LearningReport:
+class _LearningReport:
     """A delivery report that a lane learns from before the caller gets it."""
 
     __slots__ = ("_lane", "_report")
@@ -114,12 +114,12 @@ class RecordTimes:
         if self._embedded:
             lane.keeps_time = True
         elif self._clock() >= self._silent_until:
-            self._ask(lane, client, self._clock() + ASK_TIMEOUT_S)
+            self._ask(lane, client, self._clock() + _ASK_TIMEOUT_S)
         return lane
 
     def report(self, lane: Lane, report: Report | None) -> Report | None:
         """The delivery report to send an event with, so that `lane` learns from it."""
-        return report if self._embedded else LearningReport(lane, report)
+        return report if self._embedded else _LearningReport(lane, report)
 
     def close(self) -> None:
         """Let go of the admin client."""

@@ -98,7 +98,7 @@ def release(
         if to in (quarantine.topic_of("held"), quarantine.topic_of("quarantined")):
             raise QuarantineError(f"`{to}` is itself a parking topic", remedy="name another topic")
 
-    def decide(reader: BoundedReader) -> Decider:
+    def decide(reader: BoundedReader) -> _Decider:
         judge = Judge(quarantine, reader, tuple(signatures), to=to, force=force)
         return judge.judge
 
@@ -116,7 +116,7 @@ def discard(
     _check_signatures([signature])
     next_id = new_ids()
 
-    def decide(_reader: BoundedReader) -> Decider:
+    def decide(_reader: BoundedReader) -> _Decider:
         def one(events: Sequence[ParkedEvent]) -> list[Judged]:
             at = quarantine.guard.now() // 1_000_000
             return [
@@ -143,7 +143,7 @@ def _check_signatures(signatures: Sequence[Signature]) -> None:
 
 
 #: What is to be done with each of some events, values loaded.
-Decider: TypeAlias = Callable[[Sequence[ParkedEvent]], list[Judged]]
+_Decider: TypeAlias = Callable[[Sequence[ParkedEvent]], list[Judged]]
 
 
 class _Operation:
@@ -157,7 +157,7 @@ class _Operation:
         self,
         quarantine: Quarantine,
         selection: Selection,
-        decide: Callable[[BoundedReader], Decider],
+        decide: Callable[[BoundedReader], _Decider],
         *,
         dry_run: bool,
     ) -> None:

@@ -20,7 +20,7 @@ from .codes import error_of
 from .connection import PARKING_OVERHEAD_BYTES, ConfigMap, connection_of
 from .record_time import EMBEDDED_CLUSTER
 
-__all__ = ["Difference", "TopicReport", "ensure_topics"]
+__all__ = ["Difference", "State", "TopicReport", "ensure_topics"]
 
 State: TypeAlias = Literal["created", "missing", "fits", "differs"]
 
