@@ -22,10 +22,10 @@ from .values import (
     UINT_MAX,
     CelError,
     Duration,
-    Table,
     Timestamp,
     UInt,
     as_double,
+    is_list,
     no_overload,
 )
 
@@ -116,7 +116,7 @@ def _add(left: object, right: object) -> object:
         return left + right if len(left) + len(right) <= SIZE_MAX else too_large()
     if type(left) is bytes and type(right) is bytes:
         return left + right if len(left) + len(right) <= SIZE_MAX else too_large()
-    if isinstance(left, list) and isinstance(right, list):
+    if is_list(left) and is_list(right):
         return _concatenate(left, right)
     if type(left) is UInt and type(right) is UInt:
         return uint_of(int(left) + int(right))
@@ -128,9 +128,7 @@ def _add(left: object, right: object) -> object:
 def _concatenate(left: list[object], right: list[object]) -> object:
     if len(left) + len(right) > SIZE_MAX:
         return too_large()
-    if type(left) is Table or type(right) is Table:
-        return [*left, *right]
-    return left + right
+    return [*left, *right]
 
 
 def _add_time(left: object, right: object) -> object:

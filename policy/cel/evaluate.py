@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import Final
+from typing import Any, Final
 
 from .access import MISSING, has_field, index, no_such_key, select
 from .arithmetic import ARITHMETIC
@@ -332,8 +332,8 @@ def _select(operand: Run, field: str, optional: bool, span: Span) -> Run:
     missing = no_such_key(field, span)
 
     def run(frame: Frame) -> object:
-        container = operand(frame)
-        if type(container) is dict:
+        container: Any = operand(frame)
+        if container.__class__ is dict:
             value = container.get(field, MISSING)
             if value is MISSING:
                 return missing

@@ -7,7 +7,7 @@ from typing import Final
 
 from ..arithmetic import SIZE_MAX, too_large
 from ..types import ANY_LIST, BOOL, INT, list_of, param
-from ..values import CelError, Unknown, holds, merge, ordering
+from ..values import CelError, Unknown, holds, is_list, merge, ordering
 from .registry import Library
 
 __all__ = ["COLLECTIONS", "sort_by_keys"]
@@ -94,15 +94,10 @@ def flatten_to(items: list[object], depth: int) -> object:
         unknown = merge(flat)  # It might be a list.
         if unknown is not None:
             return unknown
-        if sum(len(item) if isinstance(item, list) else 1 for item in flat) > SIZE_MAX:
+        parts = [item if is_list(item) else [item] for item in flat]
+        if sum(map(len, parts)) > SIZE_MAX:
             return too_large()
-        unpacked: list[object] = []
-        for item in flat:
-            if isinstance(item, list):
-                unpacked += item
-            else:
-                unpacked.append(item)
-        flat = unpacked
+        flat = [item for part in parts for item in part]
         depth -= 1
     return flat
 

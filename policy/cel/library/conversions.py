@@ -30,7 +30,7 @@ from ..types import (
 )
 from ..values import CelError, CelType, Timestamp, UInt, as_double, type_name
 from .network import cidr_text, ip_text
-from .registry import Library
+from .registry import Library, identity
 from .time import duration_text, timestamp_text
 
 __all__ = ["CONVERSIONS", "decimal_text", "double_text"]
@@ -57,7 +57,7 @@ for _name, _type in (
     ("bytes", BYTES),
     ("bool", BOOL),
 ):
-    CONVERSIONS.add(_name, (_type,), _type, lambda value: value, form="function")
+    CONVERSIONS.add(_name, (_type,), _type, identity, form="function")
 
 
 @_function("dyn", param("T"), result=DYN)
@@ -192,7 +192,7 @@ def double_text(number: float) -> str:
 
 
 @_function("string", DECIMAL, result=STRING)
-def decimal_text(number: Decimal) -> object:
+def decimal_text(number: Decimal) -> str | CelError:
     """All digits, without an exponent."""
     if abs(number.adjusted()) > _NUMBER_LENGTH_MAX:
         return _out_of_range("a text")

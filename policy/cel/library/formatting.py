@@ -24,6 +24,7 @@ from ..values import (
     is_map,
     normal,
     type_name,
+    written_key,
 )
 from .conversions import decimal_text, double_text
 from .network import cidr_text, ip_text
@@ -148,47 +149,63 @@ _FORMATTERS: Final[Mapping[str, Formatter]] = {
     "X": _as_upper_hexadecimal,
 }
 
-_TEXTS: Final[Mapping[type, Callable[..., object]]] = {
-    str: lambda value: value,
-    bool: lambda value: "true" if value else "false",
-    BoolKey: lambda key: "true" if key.value else "false",
-    int: str,
-    UInt: lambda value: str(int(value)),
-    float: lambda value: _no_finite(value) or double_text(value),
-    Decimal: decimal_text,
-    bytes: lambda value: value.decode("utf-8", "replace"),
-    type(None): lambda _: "null",
-    Timestamp: timestamp_text,
-    Duration: duration_text,
-    CelType: lambda value: value.name,
-    Ip: ip_text,
-    Cidr: cidr_text,
-}
-
 
 def _text(value: object, depth: int) -> Piece:
     """`%s` of any value; maps in the order of their keys' texts."""
     value = normal(value)
-    convert = _TEXTS.get(type(value))
-    if convert is not None:
-        text = convert(value)
-        return text if isinstance(text, str | CelError) else _wrong("s", value)
-    if depth == 0:
-        return CelError("too_deep", "`%s` of a value that is nested too deeply")
     if is_list(value):
         return _joined("[", value, "]", depth)
     if is_map(value):
-        entries: list[tuple[str, object]] = []
-        for key, item in value.items():
-            name = _text(key, depth - 1)
-            if not isinstance(name, str):
-                return name
-            entries.append((name, item))
-        return _joined_entries(sorted(entries, key=lambda entry: entry[0]), depth)
-    return _wrong("s", value)
+        return _map_text(value, depth)
+    text = _plain_text(value)
+    return _wrong("s", value) if text is None else text
+
+
+def _plain_text(value: object) -> str | CelError | None:
+    """The text of a value that is no list or map; None where it has none."""
+    match value:
+        case str():
+            return value
+        case bool() | None | BoolKey():
+            return _WORDS[written_key(value)]
+        case int():
+            return str(int(value))
+        case float():
+            return _no_finite(value) or double_text(value)
+        case Decimal():
+            return decimal_text(value)
+        case bytes():
+            return str(value, "utf-8", "replace")
+        case Timestamp():
+            return timestamp_text(value)
+        case Duration():
+            return duration_text(value)
+        case CelType():
+            return value.name
+        case Ip() | Cidr():
+            return ip_text(value) if isinstance(value, Ip) else cidr_text(value)
+        case _:
+            return None
+
+
+_WORDS: Final[Mapping[object, str]] = {True: "true", False: "false", None: "null"}
+
+
+def _map_text(entries: dict[object, object], depth: int) -> Piece:
+    if depth == 0:
+        return CelError("too_deep", "`%s` of a value that is nested too deeply")
+    named: list[tuple[str, object]] = []
+    for key, item in entries.items():
+        name = _text(key, depth - 1)
+        if not isinstance(name, str):
+            return name
+        named.append((name, item))
+    return _joined_entries(sorted(named, key=lambda entry: entry[0]), depth)
 
 
 def _joined(opening: str, items: list[object], closing: str, depth: int) -> Piece:
+    if depth == 0:
+        return CelError("too_deep", "`%s` of a value that is nested too deeply")
     texts: list[str] = []
     size = 0
     for item in items:

@@ -22,7 +22,7 @@ from ..values import (
     normal,
     ordering,
 )
-from .registry import Library
+from .registry import Library, identity
 
 __all__ = ["MATH", "VARIADIC_MAX"]
 
@@ -51,7 +51,7 @@ def _most(name: str, before: Callable[[Any, Any], bool]) -> None:
 
     MATH.add(name, (ANY_LIST,), DYN, of_list, form="function")
     for number in (INT, UINT, DOUBLE, DECIMAL):
-        MATH.add(name, (number,), number, lambda value: value, form="function")
+        MATH.add(name, (number,), number, identity, form="function")
         MATH.add(name, (number, number), number, of_arguments, form="function")
     for count in range(2, VARIADIC_MAX + 1):
         MATH.add(name, (DYN,) * count, DYN, of_arguments, form="function")
@@ -83,10 +83,15 @@ _of_double("math.round", _round)
 MATH.add("math.isNaN", (DOUBLE,), BOOL, math.isnan, form="function")
 MATH.add("math.isInf", (DOUBLE,), BOOL, math.isinf, form="function")
 MATH.add("math.isFinite", (DOUBLE,), BOOL, math.isfinite, form="function")
-MATH.add("math.abs", (UINT,), UINT, lambda number: number, form="function")
+MATH.add("math.abs", (UINT,), UINT, identity, form="function")
 MATH.add("math.abs", (DOUBLE,), DOUBLE, abs, form="function")
 MATH.add("math.abs", (DECIMAL,), DECIMAL, Decimal.copy_abs, form="function")
-MATH.add("math.abs", (INT,), INT, lambda number: int_of(abs(number)), form="function")
+
+
+@MATH.function("math.abs", INT, result=INT)
+def abs_of_int(number: int) -> object:
+    """Without its sign; the smallest int has no such counterpart."""
+    return int_of(abs(number))
 
 
 def _sign(number: float | Decimal) -> int:
@@ -94,8 +99,13 @@ def _sign(number: float | Decimal) -> int:
 
 
 MATH.add("math.sign", (INT,), INT, _sign, form="function")
-MATH.add("math.sign", (UINT,), UINT, lambda number: UInt(_sign(number)), form="function")
 MATH.add("math.sign", (DECIMAL,), INT, _sign, form="function")
+
+
+@MATH.function("math.sign", UINT, result=UINT)
+def sign_of_uint(number: UInt) -> UInt:
+    """0 or 1."""
+    return UInt(_sign(number))
 
 
 @MATH.function("math.sign", DOUBLE, result=DOUBLE)
@@ -128,11 +138,16 @@ def _bitwise(name: str, code: Callable[[int, int], int]) -> None:
     MATH.add(name, (UINT, UINT), UINT, of_uints, form="function")
 
 
-_bitwise("math.bitAnd", operator.and_)
-_bitwise("math.bitOr", operator.or_)
-_bitwise("math.bitXor", operator.xor)
-MATH.add("math.bitNot", (INT,), INT, operator.invert, form="function")
-MATH.add("math.bitNot", (UINT,), UINT, lambda bits: UInt(UINT_MAX - bits), form="function")
+_bitwise("math.bitAnd", int.__and__)
+_bitwise("math.bitOr", int.__or__)
+_bitwise("math.bitXor", int.__xor__)
+MATH.add("math.bitNot", (INT,), INT, int.__invert__, form="function")
+
+
+@MATH.function("math.bitNot", UINT, result=UINT)
+def bit_not_of_uint(bits: UInt) -> UInt:
+    """All 64 bits turned around."""
+    return UInt(UINT_MAX - bits)
 
 
 def _shift(name: str, number: Type, code: Callable[[int, int], int]) -> None:
@@ -148,5 +163,5 @@ def _shift(name: str, number: Type, code: Callable[[int, int], int]) -> None:
 
 
 for _type in (INT, UINT):
-    _shift("math.bitShiftLeft", _type, operator.lshift)
-    _shift("math.bitShiftRight", _type, operator.rshift)
+    _shift("math.bitShiftLeft", _type, int.__lshift__)
+    _shift("math.bitShiftRight", _type, int.__rshift__)

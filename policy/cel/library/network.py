@@ -9,7 +9,7 @@ from typing import Final
 
 from ..types import BOOL, CIDR, INT, IP, STRING
 from ..values import CelError, Cidr, Ip
-from .registry import Library
+from .registry import Library, identity
 
 __all__ = ["NETWORK", "cidr_text", "ip_text"]
 
@@ -65,8 +65,8 @@ def cidr_text(network: Cidr) -> str:
 
 NETWORK.add("ip", (STRING,), IP, _parse, form="function")
 NETWORK.add("cidr", (STRING,), CIDR, _parse_cidr, form="function")
-NETWORK.add("ip", (IP,), IP, lambda value: value, form="function")
-NETWORK.add("cidr", (CIDR,), CIDR, lambda value: value, form="function")
+NETWORK.add("ip", (IP,), IP, identity, form="function")
+NETWORK.add("cidr", (CIDR,), CIDR, identity, form="function")
 
 
 @NETWORK.function("isIP", STRING, result=BOOL, form="both")

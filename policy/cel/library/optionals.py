@@ -43,7 +43,11 @@ def _is_zero(value: object) -> bool:
 
 _EMPTIABLE: Final = (bool, int, UInt, float, Decimal, str, bytes, list, dict)
 
-OPTIONALS.add("hasValue", (_OPTIONAL,), BOOL, lambda optional: optional.present, form="method")
+
+@OPTIONALS.method("hasValue", _OPTIONAL, result=BOOL)
+def has_value(optional: Optional) -> bool:
+    """Whether there is a value."""
+    return optional.present
 
 
 @OPTIONALS.method("value", _OPTIONAL, result=_T)

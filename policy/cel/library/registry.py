@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Any, Final, TypeAlias
+from typing import Final, TypeAlias, TypeVar
 
 from ..types import Type
 from ..values import (
@@ -23,9 +23,10 @@ from ..values import (
     UInt,
 )
 
-__all__ = ["Function", "Implementation", "Library", "Overload"]
+__all__ = ["Function", "Implementation", "Library", "Overload", "identity"]
 
 Implementation: TypeAlias = Callable[..., object]
+_Code = TypeVar("_Code", bound=Implementation)
 
 _CLASSES: Final[dict[str, frozenset[type]]] = {
     "bool": frozenset({bool}),
@@ -91,6 +92,11 @@ class Function:
         return self._found[key]
 
 
+def identity(value: object) -> object:
+    """The code of a conversion to the type that a value has already."""
+    return value
+
+
 class Library:
     """Functions by name."""
 
@@ -115,16 +121,16 @@ class Library:
 
     def function(
         self, name: str, *params: Type, result: Type, form: str = "function"
-    ) -> Callable[[Any], Any]:
+    ) -> Callable[[_Code], _Code]:
         """Decorate the code of an overload."""
 
-        def declare(implementation: Implementation) -> Implementation:
+        def declare(implementation: _Code) -> _Code:
             self.add(name, params, result, implementation, form=form)
             return implementation
 
         return declare
 
-    def method(self, name: str, *params: Type, result: Type) -> Callable[[Any], Any]:
+    def method(self, name: str, *params: Type, result: Type) -> Callable[[_Code], _Code]:
         """Decorate the code of a method; the receiver is its first parameter."""
         return self.function(name, *params, result=result, form="method")
 

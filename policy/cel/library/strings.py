@@ -19,7 +19,7 @@ __all__ = ["STRINGS"]
 STRINGS: Final = Library()
 _method = STRINGS.method
 
-_method("contains", STRING, STRING, result=BOOL)(lambda text, part: part in text)
+_method("contains", STRING, STRING, result=BOOL)(str.__contains__)
 _method("startsWith", STRING, STRING, result=BOOL)(str.startswith)
 _method("endsWith", STRING, STRING, result=BOOL)(str.endswith)
 STRINGS.add("matches", (STRING, STRING), BOOL, matches, form="both")
@@ -86,9 +86,24 @@ def join_with(items: list[object], separator: str) -> object:
 
 _LOWER: Final = str.maketrans(string.ascii_uppercase, string.ascii_lowercase)
 _UPPER: Final = str.maketrans(string.ascii_lowercase, string.ascii_uppercase)
-_method("lowerAscii", STRING, result=STRING)(lambda text: text.translate(_LOWER))
-_method("upperAscii", STRING, result=STRING)(lambda text: text.translate(_UPPER))
-_method("reverse", STRING, result=STRING)(lambda text: text[::-1])
+
+
+@_method("lowerAscii", STRING, result=STRING)
+def lower_ascii(text: str) -> str:
+    """A to Z as a to z; other letters stay."""
+    return text.translate(_LOWER)
+
+
+@_method("upperAscii", STRING, result=STRING)
+def upper_ascii(text: str) -> str:
+    """A to z as A to Z; other letters stay."""
+    return text.translate(_UPPER)
+
+
+@_method("reverse", STRING, result=STRING)
+def reverse(text: str) -> str:
+    """The code points from last to first."""
+    return text[::-1]
 
 
 @_method("replace", STRING, STRING, STRING, result=STRING)
@@ -143,7 +158,13 @@ _WHITE_SPACE: Final = (
     "\t\n\v\f\r \x85\xa0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a"
     "\u2028\u2029\u202f\u205f\u3000"
 )
-_method("trim", STRING, result=STRING)(lambda text: text.strip(_WHITE_SPACE))
+
+
+@_method("trim", STRING, result=STRING)
+def trim(text: str) -> str:
+    """Without white space at both ends."""
+    return text.strip(_WHITE_SPACE)
+
 
 _QUOTED: Final = str.maketrans({
     "\a": "\\a", "\b": "\\b", "\f": "\\f", "\n": "\\n", "\r": "\\r", "\t": "\\t", "\v": "\\v",

@@ -15,7 +15,7 @@ from zoneinfo import ZoneInfo
 from ..arithmetic import duration_of, timestamp_of
 from ..types import DURATION, INT, STRING, TIMESTAMP
 from ..values import CelError, Duration, Timestamp
-from .registry import Library
+from .registry import Library, identity
 
 __all__ = ["TIME", "duration_text", "timestamp_text"]
 
@@ -30,7 +30,7 @@ _RFC3339: Final = re.compile(
 )
 
 for _name, _type in (("timestamp", TIMESTAMP), ("duration", DURATION)):
-    TIME.add(_name, (_type,), _type, lambda value: value, form="function")
+    TIME.add(_name, (_type,), _type, identity, form="function")
 
 
 @TIME.function("timestamp", STRING, result=TIMESTAMP)
