@@ -7,7 +7,7 @@ called inside each other; `n`, `q`, `u` and `w` are scratch.
 from __future__ import annotations
 
 import ast
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 from .avro_statements import (
@@ -60,6 +60,12 @@ def decode(b, p, again=True):
     except Exception as e:
         return FAILED(e, decode, b, s, again)
 """
+_SKIP: Final = """
+def skip(b, p):
+    d = DEPTH
+    BODY
+    return p
+"""
 _FUNCTION: Final = """
 def F(b, p, d):
     if d == 0:
@@ -105,16 +111,11 @@ for _ in range(C):
 
 
 class AvroCode:
-    """Makes the decoder of one type and shape; used once. `strict` and `time` are the projection's.
+    """Makes one function; used once. `strict` and `time` are the projection's."""
 
-    `failed(error, decode, data, start, again)` says what an exception comes to.
-    """
-
-    def __init__(
-        self, strict: bool, time: Callable[[int], object], failed: Callable[..., object]
-    ) -> None:
+    def __init__(self, *, strict: bool = False, time: Callable[[int], object] = int) -> None:
         self._strict, self._time = strict, time
-        self._values: dict[str, Any] = {**HELPERS, "TIME": time, "FAILED": failed}
+        self._values: dict[str, Any] = {**HELPERS, "TIME": time}
         self._functions: list[ast.stmt] = []
         #: Functions by type and node; both are kept, since their ids are the keys.
         self._made: dict[tuple[int, int], tuple[str, AvroType, Node | None]] = {}
@@ -123,13 +124,27 @@ class AvroCode:
         self._loops = 0
         self._depth = 0
 
-    def decoder(self, type_: AvroType, root: Node) -> Callable[[bytes, int], object]:
-        """The function from bytes and where the value begins to what is read of it."""
+    def decoder(
+        self, type_: AvroType, root: Node, failed: Callable[..., object]
+    ) -> Callable[[bytes, int], object]:
+        """The function from bytes and where the value begins to what is read of it.
+
+        `failed(error, decode, data, start, again)` says what an exception comes to.
+        """
+        self._values["FAILED"] = failed
         body = self._body(type_, root, "v", last=not self._strict)
         end = fill(_STRICT_END if self._strict else _END)
         self._functions += fill(_DECODE, BODY=body, END=end, DEPTH=constant(DEPTH_MAX))
         compile_functions(self._functions, self._values, "avro projection")
         made: Callable[[bytes, int], object] = self._values["decode"]
+        return made
+
+    def skipper(self, types: Sequence[AvroType]) -> Callable[[bytes, int], int]:
+        """The function from where the first of some values begins to where the last one ends."""
+        body = [line for type_ in types for line in self._skip(type_)]
+        self._functions += fill(_SKIP, BODY=body, DEPTH=constant(DEPTH_MAX))
+        compile_functions(self._functions, self._values, "avro skipper")
+        made: Callable[[bytes, int], int] = self._values["skip"]
         return made
 
     def _read(

@@ -50,8 +50,8 @@ class AvroProjection:
         strict: bool = False,
         time: Callable[[int], object] = Instant,
     ) -> None:
-        code = AvroCode(strict, time, _failed)
-        self.decode: Callable[[bytes, int], object] = code.decoder(type_, root)
+        code = AvroCode(strict=strict, time=time)
+        self.decode: Callable[[bytes, int], object] = code.decoder(type_, root, _failed)
 
 
 def _failed(

@@ -16,6 +16,7 @@ from typing import Final, TypeAlias, cast
 from .json_projection import DecodeError, decode_json
 
 __all__ = [
+    "DECIMAL_MAX_DIGITS",
     "NO_DEFAULT",
     "Array",
     "AvroSchema",
@@ -35,19 +36,19 @@ __all__ = [
 ]
 
 #: A registry takes 1 MB by default; the largest schemas seen in use have some 300 kB.
-TEXT_MAX_CHARS: Final = 4 * 2**20
+_TEXT_MAX_CHARS: Final = 4 * 2**20
 #: Types inside types. Standards with deep models (FHIR, FpML) stay below 40.
-DEPTH_MAX: Final = 64
-TYPES_MAX: Final = 50_000
-BRANCHES_MAX: Final = 500
+_DEPTH_MAX: Final = 64
+_TYPES_MAX: Final = 50_000
+_BRANCHES_MAX: Final = 500
 #: Members that take no bytes (null, an empty record) inside one value: data of n bytes must not
 #: become many times n objects.
-EMPTIES_MAX: Final = 64
-FIXED_MAX_BYTES: Final = 16 * 2**20
+_EMPTIES_MAX: Final = 64
+_FIXED_MAX_BYTES: Final = 16 * 2**20
 #: Of a decimal; 38 is what databases take, and digits cost time that grows with their square.
 DECIMAL_MAX_DIGITS: Final = 1000
 
-_TOO_DEEP: Final = f"types are nested more than {DEPTH_MAX} deep"
+_TOO_DEEP: Final = f"types are nested more than {_DEPTH_MAX} deep"
 
 NO_DEFAULT: Final = object()
 
@@ -124,7 +125,9 @@ class Record:
     """
 
     name: str
-    fields: tuple[Field, ...] = ()
+    fields: tuple[Field, ...] = field(
+        default=(), repr=False
+    )  # may lead back here, and in many ways
     width: int = 0
     static: bool = False
     empties: int = 0
@@ -237,8 +240,8 @@ class _Parser:
         self._count = 0
 
     def read(self, text: str) -> AvroType:
-        if len(text) > TEXT_MAX_CHARS:
-            raise SchemaError(f"the schema has more than {TEXT_MAX_CHARS} characters")
+        if len(text) > _TEXT_MAX_CHARS:
+            raise SchemaError(f"the schema has more than {_TEXT_MAX_CHARS} characters")
         try:
             written = decode_json(text.encode())
         except (DecodeError, UnicodeEncodeError):
@@ -247,9 +250,9 @@ class _Parser:
 
     def _type(self, written: object, namespace: str, depth: int) -> AvroType:
         self._count += 1
-        if self._count > TYPES_MAX:
-            raise SchemaError(f"the schema has more than {TYPES_MAX} types")
-        if depth > DEPTH_MAX:
+        if self._count > _TYPES_MAX:
+            raise SchemaError(f"the schema has more than {_TYPES_MAX} types")
+        if depth > _DEPTH_MAX:
             raise SchemaError(_TOO_DEEP)
         if isinstance(written, str):
             return self._named(written, namespace, depth)
@@ -288,13 +291,13 @@ class _Parser:
         found = self.names.get(_full(name, namespace)) or self.names.get(name)
         if found is None:
             raise SchemaError(f"the type `{_shown(name)}` is not defined")
-        if isinstance(found, Record) and depth + found.height > DEPTH_MAX:
+        if isinstance(found, Record) and depth + found.height > _DEPTH_MAX:
             raise SchemaError(_TOO_DEEP)
         return found
 
     def _union(self, written: list[object], namespace: str, depth: int) -> Union:
-        if not 0 < len(written) <= BRANCHES_MAX:
-            raise SchemaError(f"a union has 1 to {BRANCHES_MAX} branches")
+        if not 0 < len(written) <= _BRANCHES_MAX:
+            raise SchemaError(f"a union has 1 to {_BRANCHES_MAX} branches")
         branches = tuple(self._type(branch, namespace, depth + 1) for branch in written)
         if any(isinstance(branch, Union) for branch in branches):
             raise SchemaError("a union cannot be a branch of a union")
@@ -359,7 +362,7 @@ class _Parser:
         record.width = sum(min_width(type_) for type_ in types)
         record.static = all(static_width(type_) is not None for type_ in types)
         record.empties = sum(empties(type_) for type_ in types) + (record.width == 0)
-        if record.empties > EMPTIES_MAX:
+        if record.empties > _EMPTIES_MAX:
             raise SchemaError(f"`{_shown(record.name)}` has too many members that take no bytes")
         record.height = 1 + max((_height(type_) for type_ in types), default=0)
         record.complete = True
@@ -380,8 +383,8 @@ class _Parser:
     def _fixed(self, said: dict[str, object], namespace: str) -> Fixed:
         full, _ = self._define(said, namespace)
         size = said.get("size")
-        if type(size) is not int or not 0 <= size <= FIXED_MAX_BYTES:
-            raise SchemaError(f"`{_shown(full)}` needs a `size` of 0 to {FIXED_MAX_BYTES}")
+        if type(size) is not int or not 0 <= size <= _FIXED_MAX_BYTES:
+            raise SchemaError(f"`{_shown(full)}` needs a `size` of 0 to {_FIXED_MAX_BYTES}")
         logical, scale = said.get("logicalType"), _scale(said)
         made = Fixed(full, size)
         if logical == "decimal" and scale is not None and 0 < size <= DECIMAL_MAX_DIGITS // 2:

@@ -32,6 +32,7 @@ __all__ = [
     "length_at",
     "long_at",
     "reason_of",
+    "text_at",
     "union_at",
     "uuid_text",
     "write_long",
@@ -58,7 +59,7 @@ class MalformedError(Exception):
     """Bytes that are not what the schema says; stays inside this package."""
 
 
-TRUNCATED: Final = AvroError("the Avro bytes end too early")
+_TRUNCATED: Final = AvroError("the Avro bytes end too early")
 _BAD_TEXT: Final = AvroError("the Avro bytes hold text that is not valid UTF-8")
 
 #: By logical type: how many nanoseconds one of its units is.
@@ -85,7 +86,7 @@ def reason_of(error: Exception) -> AvroError:
     if isinstance(error, RecursionError):
         return AvroError("the Avro bytes are nested too deeply")
     if isinstance(error, IndexError | struct.error):
-        return TRUNCATED
+        return _TRUNCATED
     return AvroError("the Avro bytes cannot be read")
 
 
@@ -95,13 +96,14 @@ def long_at(data: bytes, at: int) -> tuple[int, int]:
     for byte in data[at : at + _VARINT_MAX_BYTES]:
         if byte < 128:
             number |= byte << shift
-            if number >= _UINT64:
-                break
-            return (number >> 1) ^ -(number & 1), at + shift // 7 + 1
+            if number < _UINT64:
+                return (number >> 1) ^ -(number & 1), at + shift // 7 + 1
+            break
         number |= (byte & 127) << shift
         shift += 7
-    if shift < _VARINT_MAX_BYTES * 7 - 7:
-        raise MalformedError(TRUNCATED.reason)
+    else:
+        if shift < 7 * _VARINT_MAX_BYTES:
+            raise MalformedError(_TRUNCATED.reason)
     raise MalformedError("the Avro bytes hold a number of more than 64 bits")
 
 
@@ -114,19 +116,33 @@ def int_at(data: bytes, at: int) -> tuple[int, int]:
 
 
 def length_at(data: bytes, at: int) -> tuple[int, int]:
-    """Where the text or bytes value at `at` has its content: first byte and end."""
-    low, high = data[at], data[at + 1]
-    if low > 127 > high and not low & 1:  # 64 to 8191 bytes: worth a short way
+    """Where the text or bytes value at `at` has its content: first byte and end.
+
+    For lengths of several bytes; what LENGTHS knows needs no call.
+    """
+    low = data[at]
+    if low & 1:
+        raise MalformedError("the Avro bytes hold a negative length")
+    high = data[at + 1]
+    if high < 128 <= low:  # 64 to 8191 bytes: worth a short way
         start = at + 2
         end = start + ((low & 126) >> 1) + (high << 6)
     else:
         length, start = long_at(data, at)
-        if length < 0:
-            raise MalformedError("the Avro bytes hold a negative length")
         end = start + length
     if end > len(data):
-        raise MalformedError(TRUNCATED.reason)
+        raise MalformedError(_TRUNCATED.reason)
     return start, end
+
+
+def text_at(data: bytes, at: int) -> tuple[int, int]:
+    """As `length_at`, whatever the length."""
+    short = LENGTHS[data[at]]
+    if not short:
+        return length_at(data, at)
+    if at + short > len(data):
+        raise MalformedError(_TRUNCATED.reason)
+    return at + 1, at + short
 
 
 def enum_at(data: bytes, at: int, symbols: Mapping[int, str]) -> tuple[str, int]:
@@ -158,7 +174,7 @@ def block(data: bytes, at: int, width: int) -> tuple[int, int, int]:
             raise MalformedError("the Avro bytes hold a negative length")
         end = at + size
     if count * width > len(data) - at:
-        raise MalformedError(TRUNCATED.reason)
+        raise MalformedError(_TRUNCATED.reason)
     if width == 0 and count > EMPTY_ITEMS_MAX:
         raise MalformedError("the Avro bytes hold too many empty items")
     return count, at, end
@@ -167,7 +183,7 @@ def block(data: bytes, at: int, width: int) -> tuple[int, int, int]:
 def end_of_bytes(data: bytes, at: int) -> None:
     """Nothing may follow."""
     if at > len(data):
-        raise MalformedError(TRUNCATED.reason)
+        raise MalformedError(_TRUNCATED.reason)
     if at < len(data):
         raise MalformedError("the Avro bytes go on after the value")
 
@@ -186,7 +202,7 @@ def decimal(data: bytes, scale: int) -> Decimal:
 def uuid_text(data: bytes) -> str:
     """A UUID of 16 bytes as text."""
     if len(data) != 16:
-        raise MalformedError(TRUNCATED.reason)
+        raise MalformedError(_TRUNCATED.reason)
     return str(UUID(bytes=data))
 
 

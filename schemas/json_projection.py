@@ -33,6 +33,7 @@ __all__ = [
     "decode_again",
     "decode_json",
     "decode_with",
+    "nesting",
     "on_fresh_stack",
 ]
 

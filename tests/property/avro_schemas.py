@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import math
+import struct
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from decimal import Decimal
@@ -17,9 +18,31 @@ import fastavro.write
 from hypothesis import strategies as st
 
 from streamwarden.schemas.avro_projection import Instant
+from streamwarden.schemas.avro_types import (
+    Array,
+    AvroType,
+    Enum,
+    Fixed,
+    Map,
+    Primitive,
+    Record,
+    Union,
+)
+from streamwarden.schemas.avro_wire import write_long
 from streamwarden.schemas.json_projection import Path, Shape
 
-__all__ = ["SCHEMAS", "Json", "agrees", "read", "same", "shapes", "values_of", "write"]
+__all__ = [
+    "SCHEMAS",
+    "Json",
+    "agrees",
+    "encodings",
+    "places_in",
+    "read",
+    "same",
+    "shapes",
+    "values_of",
+    "write",
+]
 
 Json: TypeAlias = Any
 
@@ -200,6 +223,80 @@ _READERS: dict[str, Callable[..., object]] = {
 }
 
 
+class _Encoder:
+    """Draws bytes that hold a value."""
+
+    def __init__(self, draw: st.DrawFn, canonical: bool) -> None:
+        self.draw, self.canonical = draw, canonical
+
+    def value(self, type_: AvroType, depth: int) -> bytes:
+        match type_:
+            case Primitive():
+                return self.primitive(type_.name)
+            case Fixed():
+                return self.draw(st.binary(min_size=type_.size, max_size=type_.size))
+            case Enum():
+                return self.number(self.draw(st.integers(0, len(type_.symbols) - 1)))
+            case Record():
+                return b"".join(self.value(field.type, depth - 1) for field in type_.fields)
+            case Array():
+                return self.blocks([self.value(type_.items, depth - 1) for _ in self.some(depth)])
+            case Map():
+                keys = [self.draw(st.sampled_from(_NAMES[:4])) for _ in self.some(depth)]
+                values = [self.value(type_.values, depth - 1) for _ in keys]
+                names = [self.text(key.encode()) for key in keys]
+                return self.blocks([key + item for key, item in zip(names, values, strict=True)])
+            case Union():
+                last = len(type_.branches) - 1
+                simple = [p for p, b in enumerate(type_.branches) if isinstance(b, Primitive)]
+                place = simple[0] if depth <= 0 and simple else self.draw(st.integers(0, last))
+                return self.number(place) + self.value(type_.branches[place], depth - 1)
+
+    def some(self, depth: int) -> range:
+        return range(self.draw(st.integers(0, 3)) if depth > 0 else 0)
+
+    def number(self, value: int) -> bytes:
+        data = write_long(value)
+        if self.canonical or len(data) > 8 or self.draw(st.integers(0, 9)):
+            return data
+        longer = b"\x80" * self.draw(st.integers(0, 1)) + b"\0"
+        return data[:-1] + bytes([data[-1] | 128]) + longer
+
+    def blocks(self, items: list[bytes]) -> bytes:
+        made = b""
+        while items:
+            size = self.draw(st.integers(1, len(items)))
+            content, items = b"".join(items[:size]), items[size:]
+            if self.draw(st.booleans()):
+                made += self.number(-size) + self.number(len(content)) + content
+            else:
+                made += self.number(size) + content
+        return made + self.number(0)
+
+    def text(self, data: bytes) -> bytes:
+        return self.number(len(data)) + data
+
+    def primitive(self, name: str) -> bytes:
+        drawn = self.draw(_SCALARS[name])
+        match name:
+            case "null":
+                return b""
+            case "boolean":
+                return bytes([drawn])
+            case "int" | "long":
+                return self.number(drawn)
+            case "float" | "double":
+                return struct.pack("<f" if name == "float" else "<d", drawn)
+            case _:
+                return self.text(drawn.encode() if isinstance(drawn, str) else drawn)
+
+
+@st.composite
+def encodings(draw: st.DrawFn, type_: AvroType, *, canonical: bool = False) -> bytes:
+    """Bytes that hold a value of the type; unless `canonical` in all the ways that are allowed."""
+    return _Encoder(draw, canonical).value(type_, 6)
+
+
 def names_of(schema: Json) -> dict[str, Json]:
     """Every named type that a schema defines."""
     found: dict[str, Json] = {}
@@ -276,12 +373,38 @@ def same(one: object, two: object) -> bool:
     return type(one) is type(two) and one == two
 
 
-_paths: st.SearchStrategy[Path] = st.lists(st.sampled_from([*_NAMES, None]), max_size=4).map(tuple)
+def places_in(type_: AvroType) -> list[Path]:
+    """Paths that lead somewhere, some of them."""
+    found: list[Path] = []
+    pending: list[tuple[AvroType, Path]] = [(type_, ())]
+    while pending and len(found) < 60:
+        each, path = pending.pop(0)
+        found += [path] if path and path not in found else []
+        if len(path) > 4:
+            continue
+        match each:
+            case Union():
+                pending += [(branch, path) for branch in each.branches]
+            case Record():
+                pending += [(field.type, (*path, field.name)) for field in each.fields]
+            case Map():
+                pending += [(each.values, (*path, name)) for name in _NAMES[:3]]
+            case Array():
+                pending.append((each.items, (*path, None)))
+            case _:
+                continue
+    return found
 
-#: What rules may read.
-shapes: st.SearchStrategy[Shape] = st.just(Shape(whole=True)) | st.builds(
-    Shape.of, st.lists(_paths, max_size=4), st.lists(_paths, max_size=2)
-)
+
+@st.composite
+def shapes(draw: st.DrawFn, type_: AvroType) -> Shape:
+    """What rules may read of events of the type: mostly what is there."""
+    if not draw(st.integers(0, 9)):
+        return Shape(whole=True)
+    anything = st.lists(st.sampled_from([*_NAMES, None]), max_size=3).map(tuple)
+    places = places_in(type_)
+    paths = st.sampled_from(places) | anything if places else anything
+    return Shape.of(draw(st.lists(paths, max_size=4)), draw(st.lists(paths, max_size=2)))
 
 
 def agrees(found: object, whole: object, shape: Shape) -> bool:
