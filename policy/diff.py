@@ -12,7 +12,15 @@ from .canonical import canonical_json, from_portable, portable
 __all__ = ["Change", "Field", "compare"]
 
 Kind: TypeAlias = Literal["added", "removed", "changed"]
-Members: TypeAlias = Mapping[str, object]
+_Members: TypeAlias = Mapping[str, object]
+
+#: Stored documents have their keys in the order of the alphabet; people read them in this one.
+_READING_ORDER = (
+    *("title", "owner", "class", "topics", "stages", "schema", "effective", "review", "sensitive"),
+    *("when", "where", "require", "effect", "exempts", "mode", "on_error", "mask", "approvals"),
+    *("reason", "severity", "remediation", "exemptible_by", "tombstones"),
+)
+_ORDER = {name: position for position, name in enumerate(_READING_ORDER)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,20 +64,20 @@ def compare(before: Bundle | None, after: Bundle) -> tuple[Change, ...]:
     return tuple(changes)
 
 
-def _content(bundle: Bundle | None) -> Members:
-    return {} if bundle is None else cast("Members", from_portable(dict(bundle.documents)))
+def _content(bundle: Bundle | None) -> _Members:
+    return {} if bundle is None else cast("_Members", from_portable(dict(bundle.documents)))
 
 
-def _mapping(content: Members, name: str) -> Members:
-    return cast("Members", content.get(name) or {})
+def _mapping(content: _Members, name: str) -> _Members:
+    return cast("_Members", content.get(name) or {})
 
 
-def _by_key(documents: object, key: str) -> Members:
-    listed = cast("Sequence[Members]", documents or ())
+def _by_key(documents: object, key: str) -> _Members:
+    listed = cast("Sequence[_Members]", documents or ())
     return {str(document[key]): document for document in listed}
 
 
-def _pairs(old: Members, new: Members) -> Iterator[tuple[Kind, str, object, object]]:
+def _pairs(old: _Members, new: _Members) -> Iterator[tuple[Kind, str, object, object]]:
     """What is not the same in both: removed and changed in the old order, then added."""
     for name, was in old.items():
         if name not in new:
@@ -87,7 +95,7 @@ def _same(one: object, other: object) -> bool:
 
 
 def _policy(kind: Kind, name: str, was: object, now: object) -> Iterator[Change]:
-    old, new = cast("Members", was or {}), cast("Members", now or {})
+    old, new = cast("_Members", was or {}), cast("_Members", now or {})
     fields = tuple(_fields(old, new, without=("policy", "rules")))
     rules = _by_key(old.get("rules"), "id"), _by_key(new.get("rules"), "id")
     changed = [
@@ -101,14 +109,14 @@ def _policy(kind: Kind, name: str, was: object, now: object) -> Iterator[Change]
     yield from changed
 
 
-def _members(value: object) -> Members:
-    return cast("Members", value or {})
+def _members(value: object) -> _Members:
+    return cast("_Members", value or {})
 
 
-def _fields(old: Members, new: Members, without: Sequence[str]) -> Iterator[Field]:
-    for _, name, was, now in _pairs(old, new):
-        if name not in without:
-            yield Field(name, was, now)
+def _fields(old: _Members, new: _Members, without: Sequence[str]) -> list[Field]:
+    fields = [Field(name, was, now) for _, name, was, now in _pairs(old, new)]
+    kept = (field for field in fields if field.name not in without)
+    return sorted(kept, key=lambda field: (_ORDER.get(field.name, len(_ORDER)), field.name))
 
 
 def _entries(was: object, now: object) -> Iterator[Field]:
@@ -128,7 +136,7 @@ def _entries(was: object, now: object) -> Iterator[Field]:
 def _keyed(value: object) -> dict[bytes, tuple[object, object]]:
     """Each entry of a list, or key of a table with its value, by its canonical text."""
     if isinstance(value, Mapping):
-        table = cast("Members", value)
+        table = cast("_Members", value)
         return {_text(key): (key, held) for key, held in table.items()}
     entries = cast("list[object]", value) if isinstance(value, list) else []
     return {_text(entry): (entry, None) for entry in entries}

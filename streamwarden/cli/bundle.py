@@ -71,8 +71,10 @@ _yes = click.option("--yes", is_flag=True, help="Do not ask.")
 def build(directories: tuple[Path, ...], file: Path | None, output: Output) -> None:
     """Make a bundle of directories and tell its digest; equal policies have equal digests.
 
-    streamwarden bundle build --policies policies/
-    streamwarden bundle build --policies policies/ --output payments.json
+      streamwarden bundle build --policies policies/
+      streamwarden bundle build --policies policies/ --output payments.json
+
+    The stored form is JSON, and holds everything that a guard needs.
     """
     present(directories)
     built = load_directories(list(directories))
@@ -210,9 +212,11 @@ def _tested(candidate: Bundle, mask_keys: Path | None, output: Output) -> int:
 @_yes
 @output_options
 def activate(number: int, url: str, by: str | None, reason: str, yes: bool, output: Output) -> int:
-    """Make version N the active one; an older one is a rollback. Guards take it within a second.
+    """Make version N the active one; an older one is a rollback.
 
-    streamwarden bundle activate 14 --store dir:bundles --reason 'back to the old limit'
+      streamwarden bundle activate 14 --store dir:bundles --reason 'back to the old limit'
+
+    Guards that follow the store take it within a second. On a terminal it asks before.
     """
     with _open(url) as store:
         active, chosen = store.active(), store.get(number)
@@ -240,9 +244,11 @@ def activate(number: int, url: str, by: str | None, reason: str, yes: bool, outp
 @_store
 @output_options
 def active_(url: str, output: Output) -> None:
-    """Tell which version guards take now, since when, by whom and why.
+    """Tell which version guards take now.
 
-    streamwarden bundle active --store dir:bundles
+      streamwarden bundle active --store dir:bundles
+
+    With since when, by whom and why.
     """
     with _open(url) as store:
         found = store.active()
@@ -258,9 +264,11 @@ def active_(url: str, output: Output) -> None:
 @_store
 @output_options
 def history(url: str, output: Output) -> None:
-    """List what was published and what was activated, by whom and why.
+    """List what was published and what was activated.
 
-    streamwarden bundle history --store dir:bundles
+      streamwarden bundle history --store dir:bundles
+
+    With when, by whom and why.
     """
     with _open(url) as store:
         published, activated, found = store.history(), store.activations(), store.active()

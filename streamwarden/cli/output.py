@@ -88,18 +88,25 @@ def say(text: str, *, lines: bool = False) -> None:
 
 
 def write_json(value: object) -> None:
-    """One JSON document on one line of stdout, in UTF-8 whatever the terminal speaks."""
+    """One JSON document on one line of stdout, in UTF-8 whatever the terminal speaks.
+
+    Infinities and NaN, which JSON does not have, are null.
+    """
+    import msgspec  # noqa: PLC0415 - help needs no JSON
+
     try:
-        text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
-    except ValueError:  # a number that JSON does not have
+        line = msgspec.json.encode(value)
+    except UnicodeEncodeError:  # half of a surrogate pair: it becomes its own escape
         text = json.dumps(_finite(value), ensure_ascii=False, separators=(",", ":"))
-    # A lone surrogate becomes its own JSON escape.
-    click.echo(text.encode("utf-8", "backslashreplace"))
+        line = text.encode("utf-8", "backslashreplace")
+    stdout = sys.stdout.buffer
+    stdout.write(line + b"\n")
+    stdout.flush()
 
 
 def _finite(value: object) -> object:
     if isinstance(value, float) and not math.isfinite(value):
-        return str(value)
+        return None
     if isinstance(value, Mapping):
         members = cast("Mapping[str, object]", value)
         return {name: _finite(member) for name, member in members.items()}

@@ -143,9 +143,11 @@ def _count(number: int, noun: str) -> str:
 @click.argument("code", required=False)
 @output_options
 def explain_code(code: str | None, output: Output) -> None:
-    """Say what the code of a problem means and how to get rid of it; without CODE, list all.
+    """Say what the code of a problem means and how to get rid of it.
 
-    streamwarden policy explain-code SW104
+      streamwarden policy explain-code SW104
+
+    Without CODE, list all of them.
     """
     if code is None:
         chosen = dict(sorted(PROBLEM_CODES.items()))

@@ -49,8 +49,11 @@ _ENTRIES_SHOWN = 10
 def show(directories: tuple[Path, ...], form: str, only: tuple[str, ...], output: Output) -> None:
     """Show what policies say: as sentences, for people who answer for them.
 
-    streamwarden policy show policies/
-    streamwarden policy show policies/ --as cel --policy payment-limits
+      streamwarden policy show policies/
+      streamwarden policy show policies/ --as cel --policy payment-limits
+
+    What has no good words stays CEL between backticks, so that no sentence is less exact than its
+    rule.
     """
     present(directories)
     bundle = load_directories(list(directories))

@@ -123,8 +123,10 @@ def list_(
 ) -> None:
     """List the parked events of a topic that wait, the oldest first.
 
-    streamwarden quarantine list -b localhost:9092 --topic payments --policies policies/
-    streamwarden quarantine list -t payments --store dir:bundles --rule over-limit --since 1d
+      streamwarden quarantine list -b localhost:9092 --topic payments --policies policies/
+      streamwarden quarantine list -t payments --store dir:bundles --rule over-limit --since 1d
+
+    A place is PARTITION:OFFSET in the parking topic; the other commands take it as --at.
     """
     with _places(source, client, topic) as places:
         listing = list_parked(places, selection, all_states=all_states)
@@ -166,10 +168,12 @@ def show(
     client: Client,
     output: Output,
 ) -> None:
-    """Show parked events with their content and the decision on them, sensitive fields masked.
+    """Show parked events with their content and the decision on them.
 
-    streamwarden quarantine show -t payments --policies policies/ --at 2:14
-    streamwarden quarantine show -t payments --policies policies/ --at 2:14 --unmask --by Ann --reason 'ticket 4711'
+      streamwarden quarantine show -t payments --policies policies/ --at 2:14
+      streamwarden quarantine show -t payments --policies policies/ --rule over-limit --max 3
+
+    Sensitive fields are masked, unless --unmask says who wants to see them, and why.
     """
     if (by or reason) and not unmask:
         raise ConfigurationError("--by and --reason go with --unmask", remedy="say --unmask")

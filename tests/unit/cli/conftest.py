@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
@@ -61,8 +63,9 @@ def policies(tmp_path: Path) -> Path:
 def run() -> Iterator[Run]:
     """Call `streamwarden` with these arguments; the result has status, stdout and stderr."""
 
-    def call(*args: object, stdin: bytes = b"") -> Result:
-        return CliRunner().invoke(main, [str(arg) for arg in args], input=stdin)
+    def call(*args: object, stdin: bytes | io.BufferedIOBase = b"") -> Result:
+        given: Any = stdin  # a stream of any kind will do
+        return CliRunner().invoke(main, [str(arg) for arg in args], input=given)
 
     yield call
     SECRETS.forget()

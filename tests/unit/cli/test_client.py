@@ -31,7 +31,7 @@ def test_the_nearer_word_counts(tmp_path: Path) -> None:
     assert alone["bootstrap.servers"] == "env:1"
 
 
-def test_an_old_name_of_the_servers_is_one(tmp_path: Path) -> None:
+def test_an_old_name_of_the_servers_is_one() -> None:
     """Both given to the client would be refused by it."""
     client = Client(read_properties(None, ["metadata.broker.list=a:1"], []))
 
@@ -128,9 +128,7 @@ def test_no_password_comes_out_of_a_command(run: Run, policies: Path, command: s
 
 
 @pytest.mark.parametrize("given", [["-X", "no.such.property=1"], ["-X", "message.max.bytes=soon"]])
-def test_what_the_client_does_not_know_is_told(
-    run: Run, policies: Path, given: list[str]
-) -> None:
+def test_what_the_client_does_not_know_is_told(run: Run, policies: Path, given: list[str]) -> None:
     """With where the properties are listed; nothing is read."""
     result = run(
         *("publish", "-t", "payments", "--policies", policies, "-b", "localhost:1", *given, "-"),

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import json
+import resource
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import click
 import pytest
 from confluent_kafka import KafkaError, KafkaException
 
-from streamwarden.cli.failures import describe, run as run_command
+from streamwarden.cli.failures import describe
+from streamwarden.cli.failures import run as run_command
 from streamwarden.cli.output import escaped, write_json
 from streamwarden.errors import ConfigurationError, Location, PolicyError, Problem
 
@@ -33,8 +34,7 @@ def failing(error: BaseException) -> int:
         (FileNotFoundError(2, "No such file", "x.json"), "error: `x.json`: No such file\n"),
         (
             KafkaException(KafkaError(KafkaError.TOPIC_AUTHORIZATION_FAILED)),
-            "error: Broker: Topic authorization failed (TOPIC_AUTHORIZATION_FAILED); "
-            "ask for the right to this topic\n",
+            "error: Broker: Topic authorization failed (TOPIC_AUTHORIZATION_FAILED); ask for",
         ),
         (click.ClickException("Odd."), "error: odd\n"),
         (KeyboardInterrupt(), "interrupted\n"),
@@ -137,7 +137,8 @@ def test_every_command_has_help_with_an_example(run: Run) -> None:
 
         assert result.exit_code == 0, path
         assert any(
-            line.startswith(("    streamwarden ", "    Try it")) for line in result.stdout.split("\n")
+            line.startswith(("    streamwarden ", "    Try it"))
+            for line in result.stdout.split("\n")
         ), path
 
 
@@ -147,14 +148,12 @@ def program(*arguments: str, **options: object) -> subprocess.Popen[bytes]:
 
 
 def test_help_comes_at_once() -> None:
-    """Nothing that takes long is imported for it; measured best of three."""
-    seconds: list[float] = []
-    for _ in range(3):
-        started = time.perf_counter()
-        assert program("--help", stdout=subprocess.DEVNULL).wait() == 0
-        seconds.append(time.perf_counter() - started)
+    """Nothing that takes long is imported for it; in seconds of its own, whatever else runs."""
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    assert program("--help", stdout=subprocess.DEVNULL).wait() == 0
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
 
-    assert min(seconds) < 0.3
+    assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime < 0.3
 
 
 def test_a_reader_that_leaves_is_no_trouble(policies: Path, tmp_path: Path) -> None:
@@ -194,7 +193,7 @@ def test_json_is_json_whatever_is_in_it(capsys: pytest.CaptureFixture[str]) -> N
 
     out, _ = capsys.readouterr()
     assert out.count("\n") == 1
-    assert json.loads(out) == {"a": "\ud800\n é", "b": ["inf", "nan"], "c": [1.5]}
+    assert json.loads(out) == {"a": "\ud800\n é", "b": [None, None], "c": [1.5]}
 
 
 def test_content_of_events_cannot_steer_a_terminal() -> None:
