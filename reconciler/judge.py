@@ -19,7 +19,7 @@ from ..policy.stamp import STAMP_HEADER, Stamp, StampError, verify
 from .findings import Finding
 from .history import History, Version
 from .pairs import Pair, lost_to, pair_of
-from .possibilities import Branch, Outlook
+from .possibilities import Branch, Case, Outlook
 from .reviewed import Reviewed
 from .seen import Seen
 from .verdict import drift_of, masks_anew
@@ -241,7 +241,7 @@ class Judge:
         if pair.same and honest is not None and drifts is None and honest.ov is None:
             drifts = {None}  # the same policy on the same event: nothing can have changed
         drift = next(iter(drifts)) if drifts is not None and len(drifts) == 1 else None
-        now = pair.now.branch(event) if not agreeing else agreeing[0].now
+        now = pair.now.branch(Case(event)) if not agreeing else agreeing[0].now
         unsure = _unsure(drifts, pair, now)
         if lane.forged:
             kind, detail = "forged", lane.forged
@@ -294,14 +294,16 @@ def _is_clean(event: Seen, lane: _Lane, pair: Pair) -> bool:
     no facts one of those: what they come to is possible, and that is all a stamp has to be.
     """
     assert lane.stamp is not None  # a quick lane has one
+    if not pair.same and not pair.certain:
+        return False
     now = pair.now.told(event)
     if now is None:
         return False
     if pair.same:
         return now.effect is lane.stamp.effect and not (
-            now.masks and masks_anew(event.value, pair.now.plan, now.masks, now.masks)
+            now.masks and masks_anew(Case(event), pair.now.plan, now.masks, now.masks)
         )
-    if not pair.certain or now.effect.rank > _WARN:
+    if now.effect.rank > _WARN:
         return False
     if pair.then is None:
         return True
@@ -332,7 +334,7 @@ def _left_plain(outlook: Outlook) -> bool:
     return (
         then is not None
         and bool(then.masks)
-        and masks_anew(then.event.value, then.side.plan, then.masks, then.masks)
+        and masks_anew(then.case, then.side.plan, then.masks, then.masks)
     )
 
 

@@ -33,7 +33,7 @@ class Pair:
         self.then = None if then is None else Side(then, unknowns)
         self.masks = tuple(masks)
         self.same = then is not None and equivalent(then, now)
-        self._possibilities = Possibilities(self.then, self.now)
+        self._possibilities = Possibilities(self.then, self.now, unknowns)
         self.certain = self._possibilities.certain
         self.unknown_names = tuple(_names(then, now, unknowns))
 

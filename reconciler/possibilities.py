@@ -7,12 +7,14 @@ Both plans share a world: a condition that stands in both has one truth.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterable, Mapping, Sequence
-from typing import NamedTuple, TypeAlias
+from typing import Final, NamedTuple, TypeAlias
 
 from ..policy.compiler import Undecodable
 from ..policy.compiler.activation import variable
-from ..policy.compiler.reads import Place, reads_of
+from ..policy.compiler.definition import EVENT_VARIABLES, PLACED, ValueReader
+from ..policy.compiler.reads import Place, Reads, reads_of
 from ..policy.decision import Decision
 from ..policy.model import Effect, MaskField
 from ..policy.plan import Outcome, Plan
@@ -22,44 +24,65 @@ from .formulas import Atom, Circumstances, Formula, Shape, atoms_of, shape_of, t
 from .unknowns import Unknowns
 from .worlds import Hidden, worlds
 
-__all__ = ["Branch", "Outlook", "Possibilities", "Side"]
+__all__ = ["OPAQUE", "Branch", "Case", "Outlook", "Possibilities", "Side"]
 
 #: Distinct remains of conditions whose worlds are kept: mostly a handful for a topic.
 _KNOWN_MAX = 4096
-_OF_EVENT = frozenset({"key", "headers", "timestamp", "now", "facts", "stamp"})
-_PLACED = frozenset({"partition", "offset"})
+#: A value whose content only its own projector knows.
+OPAQUE: Final = object()
+_NOT_YET: Final = object()
 
 _Hits: TypeAlias = tuple[int, ...]
 _Told: TypeAlias = "tuple[Effect, tuple[MaskField, ...]]"
 
 
+class Case:
+    """An event, and what has been found out about it whoever asked."""
+
+    __slots__ = ("_decoded", "event")
+
+    def __init__(self, event: Event) -> None:
+        self.event = event
+        self._decoded: object = _NOT_YET
+
+    @property
+    def decoded(self) -> object:
+        """The whole value where it is JSON, else `OPAQUE`."""
+        if self._decoded is _NOT_YET:
+            value = self.event.value
+            self._decoded = OPAQUE
+            if value is not None and value[:1] != b"\0":
+                with contextlib.suppress(DecodeError):
+                    self._decoded = decode_json(value)
+        return self._decoded
+
+
 class Branch:
     """One way in which a plan may have decided on an event; the decision is made when asked for."""
 
-    __slots__ = ("_decision", "event", "hits", "side", "undecodable")
+    __slots__ = ("_decision", "case", "hits", "side", "undecodable")
 
-    def __init__(self, side: Side, event: Event, hits: _Hits, undecodable: str | None) -> None:
-        self.side, self.event, self.hits, self.undecodable = side, event, hits, undecodable
+    def __init__(self, side: Side, case: Case, hits: _Hits, undecodable: str | None) -> None:
+        self.side, self.case, self.hits, self.undecodable = side, case, hits, undecodable
         self._decision: Decision | None = None
 
     @property
     def effect(self) -> Effect:
         """What was decided."""
+        if self._decision is not None:
+            return self._decision.effect
         outcome = self.side.outcome(self.hits)
-        if (
-            self._decision is None
-            and self.undecodable is None
-            and not self.side.objects(self.event)
-            and (not outcome.masks or _is_json(self.event.value))
-        ):
-            return outcome.effect
-        return self.decision.effect
+        if self.undecodable is not None or self.side.objects(self.case.event):
+            return self.decision.effect
+        if outcome.masks and self.case.event.value is not None and self.case.decoded is OPAQUE:
+            return self.decision.effect  # perhaps the masks cannot be applied
+        return outcome.effect
 
     @property
     def masks(self) -> tuple[MaskField, ...]:
         """The masks that were applied."""
         outcome = self.side.outcome(self.hits)
-        return outcome.masks if self.effect is outcome.effect else ()
+        return outcome.masks if outcome.masks and self.effect is outcome.effect else ()
 
     @property
     def decision(self) -> Decision:
@@ -67,7 +90,7 @@ class Branch:
         if self._decision is None:
             hits, reason = self.hits, self.undecodable
             self._decision = self.side.plan.conclude(
-                self.event, hits if reason is None else Undecodable(hits, reason)
+                self.case.event, hits if reason is None else Undecodable(hits, reason)
             )
         return self._decision
 
@@ -87,24 +110,51 @@ class _Remains(NamedTuple):
     formulas: tuple[tuple[int, Formula], ...]
 
 
+class _View:
+    """What open rules read of an event, with unknowns in place; made once for all plans.
+
+    `reads` are those of all open rules; plans that read bytes differently need views of their own.
+    """
+
+    def __init__(self, plan: Plan, reads: Reads, unknowns: Unknowns, placed: bool) -> None:
+        known = EVENT_VARIABLES | PLACED if placed else EVENT_VARIABLES
+        self._names = tuple((known & reads.variables) - unknowns.variables)
+        self._unknowns, self._key_format = unknowns, plan.key_format
+        self._reader: ValueReader | None = None
+        if reads.reads_value:
+            self._reader = ValueReader(plan.compiled.definition.setting, reads)
+
+    def of(
+        self, event: Event, given: Mapping[str, object]
+    ) -> tuple[dict[str, object], dict[Place, Hidden]]:
+        """The variables, and what is known of masked fields."""
+        known = {name: variable(name, event, key_format=self._key_format) for name in self._names}
+        value: object = None
+        if self._reader is not None and event.value is not None:
+            # Where a plan cannot decode the value, its rules that read it are not asked.
+            with contextlib.suppress(DecodeError):
+                value = self._reader.plain(self._reader.decode(event.value))
+        return self._unknowns.over(known, value, given)
+
+
 class Side:
     """One plan and the rules in it that hang on unknowns."""
 
     def __init__(self, plan: Plan, unknowns: Unknowns) -> None:
-        self.plan, self._unknowns = plan, unknowns
-        circumstances = Circumstances(plan.stage, (plan.value_format, plan.key_format), plan.lists)
-        #: The open rules, by their position.
+        self.plan = plan
+        self.formats = (plan.value_format, plan.key_format)
+        circumstances = Circumstances(plan.stage, self.formats, plan.lists)
+        #: The open rules, by their position, and what they read together.
         self.open: dict[int, Shape | Atom] = {}
-        read: set[str] = set()
+        found: list[Reads] = []
         for index, planned in enumerate(plan.rules):
             condition = planned.rule.condition
             if condition is not None and unknowns.touch(reads := reads_of(condition.expr)):
                 self.open[index] = shape_of(condition.expr, circumstances)
-                read |= reads.variables
-        known = _OF_EVENT if plan.stage == "produce" else _OF_EVENT | _PLACED
-        self._names = (known & read) - unknowns.variables
-        self._reads_value = "value" in read
+                found.append(reads)
+        self.reads = Reads.union(found)
         self._run = plan.compiled.run
+        self._constants = plan.compiled.definition.constants
         self._outcomes: dict[object, Outcome] = {}
         self._closed = not plan.covered and plan.settings.uncovered == "reject"
         self._tombstone_rejects = plan.tombstone_rejects
@@ -123,12 +173,12 @@ class Side:
         """True where the bundle itself refuses the event, whatever its rules say."""
         return self._closed or (event.value is None and self._tombstone_rejects)
 
-    def branch(self, event: Event) -> Branch:
+    def branch(self, case: Case) -> Branch:
         """The one decision where nothing is unknown; else the one as far as things are known."""
-        found = self._run(event)
+        found = self._run(case.event)
         if isinstance(found, Undecodable):
-            return Branch(self, event, found.hits, found.reason)
-        return Branch(self, event, found, None)
+            return Branch(self, case, found.hits, found.reason)
+        return Branch(self, case, found, None)
 
     def outcome(self, hits: _Hits) -> Outcome:
         """What hits come to."""
@@ -143,40 +193,23 @@ class Side:
         """The atoms of the open rules."""
         return (atom for shape in self.open.values() for atom in atoms_of(shape))
 
-    def remains(
-        self, event: Event, given: Mapping[str, object]
-    ) -> tuple[_Remains, dict[Place, Hidden]]:
-        """What is known, and formulas for what is not; and what is known of masked fields."""
+    def remains(self, event: Event, view: Mapping[str, object]) -> _Remains:
+        """What is known, and formulas for what is not."""
         found = self._run(event)
         reason: str | None = None
         if isinstance(found, Undecodable):
             reason, found = found.reason, found.hits
-        hits = tuple(hit for hit in found if (hit if hit >= 0 else ~hit) not in self.open)
         if not self.open:
-            return _Remains(hits, reason, ()), {}
-        variables = self._variables(event, reason is None)
-        known, hidden = self._unknowns.over(*variables, given)
-        formulas = tuple(
+            return _Remains(found, reason, ())
+        hits = tuple([hit for hit in found if (hit if hit >= 0 else ~hit) not in self.open])
+        known = {**self._constants, **view}
+        formulas = [
             (index, left)
             for index, shape in self.open.items()
             if self._runs(index, event, reason is None)
             and (left := shape.value(known)) is not False
-        )
-        return _Remains(hits, reason, formulas), hidden
-
-    def _variables(self, event: Event, decodable: bool) -> tuple[dict[str, object], object]:
-        """What open rules read: the variables but the value, and the value."""
-        definition = self.plan.compiled.definition
-        known = dict(definition.constants)
-        for name in self._names:
-            known[name] = variable(name, event, key_format=self.plan.key_format)
-        value: object = None
-        if self._reads_value and event.value is not None and decodable:
-            try:
-                value = definition.reader.plain(definition.reader.decode(event.value))
-            except DecodeError:  # compiled code and definition agree on what decodes
-                value = None
-        return known, value
+        ]
+        return _Remains(hits, reason, tuple(formulas))
 
     def _runs(self, index: int, event: Event, decodable: bool) -> bool:
         """Whether the rule is evaluated at all, as `Definition.run` has it."""
@@ -198,11 +231,17 @@ class Side:
 class Possibilities:
     """The possible decisions of `now`, and of `then` where that version is at hand."""
 
-    def __init__(self, then: Side | None, now: Side) -> None:
+    def __init__(self, then: Side | None, now: Side, unknowns: Unknowns) -> None:
         self._then, self._now = then, now
         sides = [now] if then is None else [then, now]
         self._atoms = {atom.name: atom for side in sides for atom in side.atoms()}
         self._known: dict[object, list[tuple[_Hits, _Hits]] | None] = {}
+        placed = any(side.plan.stage != "produce" for side in sides)
+        reads = Reads.union([side.reads for side in sides])
+        self._view = _View(now.plan, reads, unknowns, placed)
+        self._view_then = self._view
+        if then is not None and then.formats != now.formats:
+            self._view_then = _View(then.plan, reads, unknowns, placed)
 
     @property
     def certain(self) -> bool:
@@ -214,15 +253,20 @@ class Possibilities:
 
         `given` is what was kept of variables that are unknown otherwise.
         """
+        case = Case(event)
+        then_side, now_side = self._then, self._now
         if self.certain:
-            then_branch = None if self._then is None else self._then.branch(event)
-            return [Outlook(then_branch, self._now.branch(event))]
-        now, hidden = self._now.remains(event, given)
+            then_branch = None if then_side is None else then_side.branch(case)
+            return [Outlook(then_branch, now_side.branch(case))]
+        view, hidden = self._view.of(event, given)
+        now = now_side.remains(event, view)
         then: _Remains | None = None
-        if self._then is not None:
-            then, more = self._then.remains(event, given)
-            hidden = {**hidden, **more}
-        key = (then, now, frozenset(hidden.items()))
+        if then_side is not None:
+            if self._view_then is not self._view:
+                view, more = self._view_then.of(event, given)
+                hidden.update(more)
+            then = then_side.remains(event, view)
+        key = (then, now, *hidden.items())
         if key not in self._known:
             if len(self._known) >= _KNOWN_MAX:
                 self._known.clear()
@@ -233,9 +277,9 @@ class Possibilities:
         return [
             Outlook(
                 None
-                if self._then is None or then is None
-                else Branch(self._then, event, hits_then, then.undecodable),
-                Branch(self._now, event, hits_now, now.undecodable),
+                if then_side is None or then is None
+                else Branch(then_side, case, hits_then, then.undecodable),
+                Branch(now_side, case, hits_now, now.undecodable),
             )
             for hits_then, hits_now in pairs
         ]
@@ -264,19 +308,6 @@ class Possibilities:
 def _told(outcome: Outcome) -> _Told:
     """What tells outcomes apart, as far as a replay cares."""
     return outcome.effect, outcome.masks
-
-
-def _is_json(value: bytes | None) -> bool:
-    """True for what masks can be applied to."""
-    if value is None:
-        return True
-    if value[:1] == b"\0":
-        return False
-    try:
-        decode_json(value)
-    except DecodeError:
-        return False
-    return True
 
 
 def _names(formula: Formula) -> Iterable[str]:

@@ -205,8 +205,25 @@ class Reading:
             self._give_up(reason_of(error))
 
     def _records(self, messages: Sequence[Message]) -> Iterator[Seen]:
-        piece = self._piece
-        topic, number, end = piece.topic, piece.partition, piece.end
+        piece, position, count = self._piece, self._position, len(messages)
+        if (
+            messages[0].offset() == position
+            and messages[-1].offset() == position + count - 1
+            and position + count <= piece.end
+            and not any(message.error() for message in messages)
+        ):
+            # Offsets increase, so these are all there are: nearly every batch is of this kind.
+            for offset, message in enumerate(messages, position):
+                yield _seen(piece, offset, message)
+            self._position = position + count
+            if self._position == piece.end:
+                self._reader.finish(piece, ())
+            self._reader.heard()
+        else:
+            yield from self._one_by_one(messages)
+
+    def _one_by_one(self, messages: Sequence[Message]) -> Iterator[Seen]:
+        piece, end = self._piece, self._piece.end
         for index, message in enumerate(messages):
             error = message.error()
             if error is not None:
@@ -215,29 +232,15 @@ class Reading:
                 continue
             offset = message.offset()
             assert offset is not None
-            position = self._position
-            if offset < position or message.partition() != number or message.topic() != topic:
-                continue  # from before an assignment
+            if offset < self._position:
+                continue  # seen before an assignment
             if offset >= end:
                 self._pass(end)
                 self._reader.finish(piece, messages[index:])
                 break
-            if offset > position:
-                self._pass(offset)
+            self._pass(offset)
             self._position = offset + 1
-            kind, timestamp = message.timestamp()
-            yield Seen(
-                topic,
-                message.value(),
-                message.key(),
-                message.headers() or (),  # type: ignore[arg-type]  # a list of pairs when read
-                timestamp if kind else None,
-                timestamp * 1_000_000 if kind else 0,
-                number,
-                offset,
-                None,
-                kind == _APPEND_TIME,
-            )
+            yield _seen(piece, offset, message)
             if offset + 1 == end:
                 self._reader.finish(piece, messages[index + 1 :])
                 break
@@ -289,3 +292,19 @@ class Reading:
         self.problem = problem
         self.gaps.append(Gap(self._position, self._piece.end, "unread"))
         self._position = self._piece.end
+
+
+def _seen(piece: Slice, offset: int, message: Message) -> Seen:
+    kind, timestamp = message.timestamp()
+    return Seen(
+        piece.topic,
+        message.value(),
+        message.key(),
+        message.headers() or (),  # type: ignore[arg-type]  # a list of pairs when read
+        timestamp if kind else None,
+        timestamp * 1_000_000 if kind else 0,
+        piece.partition,
+        offset,
+        None,
+        kind == _APPEND_TIME,
+    )

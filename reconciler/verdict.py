@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import Any, Final, cast
+from typing import Any, cast
 
 from ..policy.masking import MaskError, mask_value
 from ..policy.model import Effect, MaskField, Path
 from ..policy.plan import Plan
 from ..policy.stamp import Stamp
-from ..schemas.json_projection import DecodeError, decode_json
-from .possibilities import Branch
+from .possibilities import OPAQUE, Branch, Case
 from .unknowns import looks_masked
 
 __all__ = ["drift_of", "masks_anew"]
 
 _MASKS = ("redact", "hash", "last4")
-_OPAQUE: Final = object()
 
 
 def drift_of(stamp: Stamp | None, then_masks: Iterable[MaskField], now: Branch) -> str | None:
@@ -36,25 +34,26 @@ def drift_of(stamp: Stamp | None, then_masks: Iterable[MaskField], now: Branch) 
     if effect is not Effect.MASK:
         return None
     if stamp is not None and (stamp.effect is Effect.MASK or stamp.ap is not None):
-        anew = masks_anew(now.event.value, now.side.plan, now.masks, then_masks)
+        anew = masks_anew(now.case, now.side.plan, now.masks, then_masks)
         return "now-masked" if anew else None
     return "now-masked"
 
 
 def masks_anew(
-    value: bytes | None, plan: Plan, masks: Iterable[MaskField], then_masks: Iterable[MaskField]
+    case: Case, plan: Plan, masks: Iterable[MaskField], then_masks: Iterable[MaskField]
 ) -> bool:
-    """True where `masks`, those of `plan`, change a field of `value` that was not masked then.
+    """True where `masks`, those of `plan`, change a field of an event that was not masked then.
 
     A field that its version should have masked and that plainly is not masked counts too: whoever
     wrote the stamp did not do what it says.
     """
+    value = case.event.value
     if value is None:
         return False
     done = {mask.path for mask in then_masks}
-    decoded = _decoded(value, plan)
+    decoded = case.decoded if plan.value_format in ("auto", "json") else OPAQUE
     for mask in masks:
-        if decoded is _OPAQUE:
+        if decoded is OPAQUE:
             if mask.path not in done and _changes(value, plan, mask):
                 return True
             continue
@@ -64,16 +63,6 @@ def masks_anew(
         if plain and _changes(value, plan, mask):
             return True
     return False
-
-
-def _decoded(value: bytes, plan: Plan) -> object:
-    """The value where masked fields have a look of their own."""
-    if plan.value_format not in ("auto", "json") or value[:1] == b"\0":
-        return _OPAQUE
-    try:
-        return decode_json(value)
-    except DecodeError:
-        return _OPAQUE
 
 
 def _changes(value: bytes, plan: Plan, mask: MaskField) -> bool:
