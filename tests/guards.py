@@ -3,12 +3,25 @@
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from confluent_kafka import KafkaError
+
 from streamwarden.policy.guard import Guard
 
-__all__ = ["BAD", "CARD", "CLEAN", "LARGE", "SHADY", "event", "guard_for", "write_policy"]
+__all__ = [
+    "BAD",
+    "CARD",
+    "CLEAN",
+    "LARGE",
+    "SHADY",
+    "Told",
+    "event",
+    "guard_for",
+    "write_policy",
+]
 
 _POLICY = """
 policy: limits
@@ -60,3 +73,19 @@ def guard_for(
 ) -> Guard:
     """A guard by that policy."""
     return Guard.from_directory(write_policy(folder, *topics, need=need, bundle=bundle), **settings)
+
+
+@dataclass
+class Told:
+    """Collects delivery reports."""
+
+    reports: list[tuple[KafkaError | None, Any]] = field(
+        default_factory=list[tuple[KafkaError | None, Any]]
+    )
+
+    def __call__(self, error: KafkaError | None, message: Any) -> None:
+        self.reports.append((error, message))
+
+    @property
+    def errors(self) -> list[KafkaError | None]:
+        return [error for error, _ in self.reports]

@@ -4,35 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator
 from contextlib import ExitStack
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pytest
-from confluent_kafka import KafkaError
 
 from streamwarden.embedded import EmbeddedBroker
 from streamwarden.producers.producer import GuardedProducer
-from tests.guards import guard_for
+from tests.guards import Told, guard_for
 from tests.servers.topics import Record, read_topic
 
 TOPICS = ("payments", "held.payments", "quarantine.payments")
-
-
-@dataclass
-class Told:
-    """Collects delivery reports."""
-
-    reports: list[tuple[KafkaError | None, Any]] = field(
-        default_factory=list[tuple[KafkaError | None, Any]]
-    )
-
-    def __call__(self, error: KafkaError | None, message: Any) -> None:
-        self.reports.append((error, message))
-
-    @property
-    def errors(self) -> list[KafkaError | None]:
-        return [error for error, _ in self.reports]
 
 
 @pytest.fixture

@@ -18,10 +18,8 @@ from streamwarden.policy.model import Effect
 from streamwarden.policy.parking import parse_parked
 from streamwarden.policy.stamp import Stamp
 from streamwarden.producers.producer import GuardedProducer, PolicyRejected
-from tests.guards import BAD, CARD, CLEAN, LARGE, SHADY, event, guard_for
+from tests.guards import BAD, CARD, CLEAN, LARGE, SHADY, Told, event, guard_for
 from tests.servers.topics import Record
-
-from .conftest import Told
 
 Make = Callable[..., GuardedProducer]
 Records = Callable[[str], list[Record]]
