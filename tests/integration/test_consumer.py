@@ -137,6 +137,7 @@ def test_a_killed_consumer_loses_nothing(
         str(tmp_path / "again"),
     ]
     handled: set[int] = set()
+    status: int | None = None
     for attempt in range(20):
         with subprocess.Popen(arguments, stdout=subprocess.PIPE, text=True) as child:
             assert child.stdout is not None
@@ -144,11 +145,11 @@ def test_a_killed_consumer_loses_nothing(
                 handled.add(int(line))
                 if attempt < 4 and count == 1500:
                     child.send_signal(signal.SIGKILL)
-            child.wait(60)
-        if child.returncode == 0:
+            status = child.wait(60)
+        if status == 0:
             break
 
-    assert child.returncode == 0
+    assert status == 0
     parked = set(keys_of(consume_all, guarded.quarantine, guarded.held))
     expected = {number for number in range(20_000) if number % 7 in (3, 5)}
     assert parked == expected
