@@ -39,7 +39,6 @@ from .pycode import (
     conjunction,
     constant,
     disjunction,
-    either,
     element,
     extend,
     function,
@@ -50,7 +49,6 @@ from .pycode import (
     return_,
     tuple_,
 )
-from .runtime import moment_of_ns
 from .tables import elements, member_reader, prefixes, searches, slicer, some, suffixes
 
 __all__ = ["Groups"]
@@ -70,15 +68,13 @@ _CODED: Final[Mapping[str, tuple[str, ...]]] = {
     "order": ("number",),
     "flag": ("bool",),
     "size": ("str", "list", "map", "bytes"),
-    "time": ("str",),
+    "time": ("str", "number"),
     "contains": ("list", "map"),
     "uncontains": ("list", "map"),
-    "extreme": ("list",),
-    "some": ("list",),
+    "extreme": ("list", "map"),
+    "some": ("list", "map"),
     **dict.fromkeys(_TEXT_KINDS, ("str",)),
 }
-#: An int is a time in seconds; the elements of a map are its names.
-_UNCLEAR: Final = frozenset({("time", "number"), ("extreme", "map"), ("some", "map")})
 _OTHERWISE: Final = {"equal": "false", "unequal": "true"}
 #: The classes that are asked for first.
 _PRESENT: Final = Kind("present")
@@ -171,8 +167,6 @@ class Groups:
             return "error"
         if each == "odd":
             return "error" if kind == "flag" else "unclear"
-        if (kind, each) in _UNCLEAR:
-            return "unclear"
         if each not in _CODED[kind]:
             return _OTHERWISE.get(kind, "error")
         if kind == "equal" and not any(_of_class(entry, each) for entry in entries):
@@ -203,10 +197,10 @@ class Groups:
             case "equal":
                 return self._equal(entries, each, value, scope)
             case "order":
-                return self._thresholds(entries, value, _limit, scope)
+                return self._thresholds(entries, value, scope)
             case "size":
                 size = [assign("size", call("len", value))]
-                return [*size, *self._thresholds(entries, name("size"), _limit, scope)]
+                return [*size, *self._thresholds(entries, name("size"), scope)]
             case "time":
                 return self._times(entries, value, scope)
             case "prefix" | "suffix":
@@ -339,19 +333,12 @@ class Groups:
         return [self._out.call(self._table(_by_text(entries), elements), value)]
 
     def _times(self, entries: Sequence[Entry], value: Node, scope: Scope) -> list[Statement]:
-        moment = name("moment_of")
-        known = self._thresholds(entries, moment, self._moment, scope)
-        none = compare(moment, "is", constant(None))
-        unknown = [if_(none, self._out.failed(entries), self._out.unclear(entries))]
+        moment = name("moment_ns")
+        known = self._thresholds(entries, moment, scope)
         return [
-            assign("moment_of", call("moment", value)),
-            if_(class_is(moment, "datetime"), known, unknown),
+            assign("moment_ns", call("moment", value)),
+            if_(compare(moment, "==", moment), known, self._out.failed(entries)),
         ]
-
-    def _moment(self, entry: Entry) -> tuple[Any, Node]:
-        assert isinstance(entry.atom, Time), "only times are grouped as times"
-        moment = moment_of_ns(entry.atom.moment_ns)
-        return moment, self._out.namespace.add("moment", moment)
 
     def _reader(self, kind: Kind, place: Place, scope: Scope) -> Callable[[Any], Any] | None:
         """What reads the member that `kind` is about; None for elements themselves."""
@@ -364,22 +351,30 @@ class Groups:
     def _extremes(
         self, kind: Kind, entries: Sequence[Entry], place: Place, scope: Scope
     ) -> list[Statement]:
-        found = name("found")
+        """Rules for which a list has a number that is large or small enough.
+
+        An element that is no number is an error, which any other element that passes absorbs.
+        """
+        found, none = name("found"), constant(None)
         rising = [entry for entry in entries if _bound(entry).operator in (">", ">=")]
         falling = [entry for entry in entries if entry not in rising]
         known = [assign("least", element(found, 0)), assign("greatest", element(found, 1))]
-        known += self._thresholds(rising, name("greatest"), _limit, scope)
-        known += self._thresholds(falling, name("least"), _limit, scope)
-        odd = if_(compare(found, "is", name("ODD")), self._out.unclear(entries), known)
+        passed = self._thresholds(rising, name("greatest"), scope)
+        passed += self._thresholds(falling, name("least"), scope)
+        known.append(if_(element(found, 2), self._out.failed(entries)))
+        known.append(if_(compare(name("greatest"), "is not", none), passed))
+        if place.variable in self._unruly:
+            known = [if_(compare(found, "is", name("ODD")), self._out.unclear(entries), known)]
         return [
             assign("found", call(self._define_extremes(kind, place, scope), scope.slot(place))),
-            if_(compare(found, "is not", constant(None)), [odd]),
+            if_(compare(found, "is not", none), known),
         ]
 
     def _define_extremes(self, kind: Kind, place: Place, scope: Scope) -> str:
-        """A function that gives the least and the greatest of a list's numbers.
+        """A function that gives the least and greatest number of a list, and if all are numbers.
 
-        None where there are none; ODD where an element is no number: comparing it is an error.
+        Without numbers both are None. None for a list that has nothing in it; ODD where an element
+        is what JSON does not have.
         """
         inside = scope.apart(scope.node(Place(place.variable, (*place.path, 0))))
         number = inside.slot(Place(ELEMENT, kind.member))
@@ -387,14 +382,17 @@ class Groups:
         falls = if_(compare(number, "<", least), [assign("least", number)])
         rises = if_(compare(number, ">", greatest), [assign("greatest", number)], [falls])
         first = assign("least", number, "greatest")
+        other = [assign("unsure", constant(True))]
+        if place.variable in self._unruly:
+            other = [if_(call("is_odd", number), [return_(name("ODD"))], other)]
         test = self._test("number", place, number, scope)
-        judged = if_(
-            test, [if_(compare(greatest, "is", none), [first], [rises])], [return_(name("ODD"))]
-        )
+        judged = if_(test, [if_(compare(greatest, "is", none), [first], [rises])], other)
         body = [
-            assign("greatest", none),
+            if_(negated(name("items")), [return_(none)]),
+            assign("least", none, "greatest"),
+            assign("unsure", constant(False)),
             loop("x", name("items"), [*inside.statements, judged]),
-            return_(either(compare(greatest, "is", none), none, tuple_([least, greatest]))),
+            return_(tuple_([least, greatest, name("unsure")])),
         ]
         identifier = self._out.namespace.fresh("extremes")
         self._lowering.functions.append(function(identifier, ("items",), body))
@@ -412,23 +410,22 @@ class Groups:
                 elif isinstance(each, int | float):
                     numbers.setdefault(each, []).append(entry)
         values, judged = self._out.namespace.values, self._out.judging(entries)
+        failed = self._out.function_of_failed(entries)
         read = self._reader(kind, place, scope)
         table: dict[Any, list[Entry]] = {**texts, **numbers}
 
         def make(buckets: dict[Any, Any]) -> object:
             by_text = {each: buckets[each] for each in texts}
             by_number = {each: buckets[each] for each in numbers}
-            return some(by_text, by_number, read, values[judged])
+            return some(by_text, by_number, read, values[failed], values[judged])
 
         return [self._out.call(self._table(table, make), scope.slot(place))]
 
-    def _thresholds(
-        self, entries: Sequence[Entry], view: Node, limit_of: _LimitOf, scope: Scope
-    ) -> list[Statement]:
+    def _thresholds(self, entries: Sequence[Entry], view: Node, scope: Scope) -> list[Statement]:
         found: list[Statement] = []
         for operator in _OPERATORS:
             chosen = [
-                (*limit_of(entry), entry) for entry in entries if _bound(entry).operator == operator
+                (*_limit(entry), entry) for entry in entries if _bound(entry).operator == operator
             ]
             # The one that is the easiest to pass comes first.
             chosen.sort(key=lambda each: each[0], reverse=operator in ("<", "<="))
@@ -509,7 +506,6 @@ class Groups:
 
 #: A limit as it is sorted, as code, and the rule behind it.
 _Threshold: TypeAlias = tuple[Any, Node, Entry]
-_LimitOf: TypeAlias = Callable[[Entry], tuple[Any, Node]]
 #: Up to here asking for all first letters at once is cheaper than slicing for each length.
 _STEMS_MAX: Final = 40
 
@@ -523,8 +519,8 @@ def _bound(entry: Entry) -> Order | Size | Time:
 
 def _limit(entry: Entry) -> tuple[Any, Node]:
     bound = _bound(entry)
-    assert not isinstance(bound, Time), "times are no numbers"
-    return bound.number, constant(bound.number)
+    limit = bound.moment_ns if isinstance(bound, Time) else bound.number
+    return limit, constant(limit)
 
 
 def _looked_up(entry: Entry) -> tuple[Scalar, ...]:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Collection, Sequence
 from typing import Final
 
 from .access import Entry, Kind, Rule, entries_of, kind_of
-from .formula import Equal, Exact, Place, Quantified, Settled
+from .formula import Exact, Place, Quantified, Settled
 from .groups import Groups
 from .hoisting import Roots, Scope
 from .lowering import Lowering
@@ -62,7 +62,7 @@ class Index:
                 self.waits[rule.index] = entries
             if entries is None:
                 tried.append(rule)
-            elif len(entries) > 1 or _matches_twice(entries[0]):
+            elif len(entries) > 1 or isinstance(entries[0].atom, Quantified):
                 self.merges = True
             for entry in entries or ():
                 kind = kind_of(entry.atom)
@@ -90,14 +90,6 @@ class Index:
             function = self._outcomes.define("tried", [*inside.statements, *body])
             found.append(self._outcomes.call(function))
         return found
-
-
-def _matches_twice(entry: Entry) -> bool:
-    """Whether two elements of one list may find the same rule."""
-    atom = entry.atom
-    if not isinstance(atom, Quantified) or not isinstance(atom.body, Equal):
-        return False
-    return len(atom.body.constants) > 1
 
 
 def _settled(rule: Rule) -> list[int]:

@@ -53,7 +53,6 @@ from .pycode import (
     negated,
     return_,
 )
-from .runtime import moment_of_ns
 
 __all__ = ["Lowering", "class_of", "cost"]
 
@@ -197,7 +196,7 @@ class Lowering:
                 test = compare(call("len", value), atom.operator, constant(atom.number))
                 return _typed(sized, test, true)
             case Time():
-                return self._time(atom, scope, true)
+                return _ordered(scope.time(atom.place), atom.operator, atom.moment_ns, true)
             case Contains():
                 value = scope.slot(atom.place)
                 holder = disjunction([class_is(value, "list"), class_is(value, "dict")])
@@ -247,17 +246,6 @@ class Lowering:
             if any(each is one for one in constants)
         ]
         return tests
-
-    def _time(self, atom: Time, scope: Scope, true: bool) -> Node:
-        time = scope.time(atom.place)
-        if atom.place.variable in ("now", "timestamp"):
-            return _ordered(time, atom.operator, atom.moment_ns, true)
-        moment = self._shared(("moment", atom.moment_ns), lambda: moment_of_ns(atom.moment_ns))
-        asked = self._asked(self.program(atom.expr), true)
-        none = compare(time, "is not" if true else "is", constant(None))
-        unknown = conjunction([none, asked]) if true else disjunction([none, asked])
-        known = compare(time, atom.operator, moment)
-        return either(class_is(time, "datetime"), known, unknown)
 
     def _loop(self, atom: Quantified, scope: Scope) -> Node:
         found = self._loops.get(id(atom))

@@ -44,8 +44,6 @@ __all__ = ["Normalizer"]
 
 #: Up to here an int and the double of the same number are equal to the same numbers.
 _NUMBER_MAX: Final = 2**53 - 1
-#: Times are compared as Python's, which know no less.
-_MICROSECOND_NS: Final = 1_000
 #: Variables that hold a time, so that only comparisons of times are known inline.
 _TIMES: Final = frozenset({"now", "timestamp"})
 _TEXT_TESTS: Final = {
@@ -149,9 +147,7 @@ class Normalizer:
         operator = operator if wanted else FLIPPED[operator]
         if isinstance(value, Timestamp):
             place = self._time(left, scope)
-            if place is None or value.ns % _MICROSECOND_NS:
-                return None
-            return Time(place, operator, value.ns, signed)
+            return None if place is None else Time(place, operator, value.ns, signed)
         number = _number(value)
         if number is None:
             return None
@@ -205,8 +201,6 @@ class Normalizer:
 
     def _time(self, expr: Expr, scope: Mapping[str, str]) -> Place | None:
         """The place whose time `expr` is: `timestamp(place)`, or a variable that holds one."""
-        if scope:
-            return None  # some texts are left to the exact evaluator, which knows no elements
         converts = False
         while isinstance(expr, Call) and expr.function == "timestamp" and len(expr.args) == 1:
             if expr.target is not None:

@@ -117,13 +117,16 @@ class Outcomes:
 
         So are the rules, unless something else is false.
         """
+        if not any(entry.others for entry in entries):
+            return self.add([~entry.rule.index for entry in entries])
+        return [self.call(self.function_of_failed(entries))]
+
+    def function_of_failed(self, entries: Sequence[Entry]) -> str:
+        """The same as a function; its name."""
         certain = self.add([~entry.rule.index for entry in entries if not entry.others])
-        open_ = [entry for entry in entries if entry.others]
-        if not open_:
-            return certain
         scope = Scope(self.roots)
-        tests = self._unless_false(open_, scope)
-        return [self.call(self.define("failed", [*certain, *scope.statements, *tests]))]
+        tests = self._unless_false([entry for entry in entries if entry.others], scope)
+        return self.define("failed", [*certain, *scope.statements, *tests])
 
     def _unless_false(self, entries: Sequence[Entry], scope: Scope) -> list[Statement]:
         """Rules that look for the same optional place first are skipped together without it."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime as dt
 import math
 from collections.abc import Callable, Mapping
 from decimal import Decimal
@@ -25,7 +24,6 @@ __all__ = [
     "is_odd",
     "key_reader",
     "moment",
-    "moment_of_ns",
     "now_ns",
     "stamp_root",
     "timestamp_ns",
@@ -34,10 +32,7 @@ __all__ = [
 #: A value that the generated code does not judge: the exact evaluator is asked.
 ODD: Final = object()
 
-_EPOCH: Final = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
-_MICROSECOND: Final = dt.timedelta(microseconds=1)
 _MILLISECOND_NS: Final = 10**6
-_fromisoformat: Final = dt.datetime.fromisoformat
 
 
 def finish(hits: list[int]) -> tuple[int, ...]:
@@ -54,47 +49,71 @@ def finish(hits: list[int]) -> tuple[int, ...]:
 
 def finish_merged(hits: list[int]) -> tuple[int, ...]:
     """The same where a rule may come several times: once, and true where it is true for once."""
-    if len(hits) > 1:
-        once = set(hits)
-        hits = [hit for hit in once if hit >= 0 or ~hit not in once]
-    return finish(hits)
+    once = set(hits)
+    hits = sorted(once)
+    if hits[0] >= 0:
+        return tuple(hits)
+    return finish([hit for hit in hits if hit >= 0 or ~hit not in once])
 
 
-def moment(value: Any) -> Any:
-    """`timestamp(value)` as a datetime; None where it is an error; ODD where that is not known."""
-    if value.__class__ is not str:
-        return ODD if value.__class__ is int else None
-    size = len(value)
-    if (size == 20 and value[4:17:3] == "--T::" and value[19] == "Z") or (
-        size == 24 and value[4:20:3] == "--T::." and value[23] == "Z"
-    ):
-        try:
-            found = _fromisoformat(value)
-        except ValueError:
-            return None if value.isascii() else ODD
-        # Midnight at the end of a day is ISO 8601, and no RFC 3339.
-        return found if value[11:13] != "24" else None
-    found = timestamp_from_string(value)
-    return moment_of_ns(found.ns) if isinstance(found, Timestamp) else None
+def moment(value: Any) -> float:
+    """`timestamp(value)` in nanoseconds since the epoch; NaN where that is an error.
+
+    The two usual spellings, to the second and to the millisecond in UTC, are looked up by parts.
+    """
+    if value.__class__ is str:
+        day, minute = _DAYS.get(value[:10]), _MINUTES.get(value[10:17])
+        if day is not None and minute is not None:
+            second = _SECONDS.get(value[17:20])
+            if second is not None:
+                part = _PARTS.get(value[20:])
+                if part is not None and (value[19] == ".") is (part >= 0):
+                    return day + minute + second + (max(0, part))
+        return _moment_of_text(value)
+    if value.__class__ is int:
+        return _in_range(value * _SECOND_NS)
+    return value.ns if value.__class__ is Timestamp else math.nan
 
 
-def moment_of_ns(ns: int) -> Any:
-    """A datetime; ODD between two microseconds."""
-    return ODD if ns % 1000 else _EPOCH + ns // 1000 * _MICROSECOND
+_SECOND_NS: Final = 10**9
+#: Parts of RFC 3339 texts to nanoseconds; days are added as they are seen.
+_DAYS: Final[dict[str, int]] = {}
+_DAYS_MAX: Final = 20_000
+_MINUTES: Final = {
+    f"T{hour:02}:{minute:02}:": (hour * 60 + minute) * 60 * _SECOND_NS
+    for hour in range(24)
+    for minute in range(60)
+}
+_SECONDS: Final = {f"{second:02}{end}": second * _SECOND_NS for second in range(60) for end in ".Z"}
+_NO_PART: Final = -1
+_PARTS: Final = {"": _NO_PART} | {f"{part:03}Z": part * _MILLISECOND_NS for part in range(1000)}
+
+
+def _moment_of_text(text: str) -> float:
+    found = timestamp_from_string(text)
+    if not isinstance(found, Timestamp):
+        return math.nan
+    day = text[:10]
+    if day not in _DAYS and len(_DAYS) < _DAYS_MAX:
+        midnight = timestamp_from_string(f"{day}T00:00:00Z")
+        if isinstance(midnight, Timestamp):
+            _DAYS[day] = midnight.ns
+    return found.ns
+
+
+def _in_range(ns: int) -> float:
+    return ns if TIMESTAMP_MIN_NS <= ns <= TIMESTAMP_MAX_NS else math.nan
 
 
 def now_ns(event: Event) -> float:
     """The guard's clock reading; NaN, which is before and after nothing, outside CEL's range."""
-    ns = event.now
-    return ns if TIMESTAMP_MIN_NS <= ns <= TIMESTAMP_MAX_NS else math.nan
+    return _in_range(event.now)
 
 
 def timestamp_ns(event: Event) -> float:
     """The record's timestamp, likewise."""
-    if event.timestamp is None:
-        return now_ns(event)
-    ns = event.timestamp * _MILLISECOND_NS
-    return ns if TIMESTAMP_MIN_NS <= ns <= TIMESTAMP_MAX_NS else math.nan
+    milliseconds = event.timestamp
+    return _in_range(event.now if milliseconds is None else milliseconds * _MILLISECOND_NS)
 
 
 def header_map(event: Event) -> dict[str, bytes | None] | None:
@@ -157,7 +176,6 @@ HELPERS: Final[Mapping[str, Any]] = {
     "NAN": math.nan,
     "ODD": ODD,
     "NoneType": type(None),
-    "datetime": dt.datetime,
     "bytes": bytes,
     "facts_root": facts_root,
     "finish": finish,

@@ -106,21 +106,30 @@ def some(
     texts: Mapping[str, Bucket],
     numbers: Mapping[float, Bucket],
     read: Callable[[Any], Any] | None,
+    failed: Bucket,
     judge: Bucket,
 ) -> Lookup:
-    """Buckets of the constants that an element, or a member of one, is equal to."""
+    """Buckets of the constants that an element, or a member of one, is equal to.
+
+    An element without the member is an error, which any other that is equal absorbs.
+    """
 
     def look_up(event: Any, value: Any, hits: list[int], items: Any) -> None:
         found: set[Bucket | None] = set()
+        unsure = False
         for item in items:
             member = item if read is None else read(item)
             if member.__class__ is str:
                 found.add(texts.get(member))
             elif member.__class__ is float or member.__class__ is int:
                 found.add(numbers.get(member))
-            elif member is MISSING or is_odd(member):
+            elif member is MISSING:
+                unsure = True
+            elif is_odd(member):
                 judge(event, value, hits)
                 return
+        if unsure:
+            failed(event, value, hits)
         for bucket in found:
             if bucket is not None:
                 bucket(event, value, hits)
