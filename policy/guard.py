@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Any, Self, cast
 
 from streamwarden._version import __version__
-from streamwarden.errors import ConfigurationError, NoPolicyError
+from streamwarden.errors import ConfigurationError, NoPolicyError, StreamwardenError
+from streamwarden.settings import source_settings
 
 from ..schemas.event import Event, Headers
 from .bundle import Bundle
@@ -54,23 +55,32 @@ class Guard:
         labels: Mapping[str, str] | None = None,
         stamp_keys: Keys | None = None,
         mask_keys: Keys | None = None,
-        no_policy: str = "refuse",
+        no_policy: str | None = None,
+        source_unreachable: str | None = None,
+        stale_after_s: float | None = None,
+        last_known_good: str | Path | None = None,
         clock: Callable[[], int] = time.time_ns,
     ) -> None:
         self.mode = _mode(mode)
         self.stamp_keys = None if stamp_keys is None else KeyRing.load(stamp_keys)
         self.mask_keys = None if mask_keys is None else KeyRing.load(mask_keys)
-        if no_policy not in ("refuse", "fail_open"):
-            raise ConfigurationError(
-                f"`no_policy` is `{no_policy}`", remedy="use `refuse` or `fail_open`"
-            )
-        self._no_policy = no_policy
+        #: The effective settings for what fails.
+        self.failing = source_settings(
+            {
+                "no_policy": no_policy,
+                "source_unreachable": source_unreachable,
+                "stale_after_s": stale_after_s,
+                "last_known_good": last_known_good,
+            }
+        )
         self._client = {"client": client_id, "labels": dict(labels or {})}
         self._clock = clock
         self._next_id = new_ids()
         self._source = source
         self._start_lock = threading.Lock()
         self._table: PlanTable | None = None
+        #: Why no decision is made, and the plans that wait until one may be made again.
+        self._halted: tuple[StreamwardenError, PlanTable | None] | None = None
         #: What was refused, evicted or dropped, by name.
         self.counters: dict[str, int] = {}
         if bundle is not None:
@@ -92,12 +102,16 @@ class Guard:
         return cls(load_directories([Path(d) for d in directories]), **settings)
 
     @classmethod
-    def from_url(cls, url: str, **settings: Any) -> Guard:
-        """A guard on the active bundle of a store (`dir:PATH?bundle=NAME`), which follows it.
+    def from_url(
+        cls, url: str, *, client: Mapping[str, object] | None = None, **settings: Any
+    ) -> Guard:
+        """A guard on the active bundle of a store, which follows it.
 
-        Nothing is read before `start()` or the first decision.
+        `dir:PATH`, `redis://HOST:PORT/DB`, `rediss:`, `redis+unix:` or `kafka://HOST:PORT/TOPIC`,
+        each with `?bundle=NAME`; `client` holds settings of its client, such as passwords. Nothing
+        is read before `start()` or the first decision.
         """
-        return cls(source=open_source(url), **settings)
+        return cls(source=open_source(url, client=client), **settings)
 
     def start(self) -> Self:
         """Take the active bundle and follow the source. Idempotent.
@@ -105,12 +119,12 @@ class Guard:
         Raises NoPolicyError where there is none, unless `no_policy="fail_open"`.
         """
         with self._start_lock:
-            if self._table is None and self._source is not None:
-                found = self._source.current()
-                if found is not None:
-                    self.swap(found)
-                self._source.follow(self.swap)
-            if self._table is None and self._no_policy == "fail_open":
+            self._check_halted()
+            if self._table is None:
+                log.info("settings: %s", self.failing)
+                if self._source is not None:
+                    self._source.start(self, self.failing)
+            if self._table is None and self.failing.no_policy == "fail_open":
                 log.warning("no policy: every event passes, stamped `none`")
                 self.swap(Bundle.empty("none"))
         if self._table is None:
@@ -134,11 +148,14 @@ class Guard:
             mask_keys=self.mask_keys,
             next_id=self._next_id,
         )
-        before = self._table
+        before = self._table if self._halted is None else self._halted[1]
         if before is not None:
             for plan in before.built():
                 table.plan(plan.topic, plan.stage, self._clock())
-        self._table = table
+        if self._halted is None:
+            self._table = table
+        else:
+            self._halted = (self._halted[0], table)
         log.info(
             "policy %s (%s), mode %s, streamwarden %s",
             bundle.label,
@@ -146,6 +163,24 @@ class Guard:
             table.mode.value,
             __version__,
         )
+
+    def halt(self, error: StreamwardenError) -> None:
+        """Raise `error` instead of deciding, until `resume`."""
+        log.error("no more decisions: %s", error)
+        self._halted = (error, self._table)
+        self._table = None
+
+    def resume(self) -> None:
+        """Decide again, by the version there was or one that was swapped in since."""
+        halted, self._halted = self._halted, None
+        if halted is not None:
+            self._table = halted[1]
+            log.warning("deciding again")
+
+    @property
+    def source_last_success(self) -> float | None:
+        """When the source of the policy was last heard, in seconds since the epoch."""
+        return None if self._source is None else self._source.last_success
 
     @property
     def table(self) -> PlanTable:
@@ -156,6 +191,10 @@ class Guard:
             table = self._table
         assert table is not None  # start() raised otherwise
         return table
+
+    def _check_halted(self) -> None:
+        if self._halted is not None:
+            raise self._halted[0]
 
     @property
     def bundle(self) -> Bundle:

@@ -243,12 +243,12 @@ class RedisStore:
 
     def wait_for_change(self, timeout_s: float) -> bool:
         """See `BundleStore.wait_for_change`. What was said before a subscription is lost: True."""
-        name = self._existing_name()
-        if name is None:
-            time.sleep(timeout_s)
-            return False
         try:
             if self._subscription is None:
+                name = self._existing_name()
+                if name is None:
+                    time.sleep(timeout_s)
+                    return False
                 self._subscription = self._connection.subscribe(_key(name, "changes"))
             with self._connection.telling():
                 return self._subscription.get_message(timeout=timeout_s) is not None

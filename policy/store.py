@@ -30,6 +30,7 @@ __all__ = [
     "StoreAddress",
     "open_store",
     "register_store",
+    "store_address",
 ]
 
 #: Nanoseconds since the epoch.
@@ -187,6 +188,22 @@ def open_store(
     in a URL, such as passwords. Raises StoreError for a URL that names no store. Nothing is read,
     written or connected to yet.
     """
+    address = store_address(url, clock=clock, client=client)
+    scheme = address.scheme
+    if scheme not in _openers and scheme in _HOMES:
+        importlib.import_module(f"streamwarden.{_HOMES[scheme]}")
+    if scheme not in _openers:
+        raise StoreError(
+            f"no store is known for `{scheme[:40]}:`",
+            remedy=f"known are {', '.join(sorted({*_HOMES, *_openers}))}",
+        )
+    return _openers[scheme](address)
+
+
+def store_address(
+    url: str, *, clock: Clock = time.time_ns, client: Mapping[str, object] | None = None
+) -> StoreAddress:
+    """The parts of a store's URL. Raises StoreError for what is none."""
     scheme, colon, rest = url.partition(":")
     location, mark, query = rest.partition("?")
     if not colon or not location:
@@ -202,16 +219,7 @@ def open_store(
             f"the options of store `{_shown(url)}` are malformed",
             remedy="write `?bundle=NAME` in lower case, each option once",
         )
-    if scheme not in _openers and scheme in _HOMES:
-        importlib.import_module(f"streamwarden.{_HOMES[scheme]}")
-    if scheme not in _openers:
-        raise StoreError(
-            f"no store is known for `{scheme[:40]}:`",
-            remedy=f"known are {', '.join(sorted({*_HOMES, *_openers}))}",
-        )
-    return _openers[scheme](
-        StoreAddress(scheme, location, bundle, options, dict(client or {}), clock)
-    )
+    return StoreAddress(scheme, location, bundle, options, dict(client or {}), clock)
 
 
 def _shown(url: str) -> str:

@@ -75,6 +75,14 @@ def pytest_runtest_makereport(
     return report
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _state_of_the_run(tmp_path_factory: pytest.TempPathFactory) -> Generator[None]:
+    """Guards keep their last good policies in the run's own folder, never in the user's."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_STATE_HOME", str(tmp_path_factory.mktemp("state")))
+        yield
+
+
 @pytest.fixture
 def embedded_broker() -> Generator[EmbeddedBroker]:
     """The broker inside the process, empty; its module says what it does not prove."""

@@ -8,8 +8,8 @@ import pytest
 
 from streamwarden.policy.store import BundleStore, open_store
 
-from ..servers.topics import Kafka, MakeTopic, unique_name
-from ..unit.policy.store_contract import OpenStore, StoreContract, published_by_processes
+from ..servers.topics import Kafka, unique_name
+from ..unit.policy.store_contract import OpenStore, StoreContract
 
 COMPACTED = {"cleanup.policy": "compact"}
 
@@ -31,10 +31,3 @@ class TestContract(StoreContract):
         yield open_named
         for store in opened:
             store.close()
-
-
-def test_two_processes_publish_a_thousand_times(kafka: Kafka, make_topic: MakeTopic) -> None:
-    """No number is given twice, none is lost, and every bundle is whole."""
-    topic = make_topic("store", config=COMPACTED)
-
-    published_by_processes(f"kafka://{kafka.bootstrap}/{topic}?bundle=payments", each=250)

@@ -9,7 +9,7 @@ import pytest
 from streamwarden.policy.store import BundleStore, open_store
 
 from ..servers.redis_server import RedisServer, StartRedis
-from ..unit.policy.store_contract import OpenStore, StoreContract, published_by_processes
+from ..unit.policy.store_contract import OpenStore, StoreContract
 
 
 @pytest.fixture
@@ -32,8 +32,3 @@ class TestContract(StoreContract):
         yield open_named
         for store in opened:
             store.close()
-
-
-def test_two_processes_publish_a_thousand_times(server: RedisServer) -> None:
-    """No number is given twice, none is lost, and every bundle is whole."""
-    published_by_processes(f"{server.url}?bundle=payments", each=250)

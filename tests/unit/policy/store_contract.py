@@ -15,7 +15,10 @@ from streamwarden.policy.bundle import Bundle
 from streamwarden.policy.model import BundleSettings
 from streamwarden.policy.store import BundleStore, open_store
 
-__all__ = ["OpenStore", "StoreContract", "bundle", "published_by_processes"]
+__all__ = ["ACTIVATED_EACH", "OpenStore", "StoreContract", "bundle", "published_by_processes"]
+
+#: Of so many publications of a racing process one is activated.
+ACTIVATED_EACH = 25
 
 #: Opens the same store again, for a bundle's name (None: the only one).
 OpenStore: TypeAlias = Callable[["str | None"], BundleStore]
@@ -181,8 +184,13 @@ class StoreContract:
         assert active.activation.epoch == 2
 
 
-def published_by_processes(url: str, *, processes: int = 2, batches: int = 4, each: int) -> None:
-    """Publish from several processes at once, and hold the store to what it promises."""
+def published_by_processes(
+    url: str, *, processes: int = 2, batches: int = 4, each: int, before: int = 0
+) -> None:
+    """Publish from several processes at once, and hold the store to what it promises.
+
+    Every ACTIVATED_EACH-th is activated too; `before` have been published already.
+    """
     context = multiprocessing.get_context("spawn")
     with context.Pool(processes) as pool:
         numbers = pool.starmap(
@@ -190,10 +198,10 @@ def published_by_processes(url: str, *, processes: int = 2, batches: int = 4, ea
         )
 
     taken = [number for batch in numbers for number in batch]
-    assert sorted(taken) == list(range(1, batches * each + 1))
+    assert sorted(taken) == list(range(before + 1, before + batches * each + 1))
     with closing(open_store(url)) as store:
         by_number = {publication.number: publication for publication in store.history()}
-        assert len(by_number) == batches * each
+        assert len(by_number) == before + batches * each
         for who, batch in enumerate(numbers):
             for time, number in enumerate(batch):
                 assert by_number[number].digest == bundle(f"{who}-{time}").digest
@@ -203,8 +211,11 @@ def published_by_processes(url: str, *, processes: int = 2, batches: int = 4, ea
 
 def _publish_many(url: str, who: int, times: int) -> list[int]:
     """What one of several publishers does; gives its numbers."""
+    numbers: list[int] = []
     with closing(open_store(url)) as store:
-        return [
-            store.publish(bundle(f"{who}-{time}"), by=f"p{who}", reason="race").number
-            for time in range(times)
-        ]
+        for time in range(times):
+            published = store.publish(bundle(f"{who}-{time}"), by=f"p{who}", reason="race")
+            numbers.append(published.number)
+            if (time + 1) % ACTIVATED_EACH == 0:
+                store.activate(published.number, by=f"p{who}", reason="go")
+    return numbers

@@ -1,0 +1,86 @@
+"""Settings for what fails: by keyword, else by `STREAMWARDEN_…` variables, else the safe default."""
+
+from __future__ import annotations
+
+import difflib
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from streamwarden.errors import ConfigurationError
+
+__all__ = ["SourceSettings", "source_settings"]
+
+_PREFIX: Final = "STREAMWARDEN_"
+#: Above this a variable is a setting misspelt; below, it is somebody else's. Not every unknown name
+#: can be refused: a cluster puts variables like STREAMWARDEN_SERVICE_HOST into every container.
+_ALIKE: Final = 0.8
+
+
+class SourceSettings(BaseModel):
+    """What a guard does without policy, and without the source of its policy.
+
+    `no_policy`: `refuse` to decide, or `fail_open`, where every event passes, stamped `none`.
+    `source_unreachable`: `keep` the last good policy, or `stop` deciding once nothing was heard for
+    `stale_after_s`. `last_known_good`: the file that the policy is kept in for the next start;
+    `default` is a file of the user's state directory for stores that are not on this machine, `off`
+    is none.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    no_policy: Literal["refuse", "fail_open"] = "refuse"
+    source_unreachable: Literal["keep", "stop"] = "keep"
+    stale_after_s: Annotated[float, Field(gt=0, le=10_000_000, allow_inf_nan=False)] = 300.0
+    last_known_good: Annotated[str, Field(min_length=1)] = "default"
+
+    def __str__(self) -> str:
+        return " ".join(f"{name}={value}" for name, value in self.model_dump().items())
+
+
+def source_settings(
+    given: Mapping[str, object], environ: Mapping[str, str] | None = None
+) -> SourceSettings:
+    """The effective settings; None among the `given` is not given. Raises ConfigurationError.
+
+    Unknown names are refused, and so are variables that look like a setting misspelt.
+    """
+    known = SourceSettings.model_fields
+    variables = os.environ if environ is None else environ
+    for variable in variables:
+        name = variable.removeprefix(_PREFIX).lower()
+        if variable.startswith(_PREFIX) and name not in known:
+            near = difflib.get_close_matches(name, known, n=1, cutoff=_ALIKE)
+            if near:
+                raise ConfigurationError(
+                    f"`{variable}` is no setting", remedy=f"write {_PREFIX}{near[0].upper()}"
+                )
+    values: dict[str, Any] = {
+        name: variables[_PREFIX + name.upper()]
+        for name in known
+        if variables.get(_PREFIX + name.upper())
+    }
+    for name, value in given.items():
+        if value is not None:
+            values[name] = str(value) if isinstance(value, Path) else value
+    try:
+        return SourceSettings(**values)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        name = str(first["loc"][0])
+        if name not in known:
+            raise ConfigurationError(
+                f"there is no setting `{name}`", remedy=f"there are {', '.join(known)}"
+            ) from None
+        raise ConfigurationError(
+            f"`{name}` is `{values[name]}`", remedy=_remedy(first["msg"])
+        ) from None
+
+
+def _remedy(message: str) -> str:
+    """What pydantic says, in our words: lower case, without quotes."""
+    text = message.removeprefix("Input should be ").replace("'", "`")
+    return f"use {text[:1].lower()}{text[1:]}"
