@@ -15,6 +15,7 @@ from ..policy.guard import Guard
 from ..producers.callbacks import CLIENT_CALLBACKS, Callbacks
 from ..producers.clients import deadline_of
 from ..producers.connection import ConfigMap, consumer_parking_config, merged
+from ..producers.failing import failure_mode
 from ..producers.parking import Parking
 from .messages import GuardedMessage
 from .reader import DRAIN_TIMEOUT_S, Polled, Reader
@@ -38,7 +39,8 @@ class GuardedConsumer:
 
     `parking_unreachable`: `stop` raises DeliveryError before the event that could not be parked,
     `block` waits for the parking topics. `on_handler_error`, `handler_retries` and
-    `handler_backoff_s` are for `run`.
+    `handler_backoff_s` are for `run`. Without these keywords STREAMWARDEN_PARKING_UNREACHABLE and
+    STREAMWARDEN_ON_HANDLER_ERROR count.
     """
 
     def __init__(
@@ -48,17 +50,15 @@ class GuardedConsumer:
         *,
         guard: Guard,
         parking: ConfigMap | None = None,
-        parking_unreachable: Literal["stop", "block"] = "stop",
-        on_handler_error: Literal["stop", "quarantine"] = "stop",
+        parking_unreachable: Literal["stop", "block"] | None = None,
+        on_handler_error: Literal["stop", "quarantine"] | None = None,
         handler_retries: int = 3,
         handler_backoff_s: float = 0.2,
         **settings: Any,
     ) -> None:
-        if parking_unreachable not in ("stop", "block"):
-            raise ConfigurationError(
-                f"`parking_unreachable` is `{parking_unreachable}`", remedy="use stop or block"
-            )
-        failing = Failing(on_handler_error, retries=handler_retries, backoff_s=handler_backoff_s)
+        unreachable = failure_mode("parking_unreachable", parking_unreachable, ("stop", "block"))
+        on_error = failure_mode("on_handler_error", on_handler_error, ("stop", "quarantine"))
+        failing = Failing(on_error, retries=handler_retries, backoff_s=handler_backoff_s)
         self.guard = guard
         self._handler: Handler | None = None
         self._callbacks = callbacks = Callbacks(guard.count)
@@ -75,7 +75,7 @@ class GuardedConsumer:
                 count=guard.count,
                 keys=guard.stamp_keys,
                 pointers=True,
-                block=parking_unreachable == "block",
+                block=unreachable == "block",
             ),
             callbacks=callbacks,
             auto_store=_flag(given.get("enable.auto.offset.store", True)),

@@ -8,7 +8,7 @@ import random
 import threading
 import time
 from collections.abc import Callable
-from typing import Any, Literal, TypeAlias
+from typing import Any, TypeAlias
 
 from confluent_kafka import KafkaError, KafkaException, TopicPartition
 
@@ -54,13 +54,7 @@ class Failing:
 
     __slots__ = ("backoff_s", "retries", "then")
 
-    def __init__(
-        self, then: Literal["stop", "quarantine"], *, retries: int, backoff_s: float
-    ) -> None:
-        if then not in ("stop", "quarantine"):
-            raise ConfigurationError(
-                f"`on_handler_error` is `{then}`", remedy="use stop or quarantine"
-            )
+    def __init__(self, then: str, *, retries: int, backoff_s: float) -> None:
         if retries < 0 or backoff_s < 0:
             raise ConfigurationError("`handler_retries` and `handler_backoff_s` are not negative")
         self.then, self.retries, self.backoff_s = then, retries, backoff_s

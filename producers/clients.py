@@ -109,7 +109,9 @@ class Clients:
     def unsent(self) -> int:
         """Events that nobody will ever hear of if the clients are dropped now."""
         if len(self):
-            self.poll_aside(0)  # the length also counts errors and reports that only wait to be told
+            self.poll_aside(
+                0
+            )  # the length also counts errors and reports that only wait to be told
         return len(self)
 
     def polling_here(self) -> bool:

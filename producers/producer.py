@@ -21,6 +21,7 @@ from ..schemas.event import Event
 from .callbacks import CLIENT_CALLBACKS, Callbacks, Report
 from .clients import Clients
 from .connection import ConfigMap, merged
+from .failing import failure_mode
 from .notices import Notices
 from .outgoing import as_bytes, check_topic_name, normal_headers
 from .record_time import Lane, RecordTimes
@@ -54,7 +55,8 @@ class GuardedProducer:
 
     `on_reject="raise"` makes `produce()` raise PolicyRejected for held and rejected events, after
     parking them. `parking` adds settings to the producer of parked events;
-    `parking_unreachable="block"` makes it try for ever instead of giving its error to the callback.
+    `parking_unreachable="block"` makes it try for ever instead of giving its `error` to the
+    callback (without the keyword, STREAMWARDEN_PARKING_UNREACHABLE says so).
     """
 
     def __init__(
@@ -65,16 +67,13 @@ class GuardedProducer:
         guard: Guard,
         on_reject: Literal["return", "raise"] = "return",
         parking: ConfigMap | None = None,
-        parking_unreachable: Literal["error", "block"] = "error",
+        parking_unreachable: Literal["error", "block"] | None = None,
         queue_full_wait_s: float = 1.0,
         **settings: Any,
     ) -> None:
         if on_reject not in ("return", "raise"):
             raise ConfigurationError(f"`on_reject` is `{on_reject}`", remedy="use return or raise")
-        if parking_unreachable not in ("error", "block"):
-            raise ConfigurationError(
-                f"`parking_unreachable` is `{parking_unreachable}`", remedy="use error or block"
-            )
+        unreachable = failure_mode("parking_unreachable", parking_unreachable, ("error", "block"))
         self.guard = guard
         self._evaluate, self._now = guard.evaluate, guard.now
         self._keys = guard.stamp_keys
@@ -98,7 +97,7 @@ class GuardedProducer:
             count=guard.count,
             keys=self._keys,
             own=parking,
-            block=parking_unreachable == "block",
+            block=unreachable == "block",
         )
 
     def produce(
