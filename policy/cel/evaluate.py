@@ -349,7 +349,7 @@ def _has(operand: Run, field: str, span: Span) -> Run:
 
 def _binary(sign: str, left: Code, right: Code, span: Span) -> Run:
     if sign in ("==", "!="):
-        return equality(sign, left, right)
+        return equality(sign, left, right, span)
     if sign == "in":
         return membership(left, right, span)
     if sign in ORDER:

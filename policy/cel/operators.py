@@ -106,7 +106,7 @@ def conditional(test: Run, then: Run, otherwise: Run, span: Span) -> Run:
     return run
 
 
-def equality(sign: str, left: Code, right: Code) -> Run:
+def equality(sign: str, left: Code, right: Code, span: Span) -> Run:
     """`==` and `!=`."""
     equals = sign == "=="
     one, two, wanted = left.run, right.run, right.value
@@ -125,7 +125,9 @@ def equality(sign: str, left: Code, right: Code) -> Run:
 
     def run(frame: Frame) -> object:
         verdict = equal(one(frame), two(frame))
-        return verdict if equals or type(verdict) in ABNORMAL else not verdict
+        if type(verdict) in ABNORMAL:
+            return verdict.at(span) if type(verdict) is CelError else verdict
+        return verdict is equals
 
     return run
 

@@ -17,7 +17,7 @@ import re2
 
 from .values import CelError
 
-__all__ = ["PATTERN_LENGTH_MAX", "matches", "pattern_problem", "safe_matcher"]
+__all__ = ["PATTERN_LENGTH_MAX", "matches", "pattern_problem", "safe_matcher", "translate"]
 
 #: Longer than what people write; compiled programs grow with the pattern.
 PATTERN_LENGTH_MAX: Final = 10_000
@@ -71,7 +71,7 @@ def safe_matcher(pattern: str) -> Callable[[str], object]:
     problem = pattern_problem(pattern)
     if problem is not None:
         raise ValueError(problem)
-    translated = _translate(pattern)
+    translated = translate(pattern)
     if translated is None:
         return lambda text: matches(text, pattern)
     search = re.compile(translated, re.ASCII).search
@@ -149,7 +149,7 @@ class _Cost:
         return starts + self.before <= 1 and self.ways * self.alternatives[0] <= _WAYS_MAX
 
 
-def _translate(pattern: str) -> str | None:
+def translate(pattern: str) -> str | None:
     """The same pattern for Python's `re` on ASCII text; None where that is not certain.
 
     Taken are literals, classes, sets, anchors and plain groups that are not repeated.

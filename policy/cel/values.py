@@ -312,7 +312,9 @@ def _deep_equal(left: object, right: object) -> object:
     """Equality of containers and oddities, without recursion: events may be nested deeply."""
     pending: list[tuple[object, object]] = [(left, right)]
     unsure: list[object] = []
-    while pending:
+    for _ in range(_PAIRS_MAX):
+        if not pending:
+            return merge(unsure) or True
         left, right = pending.pop()
         if type(left) in _UNSURE or type(right) in _UNSURE:
             unsure += [left, right]
@@ -332,9 +334,11 @@ def _deep_equal(left: object, right: object) -> object:
                 return False
         elif type(left) is not type(right) or left != right:
             return False
-    return merge(unsure) or True
+    return CelError("too_large", f"the values compared have more than {_PAIRS_MAX:,} parts")
 
 
+#: More than the parts of any event; a value that holds itself many times over has more.
+_PAIRS_MAX: Final = 1_000_000
 _UNSURE: Final = frozenset({CelError, Unknown})
 _ABSENT: Final = object()
 
@@ -346,17 +350,17 @@ def _pair_entries(
     unsure: list[object],
 ) -> bool:
     """Add the entries of two maps to `pending`; False when their keys differ for certain."""
-    for one, two in ((left, right), (right, left)):
-        for key, value in one.items():
-            if type(value) is Unknown:
-                unsure.append(value)
-                continue
-            mate = two.get(key, _ABSENT)
-            if mate is _ABSENT:
-                return False
-            if one is left:
-                pending.append((value, mate))
-    return True
+    for key, value in left.items():
+        mate = right.get(key, _ABSENT)
+        if mate is not _ABSENT:
+            pending.append((value, mate))
+        elif type(value) is Unknown:
+            unsure.append(value)
+        else:
+            return False
+    extra = [value for key, value in right.items() if key not in left]
+    unsure += extra
+    return all(type(value) is Unknown for value in extra)
 
 
 def holds(items: Iterable[object], value: object) -> object:

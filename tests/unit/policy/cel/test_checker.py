@@ -1,0 +1,166 @@
+"""What is said about an expression before any event is seen."""
+
+from __future__ import annotations
+
+import pytest
+
+from streamwarden.policy.cel import Environment, check, parse
+from streamwarden.policy.cel.types import (
+    DECIMAL,
+    DOUBLE,
+    DYN,
+    INT,
+    STRING,
+    TIMESTAMP,
+    list_of,
+    map_of,
+    nullable,
+    record,
+)
+
+ITEM = record("Item", {"price": DOUBLE, "sku": STRING})
+VALUE = record(
+    "Payment",
+    {
+        "amount": DOUBLE,
+        "count": INT,
+        "price": DECIMAL,
+        "country": STRING,
+        "note": nullable(STRING),
+        "created": TIMESTAMP,
+        "items": list_of(ITEM),
+        "tags": map_of(STRING, STRING),
+    },
+)
+COMMON = {
+    "headers": map_of(STRING, DYN),
+    "now": TIMESTAMP,
+    "topic": STRING,
+    "lists": DYN,
+}
+FORBIDDEN = {"offset": "`offset` is known only once an event is in Kafka"}
+TYPED = Environment({"value": VALUE, **COMMON}, lists=["sanctioned"], forbidden=FORBIDDEN)
+UNTYPED = Environment({"value": DYN, **COMMON}, lists=["sanctioned"], forbidden=FORBIDDEN)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        'value.amount > 50000 && !(value.country in ["US", "CA"])',
+        "value.count * value.amount > 1.5 && value.price * 2 > 3",
+        "math.floor(value.count) > 1.0",
+        'has(value.note) && value.note.startsWith("x") || value.note == null',
+        "value.items.exists(i, i.price > 10 && i.sku == 'a')",
+        "value.tags.exists(k, v, v == k)",
+        "value.country in lists.sanctioned",
+        "now - value.created > duration('30m')",
+        '"source" in headers && headers["source"] == "x" && headers.source != 5',
+        "value.?note.orValue('x') == 'y'",
+        "cel.bind(x, value.amount, x > 5 && x < 7)",
+        "type(value.amount) == double",
+        "value.created == timestamp('2026-01-01T00:00:00Z')",
+        "value.items[0].price == 2 && value['amount'] == 3",
+    ],
+)
+def test_sound_conditions(text: str) -> None:
+    """Nothing is said about conditions that make sense, with a schema or without."""
+    assert check(parse(text), TYPED).problems == ()
+    assert check(parse(text), UNTYPED).problems == ()
+
+
+@pytest.mark.parametrize(
+    ("text", "code", "part", "remedy"),
+    [
+        ("amount > 5", "SW121", "amount", "a field of the event is written `value.amount`"),
+        ("valeu.amount > 5", "SW121", "valeu", "did you mean `value`?"),
+        ("value.country.length() > 3", "SW122", "value.country.length()", "did you mean `size`?"),
+        ("value.country.contain('x')", "SW122", "value.country.contain('x')", "`contains`"),
+        ("math.flor(1.5) > 1.0", "SW122", "math.flor(1.5)", "`math.floor`"),
+        ("1 + 1.0 > 2.0", "SW123", "1 + 1.0", "as the same type"),
+        ("contains(topic, 'x')", "SW123", "contains(topic, 'x')", "write `x.contains(…)`"),
+        ("topic.int() > 3", "SW123", "topic.int()", "write `int(x)`"),
+        ("'a' in topic", "SW123", "'a' in topic", "text.contains(part)"),
+        ("topic && true", "SW123", "topic", ""),
+        ("headers[5] == 'x'", "SW123", "5", ""),
+        ("topic", "SW124", "topic", "compare it"),
+        ("topic.matches('(?=a)')", "SW126", "'(?=a)'", "no lookaround"),
+        ("timestamp('2026-13-01T00:00:00Z') < now", "SW127", "'2026-13-01T00:00:00Z'", ""),
+        ("has(value)", "SW128", "has(value)", "has(value.amount)"),
+        ("value.items.exists(true)", "SW129", "value.items.exists(true)", "list.exists(x, x > 1)"),
+        ("topic in lists.sanctoned", "SW163", "lists.sanctoned", "`lists.sanctioned`"),
+        ("topic in lists['sanctoned']", "SW163", "lists['sanctoned']", "`lists.sanctioned`"),
+        ("offset > 5", "SW166", "offset", ""),
+    ],
+)
+def test_problems_without_a_schema(text: str, code: str, part: str, remedy: str) -> None:
+    """One problem, at the smallest part that has it, with what to write instead."""
+    problems = check(parse(text), UNTYPED).problems
+
+    assert [problem.code for problem in problems] == [code]
+    (problem,) = problems
+    assert text[problem.span.start : problem.span.end] == part
+    assert remedy in problem.remedy
+
+
+@pytest.mark.parametrize(
+    ("text", "code", "remedy"),
+    [
+        ("value.amout > 5", "SW125", "did you mean `amount`?"),
+        ("has(value.amout)", "SW125", "did you mean `amount`?"),
+        ("value.items.exists(i, i.skuu == 'x')", "SW125", "did you mean `sku`?"),
+        ("value.amount > '5'", "SW123", "without quotes"),
+        ("value.country == 5", "SW123", '`"5"`'),
+        ("value.created > '2026-01-01T00:00:00Z'", "SW123", 'timestamp("2026-01-01T00:00:00Z")'),
+        ("value.amount % 2 == 0", "SW123", "whole numbers"),
+        ("value.country + 5 == 'x'", "SW123", "string(…)"),
+        ("value.items['a'].price > 2", "SW123", ""),
+        ("value.country.price > 2", "SW123", ""),
+        ("5 in value.tags", "SW123", ""),
+        ("value.country.all(x, true)", "SW123", ""),
+        ("-value.country == 5", "SW123", ""),
+        ("value.amount", "SW124", ""),
+    ],
+)
+def test_problems_with_a_schema(text: str, code: str, remedy: str) -> None:
+    """A schema finds more."""
+    problems = check(parse(text), TYPED).problems
+
+    assert [problem.code for problem in problems] == [code]
+    assert remedy in problems[0].remedy
+
+
+def test_all_problems_are_collected() -> None:
+    """Several problems are reported in the order of the text."""
+    checked = check(parse("value.amout > 5 || topik == 'x' || offset > 1"), TYPED)
+
+    assert [problem.code for problem in checked.problems] == ["SW125", "SW121", "SW166"]
+    assert not checked.ok
+
+
+@pytest.mark.parametrize(
+    ("text", "type_"),
+    [
+        ("[]", "list(dyn)"),
+        ("[1, 2.0]", "list(dyn)"),
+        ("[[], [1]]", "list(list(int))"),
+        ("{'a': 1}", "map(string, int)"),
+        ("value.items.map(i, i.price)", "list(double)"),
+        ("value.items.filter(i, true)", "list(Item)"),
+        ("value.tags.transformMap(k, v, size(v))", "map(string, int)"),
+        ("value.count + value.amount", "double"),
+        ("value.price + 1", "decimal"),
+        ("value.?note", "optional_type(string or null)"),
+        ("now - value.created", "google.protobuf.Duration"),
+        ("true ? 1 : 'a'", "dyn"),
+        ("optional.of(1).orValue(2)", "int"),
+        ("type(1)", "type"),
+    ],
+)
+def test_types(text: str, type_: str) -> None:
+    """The type of an expression, as far as it is known."""
+    env = Environment(TYPED.variables, expect_bool=False)
+
+    checked = check(parse(text), env)
+
+    assert checked.problems == ()
+    assert str(checked.type) == type_
