@@ -178,6 +178,12 @@ class Guard:
             log.warning("deciding again")
 
     @property
+    def halted(self) -> StreamwardenError | None:
+        """Why no decision is made at present; None while they are."""
+        halted = self._halted
+        return None if halted is None else halted[0]
+
+    @property
     def source_last_success(self) -> float | None:
         """When the source of the policy was last heard, in seconds since the epoch."""
         return None if self._source is None else self._source.last_success

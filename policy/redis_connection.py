@@ -33,7 +33,7 @@ from .store_records import UNREACHABLE
 
 __all__ = ["Operation", "RedisConnection"]
 
-T = TypeVar("T")
+_T = TypeVar("_T")
 
 #: How long reading may take in all. A guard's following thread waits so long at most.
 _READ_S: Final = 2.0
@@ -77,11 +77,11 @@ class RedisConnection:
         self._clients: dict[tuple[tuple[str, int] | None, float], Any] = {}
         self._homes: dict[str, tuple[str, int]] = {}
 
-    def read(self, home: str, operate: Callable[[Operation], T]) -> T:
+    def read(self, home: str, operate: Callable[[Operation], _T]) -> _T:
         """The outcome of `operate`; `home` names the keys that lie together. Raises StoreError."""
         return self._run(home, operate, self._read_s)
 
-    def write(self, home: str, operate: Callable[[Operation], T]) -> T:
+    def write(self, home: str, operate: Callable[[Operation], _T]) -> _T:
         """Likewise, with a publisher's patience."""
         return self._run(home, operate, max(self._read_s, _WRITE_S))
 
@@ -107,7 +107,7 @@ class RedisConnection:
         except (RedisError, OSError) as error:
             raise _told(error, self.shown) from None
 
-    def _run(self, home: str, operate: Callable[[Operation], T], allowed_s: float) -> T:
+    def _run(self, home: str, operate: Callable[[Operation], _T], allowed_s: float) -> _T:
         deadline = time.monotonic() + allowed_s
         with self.telling():
             for _ in range(_MOVES_MAX):

@@ -1,0 +1,68 @@
+"""Settings for what fails: keyword before variable before default, and nothing unknown."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from streamwarden.errors import ConfigurationError
+from streamwarden.policy.guard import Guard
+from streamwarden.settings import source_settings
+
+
+def test_keywords_beat_variables_beat_defaults() -> None:
+    """None is not given, and so is an empty variable."""
+    environ = {
+        "STREAMWARDEN_SOURCE_UNREACHABLE": "stop",
+        "STREAMWARDEN_STALE_AFTER_S": "60",
+        "STREAMWARDEN_LAST_KNOWN_GOOD": "",
+    }
+
+    found = source_settings({"stale_after_s": 5, "source_unreachable": None}, environ)
+
+    assert str(found) == (
+        "no_policy=refuse source_unreachable=stop stale_after_s=5.0 last_known_good=default"
+    )
+
+
+@pytest.mark.parametrize(
+    ("given", "environ", "said"),
+    [
+        ({"no_policy": "open"}, {}, "`no_policy` is `open`; use `refuse` or `fail_open`"),
+        ({"stale_after_s": 0}, {}, "`stale_after_s` is `0`; use greater than 0"),
+        ({"stale_after_s": "nan"}, {}, "`stale_after_s` is `nan`"),
+        ({}, {"STREAMWARDEN_STALE_AFTER_S": "soon"}, "`stale_after_s` is `soon`"),
+        ({"no_polici": "refuse"}, {}, "no setting `no_polici`"),
+        ({}, {"STREAMWARDEN_NO_POLICI": "refuse"}, "write STREAMWARDEN_NO_POLICY"),
+    ],
+)
+def test_what_makes_no_sense_is_refused(
+    given: dict[str, object], environ: dict[str, str], said: str
+) -> None:
+    """With what to write instead; a misspelt variable counts as unknown, not as nothing."""
+    with pytest.raises(ConfigurationError) as caught:
+        source_settings(given, environ)
+
+    assert said in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_variables_of_others_are_left_alone() -> None:
+    """What a cluster puts into a container called streamwarden is no setting."""
+    environ = {"STREAMWARDEN_SERVICE_HOST": "10.0.0.1", "STREAMWARDEN_BOOTSTRAP_SERVERS": "b:1"}
+
+    assert source_settings({}, environ) == source_settings({}, {})
+
+
+def test_a_guard_takes_them_from_the_environment(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """And by keyword."""
+    monkeypatch.setenv("STREAMWARDEN_NO_POLICY", "fail_open")
+
+    guard = Guard(last_known_good=tmp_path / "x.json")
+
+    assert guard.failing.no_policy == "fail_open"
+    assert guard.failing.last_known_good == str(tmp_path / "x.json")
+    assert guard.start().bundle.label == "none@0"
