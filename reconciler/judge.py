@@ -83,8 +83,8 @@ class _Lane:
     unverifiable: bool
     #: The version is not at hand.
     missing: bool
-    #: A clean event on this lane needs nothing but the right effects.
-    quick: bool
+    #: The effect to look for, where a clean event on this lane needs nothing else.
+    quick: Effect | None
     pair: Pair | None = None
     since: int = 0
     until: int = _NEVER
@@ -169,6 +169,7 @@ class Judge:
             lane.stamp = stamp
             return lane
         version = found.version
+        passed = stamp.effect.passes and stamp.ov is None and stamp.ap is None
         return _Lane(
             stamp=stamp,
             forged="",
@@ -178,13 +179,13 @@ class Judge:
             stage_now=self.terms.stage or stamp.stage,
             unverifiable=version is None or (known is None and (stamp.ov or stamp.ap) is not None),
             missing=version is None,
-            quick=stamp.effect.passes and stamp.ov is None and stamp.ap is None,
+            quick=stamp.effect if passed else None,
         )
 
     def _unstamped(self, forged: str) -> _Lane:
         """Events without a stamp to go by: judged as produced, and by today's policy only."""
         stage = self.terms.stage or "produce"
-        return _Lane(None, forged, None, None, stage, stage, False, False, quick=False)
+        return _Lane(None, forged, None, None, stage, stage, False, False, quick=None)
 
     def _judge(self, event: Seen, lane: _Lane, stamp: Stamp | None = None) -> Finding | None:
         when = event.now if event.timestamp is not None or event.now else self.terms.now
@@ -196,7 +197,7 @@ class Judge:
         assert pair is not None  # _enter() made it
         if lane.unverifiable:
             self.unverifiable += 1
-        if lane.quick and _is_clean(event, lane, pair):
+        if lane.quick is not None and pair.is_clean(event, lane.quick):
             return None
         return self._slowly(event, lane, stamp or lane.stamp, pair)
 
@@ -285,30 +286,6 @@ def _at(event: Seen, milliseconds: int) -> Seen:
         event.facts,
         event.appended,
     )
-
-
-def _is_clean(event: Seen, lane: _Lane, pair: Pair) -> bool:
-    """True where a look at known things suffices to say that nothing is to be found.
-
-    The bytes as they are are one of the values that masked fields may have had, and no client and
-    no facts one of those: what they come to is possible, and that is all a stamp has to be.
-    """
-    assert lane.stamp is not None  # a quick lane has one
-    if not pair.same and not pair.certain:
-        return False
-    now = pair.now.told(event)
-    if now is None:
-        return False
-    if pair.same:
-        return now.effect is lane.stamp.effect and not (
-            now.masks and masks_anew(Case(event), pair.now.plan, now.masks, now.masks)
-        )
-    if now.effect.rank > _WARN:
-        return False
-    if pair.then is None:
-        return True
-    then = pair.then.told(event)
-    return then is not None and then.effect is lane.stamp.effect
 
 
 def _agreeing(

@@ -8,14 +8,16 @@ from types import MappingProxyType
 from ..policy.bundle import Bundle
 from ..policy.compiler.reads import reads_of
 from ..policy.model import Effect, MaskField, Mode, Rule
-from ..policy.plan import Plan, PlanRule
+from ..policy.plan import Outcome, Plan, PlanRule
 from ..policy.stamp import Stamp
 from ..schemas.event import Event
-from .possibilities import Outlook, Possibilities, Side
+from .possibilities import Case, Outlook, Possibilities, Side
 from .unknowns import Unknowns, overlaps
+from .verdict import masks_anew
 
 __all__ = ["Pair", "equivalent", "lost_to", "pair_of"]
 
+_WARN = Effect.WARN.rank
 _NOTHING: Mapping[str, object] = MappingProxyType({})
 
 
@@ -36,6 +38,40 @@ class Pair:
         self._possibilities = Possibilities(self.then, self.now, unknowns)
         self.certain = self._possibilities.certain
         self.unknown_names = tuple(_names(then, now, unknowns))
+        self._parallel = self.then is not None and _are_parallel(self.then, self.now)
+
+    def is_clean(self, event: Event, effect: Effect) -> bool:
+        """True where a look at known things suffices: nothing is wrong with a stamp of `effect`.
+
+        The bytes as they are are one of the values that masked fields may have had, and no client
+        and no facts one of those: what they come to is possible, and that is all that a stamp has
+        to be. False says nothing.
+        """
+        now = self.now.told(event)
+        if now is None:
+            return False
+        if self.same:
+            return now.effect is effect and not self._masks_anew(event, now, now)
+        then = None
+        if self.then is not None:
+            then = self.then.told(event)
+            if then is None or then.effect is not effect:
+                return False
+        if self.certain:
+            return now.effect.rank <= _WARN
+        return (
+            then is not None
+            and self._parallel
+            and self.now.is_quiet(event)
+            and self.then is not None
+            and self.then.is_quiet(event)
+            and not self._masks_anew(event, now, then)
+        )
+
+    def _masks_anew(self, event: Event, now: Outcome, then: Outcome) -> bool:
+        if not now.masks:
+            return False
+        return masks_anew(Case(event), self.now.plan, now.masks, then.masks)
 
     def outlooks(
         self, event: Event, given: Mapping[str, object] = _NOTHING
@@ -45,6 +81,25 @@ class Pair:
         `given` is what was kept of variables that are unknown otherwise.
         """
         return self._possibilities.of(event, given)
+
+
+def _are_parallel(then: Side, now: Side) -> bool:
+    """True where all that hangs on unknowns stands in both plans, and nothing else meddles with it.
+
+    Then an event on which no other rule says more than a warning comes out alike under both,
+    whatever the unknowns.
+    """
+    one, two = then.plan, now.plan
+    return (
+        not any(planned.lifts for planned in (*one.rules, *two.rules))
+        and (one.stage, one.mode, one.lists) == (two.stage, two.mode, two.lists)
+        and then.formats == now.formats
+        and one.settings.resolution == two.settings.resolution
+        and len(then.open) == len(now.open)
+        and all(
+            _alike(one.rules[i], two.rules[j]) for i, j in zip(then.open, now.open, strict=True)
+        )
+    )
 
 
 def lost_to(stamp: Stamp | None, appended: bool) -> tuple[bool, tuple[str, ...]]:

@@ -146,18 +146,42 @@ class Side:
         circumstances = Circumstances(plan.stage, self.formats, plan.lists)
         #: The open rules, by their position, and what they read together.
         self.open: dict[int, Shape | Atom] = {}
+        #: Open rules that read nothing of events: what is left of them is always the same.
+        self.steady: dict[int, Formula] = {}
+        self._reading_value: set[int] = set()
+        constants = plan.compiled.definition.constants
         found: list[Reads] = []
         for index, planned in enumerate(plan.rules):
             condition = planned.rule.condition
             if condition is not None and unknowns.touch(reads := reads_of(condition.expr)):
                 self.open[index] = shape_of(condition.expr, circumstances)
                 found.append(reads)
+                if reads.reads_value:
+                    self._reading_value.add(index)
+                elif reads.variables <= unknowns.variables | constants.keys():
+                    self.steady[index] = self.open[index].value(unknowns.nothing_known(constants))
         self.reads = Reads.union(found)
-        self._run = plan.compiled.run
-        self._constants = plan.compiled.definition.constants
+        self._steady = tuple((i, left) for i, left in self.steady.items() if left is not False)
+        self._quiet = frozenset(
+            hit
+            for index in range(len(plan.rules))
+            for hit in (index, ~index)
+            if index in self.open or plan.resolve((hit,)).effect.rank <= Effect.WARN.rank
+        )
+        self._compiled = plan.compiled.run
+        self._last: tuple[Event | None, _Hits | Undecodable] = (None, ())
+        self._constants = constants
         self._outcomes: dict[object, Outcome] = {}
         self._closed = not plan.covered and plan.settings.uncovered == "reject"
         self._tombstone_rejects = plan.tombstone_rejects
+
+    def _run(self, event: Event) -> _Hits | Undecodable:
+        """What the compiled rules come to; the same event is asked about several times in a row."""
+        last, found = self._last
+        if last is not event:
+            found = self._compiled(event)
+            self._last = (event, found)
+        return found
 
     def told(self, event: Event) -> Outcome | None:
         """What rules come to as far as things are known; None where the bundle has its say too."""
@@ -168,6 +192,11 @@ class Side:
                 return None
             outcome = self.outcome(found)
         return None if self.objects(event) else outcome
+
+    def is_quiet(self, event: Event) -> bool:
+        """True where no rule but the open ones says more than a warning."""
+        found = self._run(event)
+        return not isinstance(found, Undecodable) and self._quiet.issuperset(found)
 
     def objects(self, event: Event) -> bool:
         """True where the bundle itself refuses the event, whatever its rules say."""
@@ -193,8 +222,8 @@ class Side:
         """The atoms of the open rules."""
         return (atom for shape in self.open.values() for atom in atoms_of(shape))
 
-    def remains(self, event: Event, view: Mapping[str, object]) -> _Remains:
-        """What is known, and formulas for what is not."""
+    def remains(self, event: Event, view: Mapping[str, object] | None) -> _Remains:
+        """What is known, and formulas for what is not; `view` None where all open rules are steady."""
         found = self._run(event)
         reason: str | None = None
         if isinstance(found, Undecodable):
@@ -202,6 +231,8 @@ class Side:
         if not self.open:
             return _Remains(found, reason, ())
         hits = tuple([hit for hit in found if (hit if hit >= 0 else ~hit) not in self.open])
+        if view is None:
+            return _Remains(hits, reason, self._steady)
         known = {**self._constants, **view}
         formulas = [
             (index, left)
@@ -213,10 +244,11 @@ class Side:
 
     def _runs(self, index: int, event: Event, decodable: bool) -> bool:
         """Whether the rule is evaluated at all, as `Definition.run` has it."""
-        definition = self.plan.compiled.definition
-        if not definition.rule_reads[index].reads_value:
+        if index not in self._reading_value:
             return True
-        return decodable if event.value is not None else definition.rules[index].tombstone
+        if event.value is not None:
+            return decodable
+        return self.plan.compiled.definition.rules[index].tombstone
 
     def hits(self, remains: _Remains, world: Mapping[str, bool | None]) -> _Hits:
         """The hits in one world."""
@@ -236,6 +268,7 @@ class Possibilities:
         sides = [now] if then is None else [then, now]
         self._atoms = {atom.name: atom for side in sides for atom in side.atoms()}
         self._known: dict[object, list[tuple[_Hits, _Hits]] | None] = {}
+        self._steady = all(side.open.keys() == side.steady.keys() for side in sides)
         placed = any(side.plan.stage != "produce" for side in sides)
         reads = Reads.union([side.reads for side in sides])
         self._view = _View(now.plan, reads, unknowns, placed)
@@ -258,11 +291,14 @@ class Possibilities:
         if self.certain:
             then_branch = None if then_side is None else then_side.branch(case)
             return [Outlook(then_branch, now_side.branch(case))]
-        view, hidden = self._view.of(event, given)
+        view: dict[str, object] | None = None
+        hidden: dict[Place, Hidden] = {}
+        if given or not self._steady:
+            view, hidden = self._view.of(event, given)
         now = now_side.remains(event, view)
         then: _Remains | None = None
         if then_side is not None:
-            if self._view_then is not self._view:
+            if view is not None and self._view_then is not self._view:
                 view, more = self._view_then.of(event, given)
                 hidden.update(more)
             then = then_side.remains(event, view)

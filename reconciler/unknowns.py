@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import cast
 
 from ..policy.cel import Unknown
-from ..policy.compiler.reads import Place, Reads
+from ..policy.compiler.reads import VARIABLES, Place, Reads
 from ..policy.model import MaskField, Path
 from .worlds import Hidden
 
@@ -22,6 +22,10 @@ __all__ = ["Unknowns", "looks_masked", "overlaps"]
 
 _HASHED = re.compile(r"h:[A-Za-z0-9_-]{1,32}:[A-Za-z0-9_-]{22}")
 _LAST4 = re.compile(r"\*+|\*{4,}.{4}", re.DOTALL)
+
+
+#: Each variable as a whole.
+_ALL_UNKNOWN = {name: Unknown(frozenset({(name,)})) for name in VARIABLES}
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +55,10 @@ class Unknowns:
         paths = reads.paths("value")
         return any(overlaps(path, mask) for path in paths for mask in self.masks)
 
+    def nothing_known(self, constants: Mapping[str, object]) -> dict[str, object]:
+        """The variables of a rule that reads nothing of the event."""
+        return {**constants, **{name: _ALL_UNKNOWN[name] for name in self.variables}}
+
     def over(
         self, known: Mapping[str, object], value: object, given: Mapping[str, object]
     ) -> tuple[dict[str, object], dict[Place, Hidden]]:
@@ -62,7 +70,7 @@ class Unknowns:
         hidden: dict[Place, Hidden] = {}
         seen = dict(known)
         for name in self.variables:
-            seen[name] = given[name] if name in given else Unknown(frozenset({(name,)}))
+            seen[name] = given[name] if name in given else _ALL_UNKNOWN[name]
         for path, hows in self.masks.items():
             value = self._hide(value, path, 0, hows, hidden)
         seen["value"] = seen["message"] = value
