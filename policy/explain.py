@@ -173,7 +173,10 @@ class Trail:
 
 @dataclass(frozen=True, slots=True)
 class _Step:
-    """One line of a trail. `key` is `result` for conditions, `value` for what they read."""
+    """One line of a trail. `key` is `result` for conditions, `value` for what they read.
+
+    A `hidden` value is never shown, one that is `derived` from a sensitive path if it is a boolean.
+    """
 
     text: str
     key: str
@@ -182,6 +185,7 @@ class _Step:
     hidden: bool
     parts: tuple[_Step, ...] | None
     cut: bool = False
+    derived: bool = False
 
     def evidence(self, known: Mapping[str, object]) -> dict[str, Any]:
         """The line with its value, and those below it."""
@@ -192,7 +196,7 @@ class _Step:
         if isinstance(value, CelError):
             line[self.key] = None
             line["error"] = value.message
-        elif self.hidden:
+        elif self.hidden or (self.derived and not isinstance(value, bool)):
             line[self.key] = HIDDEN
         else:
             line[self.key] = show_value(value)
@@ -216,10 +220,9 @@ def _condition(node: Expr, privacy: Privacy, steps: Iterator[int]) -> _Step:
             parts.append(_condition(child, privacy, steps))
         else:
             parts.extend(_reads(child, privacy))
-    if isinstance(node, Has):
-        hidden = False  # whether a field is there is a boolean
-    else:
-        hidden = privacy.taints(node) and (path is not None or not _is_condition(node))
+    # Whether a field is there is a boolean.
+    derived = not isinstance(node, Has) and privacy.taints(node)
+    hidden = derived and (path is not None or not _is_condition(node))
     return _Step(
         _short(unparse(node)),
         "result",
@@ -228,6 +231,7 @@ def _condition(node: Expr, privacy: Privacy, steps: Iterator[int]) -> _Step:
         hidden,
         tuple(parts),
         cut,
+        derived,
     )
 
 

@@ -32,6 +32,7 @@ rules:
   - {id: aliased, when: message.card != "", effect: warn, reason: "card {message.card}"}
   - {id: keyed, when: 'key != ""', effect: warn, reason: "key {key}"}
   - {id: known, when: facts.score > 0.1, effect: warn, reason: "score {facts.score}"}
+  - {id: chosen, when: '(value.refuse ? "" : value.card) != "x"', effect: warn}
   - {id: refused, when: value.refuse, effect: reject, reason: "{value.customer.email}"}
 """
 
@@ -66,7 +67,7 @@ def test_no_secret_is_in_a_decision_of_a_passing_event(guard: Guard) -> None:
     text = json.dumps(decision.to_dict()) + decision.reasons() + repr(decision.matches)
 
     assert decision.effect is Effect.MASK
-    assert len(decision.matches) == 10
+    assert len(decision.matches) == 11
     assert [secret for secret in _SECRETS if secret in text] == []
 
 
