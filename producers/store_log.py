@@ -148,7 +148,11 @@ class StoreLog:
             return True
         if self._consumer is None or self._asker is None:
             # A record that is appended wakes a waiting fetch; a short wait would only poll.
-            settings = {**reader_config(self._config, _GROUP), "fetch.wait.max.ms": 500}
+            settings = {
+                **reader_config(self._config, _GROUP),
+                "error_cb": self._heard,
+                "fetch.wait.max.ms": 500,
+            }
             self._consumer = Consumer({**settings, "auto.offset.reset": "earliest"})
             self._asker = Consumer(settings)
         found = self._asker.list_topics(self.topic, timeout=self._left(deadline))
@@ -282,7 +286,8 @@ class StoreLog:
     def _heard(self, error: KafkaError) -> None:
         # That all brokers are down is only the sum of what was said about each of them.
         if error.code() != ALL_BROKERS_DOWN:
-            self._complaint = error.str()
+            # How long it took differs each time; what is said once is logged once.
+            self._complaint = error.str().partition(" (after ")[0]
 
     def _unknown(self, failures: Sequence[KafkaError]) -> StoreError:
         why = failures[0].str() if failures else "it does not answer in time"
@@ -300,6 +305,10 @@ class StoreLog:
         )
 
     def _said(self) -> str:
+        # A client tells its complaints when it is polled.
+        for client in (self._asker, self._producer):
+            if client is not None:
+                client.poll(0)
         said, self._complaint = self._complaint, ""
         return f"; the client says: {' '.join(said.split())[:200]}" if said else ""
 
