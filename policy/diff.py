@@ -11,7 +11,7 @@ from .canonical import canonical_json, from_portable, portable
 
 __all__ = ["Change", "Field", "compare"]
 
-Kind: TypeAlias = Literal["added", "removed", "changed"]
+_Kind: TypeAlias = Literal["added", "removed", "changed"]
 _Members: TypeAlias = Mapping[str, object]
 
 #: Stored documents have their keys in the order of the alphabet; people read them in this one.
@@ -40,7 +40,7 @@ class Change:
     the keys of a changed one that differ, and all keys of an added or removed rule.
     """
 
-    kind: Kind
+    kind: _Kind
     subject: Literal["setting", "list", "policy", "rule"]
     name: str
     fields: tuple[Field, ...] = ()
@@ -77,7 +77,7 @@ def _by_key(documents: object, key: str) -> _Members:
     return {str(document[key]): document for document in listed}
 
 
-def _pairs(old: _Members, new: _Members) -> Iterator[tuple[Kind, str, object, object]]:
+def _pairs(old: _Members, new: _Members) -> Iterator[tuple[_Kind, str, object, object]]:
     """What is not the same in both: removed and changed in the old order, then added."""
     for name, was in old.items():
         if name not in new:
@@ -94,7 +94,7 @@ def _same(one: object, other: object) -> bool:
     return _text(one) == _text(other)
 
 
-def _policy(kind: Kind, name: str, was: object, now: object) -> Iterator[Change]:
+def _policy(kind: _Kind, name: str, was: object, now: object) -> Iterator[Change]:
     old, new = cast("_Members", was or {}), cast("_Members", now or {})
     fields = tuple(_fields(old, new, without=("policy", "rules")))
     rules = _by_key(old.get("rules"), "id"), _by_key(new.get("rules"), "id")

@@ -22,7 +22,7 @@ from ..policy.testing import CaseResult, run_cases
 from .failures import OK
 from .lazy import HelpGroup
 from .options import output_options
-from .output import SECRETS, Output, escaped, write_json
+from .output import SECRETS, Output, counted, escaped, write_json
 from .policy_check import present
 from .policy_show import change_json, print_changes
 from .versions import activation_json, active_json, print_active, print_history, publication_json
@@ -68,7 +68,7 @@ _yes = click.option("--yes", is_flag=True, help="Do not ask.")
     help="Write its stored form there.",
 )
 @output_options
-def build(directories: tuple[Path, ...], file: Path | None, output: Output) -> None:
+def _build(directories: tuple[Path, ...], file: Path | None, output: Output) -> None:
     """Make a bundle of directories and tell its digest; equal policies have equal digests.
 
       streamwarden bundle build --policies policies/
@@ -100,7 +100,8 @@ def build(directories: tuple[Path, ...], file: Path | None, output: Output) -> N
         )
     else:
         output.print(f"{built.name} {built.digest}")
-        output.note(f"{len(built.policies):,} policies, {rules:,} rules, {len(stored):,} bytes")
+        policies = counted(len(built.policies), "policy")
+        output.note(f"{policies}, {counted(rules, 'rule')}, {counted(len(stored), 'byte')}")
 
 
 @bundle.command("publish", short_help="check, test, number, store and activate a bundle")
@@ -115,7 +116,7 @@ def build(directories: tuple[Path, ...], file: Path | None, output: Output) -> N
     "--mask-keys", type=click.Path(path_type=Path), metavar="FILE", help="Keys of `hash` masks."
 )
 @output_options
-def publish(
+def _publish(
     directories: tuple[Path, ...],
     url: str,
     by: str | None,
@@ -197,10 +198,10 @@ def _tested(candidate: Bundle, mask_keys: Path | None, output: Output) -> int:
         output.warn(f"{case.file}:{case.line} {case.note}: {'; '.join(result.failures)}")
     if failed:
         raise StoreError(
-            f"{len(failed):,} of {len(results):,} tests failed; nothing was published",
+            f"{len(failed):,} of {counted(len(results), 'test')} failed; nothing was published",
             remedy="`streamwarden policy test` shows them; --no-tests does without",
         )
-    output.note(f"{len(results):,} tests passed")
+    output.note(f"{counted(len(results), 'test')} passed")
     return len(results)
 
 
@@ -211,7 +212,7 @@ def _tested(candidate: Bundle, mask_keys: Path | None, output: Output) -> int:
 @_reason
 @_yes
 @output_options
-def activate(number: int, url: str, by: str | None, reason: str, yes: bool, output: Output) -> int:
+def _activate(number: int, url: str, by: str | None, reason: str, yes: bool, output: Output) -> int:
     """Make version N the active one; an older one is a rollback.
 
       streamwarden bundle activate 14 --store dir:bundles --reason 'back to the old limit'
@@ -243,7 +244,7 @@ def activate(number: int, url: str, by: str | None, reason: str, yes: bool, outp
 @bundle.command("active", short_help="tell which version guards take now, and since when")
 @_store
 @output_options
-def active_(url: str, output: Output) -> None:
+def _active(url: str, output: Output) -> None:
     """Tell which version guards take now.
 
       streamwarden bundle active --store dir:bundles
@@ -263,7 +264,7 @@ def active_(url: str, output: Output) -> None:
 @bundle.command("history", short_help="list what was published and activated")
 @_store
 @output_options
-def history(url: str, output: Output) -> None:
+def _history(url: str, output: Output) -> None:
     """List what was published and what was activated.
 
       streamwarden bundle history --store dir:bundles
@@ -305,7 +306,8 @@ def _show(
         return
     if active is None:
         rules = sum(len(policy.rules) for policy in other.policies)
-        output.note(f"nothing is active yet; {len(other.policies):,} policies, {rules:,} rules")
+        policies = counted(len(other.policies), "policy")
+        output.note(f"nothing is active yet; {policies}, {counted(rules, 'rule')}")
         return
     since = f"{active.bundle.label} ({active.bundle.digest[:12]})"
     output.note(f"against {since}, which is active:" if changes else f"the same as {since}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Mapping
+from contextlib import closing
 from typing import Any
 
 import click
@@ -18,9 +19,9 @@ from ..consumers.messages import GuardedMessage
 from ..policy.guard import Guard
 from .client import Client, Trouble
 from .events import bytes_as_json
-from .failures import OK, VIOLATIONS
+from .failures import OK, VIOLATIONS, on_interrupt
 from .options import PolicySource, client_options, output_options, policy_options, topic_option
-from .output import Output, escaped, write_json
+from .output import Output, counted, escaped, write_json
 from .trails import effect_style
 
 __all__ = ["consume"]
@@ -71,20 +72,17 @@ def consume(
         )
         with consumer:
             _look_for(consumer, topic, client, trouble)
-            watch = _Assigned(consumer, group, client.timeout_s, output, stop=until_end)
+            watch = _Watch(consumer, group, client.timeout_s, output, stop=until_end)
             consumer.subscribe([topic], on_assign=watch.assigned)
             shown = _Shown(output)
-            try:
+            with closing(watch), on_interrupt(watch.interrupt):
                 consumer.run(shown.show, max_messages=most, until_end=until_end)
-            except KeyboardInterrupt:
-                if until_end:
-                    raise
-            finally:
-                watch.close()
         if watch.gave_up is not None:
             raise DeliveryError(watch.gave_up, remedy="stop them, or name another --group")
         refused = _refused(guard)
-        output.note(f"{shown.count:,} events let through, {refused:,} held or rejected")
+        output.note(f"{counted(shown.count, 'event')} let through, {refused:,} held or rejected")
+        if until_end and watch.interrupted:
+            raise KeyboardInterrupt
     return VIOLATIONS if refused else OK
 
 
@@ -96,6 +94,7 @@ def _look_for(consumer: GuardedConsumer, topic: str, client: Client, trouble: Tr
         try:
             found: Any = consumer.list_topics(topic, timeout=max(0.0, min(left, _SLICE_S)))
         except KafkaException:
+            consumer.poll(0)  # lets the client say what is wrong
             if trouble.refused or left <= 0:
                 said = f": {trouble.last}" if trouble.last else ""
                 raise DeliveryError(
@@ -110,13 +109,14 @@ def _look_for(consumer: GuardedConsumer, topic: str, client: Client, trouble: Tr
         return
 
 
-class _Assigned:
-    """Says so when a group has nothing for this member; with `stop`, ends the run then."""
+class _Watch:
+    """Ends the run when somebody interrupts it, or with `stop` when the group leaves it nothing."""
 
     def __init__(
         self, consumer: GuardedConsumer, group: str, timeout_s: float, output: Output, *, stop: bool
     ) -> None:
         self.gave_up: str | None = None
+        self.interrupted = False
         self._consumer, self._output, self._stop = consumer, output, stop
         self._words = (
             f"group `{group}` gave this member no partition within {timeout_s:g} s: "
@@ -136,6 +136,10 @@ class _Assigned:
             self._consumer.stop()
         else:
             self._output.warn(self._words)
+
+    def interrupt(self) -> None:
+        self.interrupted = True
+        self._consumer.stop()
 
     def close(self) -> None:
         self._timer.cancel()

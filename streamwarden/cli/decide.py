@@ -15,7 +15,7 @@ from .events import FORMATS, EventReader, GivenEvent
 from .failures import FAILED, OK, VIOLATIONS
 from .lines import Lines
 from .options import PolicySource, output_options, policy_options, topic_option
-from .output import Output, escaped, write_json
+from .output import Output, counted, escaped, write_json
 from .trails import effect_style
 
 __all__ = ["STAGES", "decide", "decision_on"]
@@ -82,7 +82,9 @@ def decide(
             else:
                 output.print(_words(line.number, decision))
     if failed:
-        output.warn(f"{failed:,} lines are no events")
+        output.warn(
+            f"{counted(failed, 'line')} {'is no event' if failed == 1 else 'are no events'}"
+        )
         return FAILED
     return VIOLATIONS if refused else OK
 

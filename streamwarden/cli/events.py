@@ -28,7 +28,7 @@ _IGNORED = ("offset", "decision")
 _PARTITION_MAX = 2**31 - 1
 _TIMESTAMP_MAX = 2**63 - 1
 
-Json: TypeAlias = Mapping[str, object]
+_Json: TypeAlias = Mapping[str, object]
 
 
 class GivenEvent(NamedTuple):
@@ -40,7 +40,7 @@ class GivenEvent(NamedTuple):
     headers: list[tuple[str, bytes | None]]
     timestamp: int | None
     partition: int | None
-    facts: Json | None
+    facts: _Json | None
 
 
 class EventReader:
@@ -88,7 +88,7 @@ class EventReader:
             _headers(found.get("headers")),
             _number(found.get("timestamp"), "timestamp", _TIMESTAMP_MAX),
             _number(found.get("partition"), "partition", _PARTITION_MAX),
-            cast("Json | None", facts),
+            cast("_Json | None", facts),
         )
 
 
@@ -107,8 +107,8 @@ def _bytes(given: object, what: str) -> bytes | None:
         return None
     if isinstance(given, str):
         return given.encode()
-    text = cast("Json", given).get("base64") if isinstance(given, dict) else None
-    if not isinstance(text, str) or len(cast("Json", given)) != 1:
+    text = cast("_Json", given).get("base64") if isinstance(given, dict) else None
+    if not isinstance(text, str) or len(cast("_Json", given)) != 1:
         raise ValueError(f'`{what}` is a string, {{"base64": "…"}} or null')
     try:
         return base64.b64decode(text, validate=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 import sys
@@ -18,7 +19,7 @@ from streamwarden.errors import PolicyError, StreamwardenError
 
 from .output import say
 
-__all__ = ["FAILED", "OK", "VIOLATIONS", "describe", "run"]
+__all__ = ["FAILED", "OK", "VIOLATIONS", "describe", "on_interrupt", "run"]
 
 OK, FAILED, VIOLATIONS = 0, 1, 2
 
@@ -48,7 +49,7 @@ _REMEDIES = {
 def run(command: Callable[[], object], *, debug: bool = False) -> int:
     """Run a command to its exit status; a traceback is shown with `debug` only."""
     try:
-        with _termination_as_interrupt():
+        with _termination_as_interrupt(), _log_as_words(debug=debug):
             status = command()
             sys.stdout.flush()
     except click.exceptions.Exit as ended:
@@ -114,6 +115,29 @@ def _drop_stdout() -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
+class _Words(logging.Handler):
+    """What the library logs, said as everything else is: escaped, and without secrets."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        with suppress(OSError):
+            say(f"{record.levelname.lower()}: {record.getMessage()}")
+
+
+@contextmanager
+def _log_as_words(*, debug: bool) -> Generator[None]:
+    log, words, before = logging.getLogger("streamwarden"), _Words(), logging.NOTSET
+    log.addHandler(words)
+    if debug:
+        before = log.level
+        log.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        log.removeHandler(words)
+        if debug:
+            log.setLevel(before)
+
+
 @contextmanager
 def _termination_as_interrupt() -> Generator[None]:
     """SIGTERM ends a command as Ctrl-C does, so that what was sent is still accounted for."""
@@ -121,11 +145,37 @@ def _termination_as_interrupt() -> Generator[None]:
         yield
         return
 
-    def interrupt(_signal: int, _frame: FrameType | None) -> NoReturn:
-        raise KeyboardInterrupt
-
-    before = signal.signal(signal.SIGTERM, interrupt)
+    before = signal.signal(signal.SIGTERM, _interrupt)
     try:
         yield
     finally:
         signal.signal(signal.SIGTERM, before)
+
+
+def _interrupt(_signal: int, _frame: FrameType | None) -> NoReturn:
+    raise KeyboardInterrupt
+
+
+@contextmanager
+def on_interrupt(stop: Callable[[], None]) -> Generator[None]:
+    """The first Ctrl-C or SIGTERM asks for an end by `stop`; the second one interrupts.
+
+    So that nothing is cut off between what was done and what is known of it.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def first(_signal: int, _frame: FrameType | None) -> None:
+        for sign in before:
+            signal.signal(sign, _interrupt)
+        stop()
+
+    before = {sign: signal.getsignal(sign) for sign in (signal.SIGINT, signal.SIGTERM)}
+    for sign in before:
+        signal.signal(sign, first)
+    try:
+        yield
+    finally:
+        for sign, handler in before.items():
+            signal.signal(sign, handler)

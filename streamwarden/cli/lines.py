@@ -24,7 +24,7 @@ LINE_MAX_BYTES = 16 * 1024 * 1024
 _CHUNK_BYTES = 1 << 16
 _IDLE_S = 0.2
 #: Zstandard can make a thousandfold of what it is given: small bites keep the result small.
-_ZSTD_BITE_BYTES = 512
+_ZSTD_BITE_BYTES = 256
 
 
 class Line(NamedTuple):

@@ -23,9 +23,9 @@ if TYPE_CHECKING:
 
     from .progress import Advance
 
-__all__ = ["SECRETS", "Output", "Secrets", "escaped", "say", "write_json"]
+__all__ = ["SECRETS", "Output", "Secrets", "counted", "escaped", "say", "write_json"]
 
-HIDDEN = "***"
+_HIDDEN = "***"
 _SECRET_NAME = re.compile(
     r"passw|passphrase|secret|token|jaas|credential|\.pem$|oauthbearer\.config|basic\.auth",
     re.IGNORECASE,
@@ -63,10 +63,10 @@ class Secrets:
         """`text` without any of them, and without users in URLs."""
         for value in sorted(self._values, key=len, reverse=True):
             if len(value) >= _ANYWHERE_MIN_CHARS:
-                text = text.replace(value, HIDDEN)
+                text = text.replace(value, _HIDDEN)
             else:
-                text = re.sub(rf"(?<=[\"'`=]){re.escape(value)}(?=[\"'`]|$)", HIDDEN, text)
-        return _USERINFO.sub(HIDDEN + "@", text)
+                text = re.sub(rf"(?<=[\"'`=]){re.escape(value)}(?=[\"'`]|$)", _HIDDEN, text)
+        return _USERINFO.sub(_HIDDEN + "@", text)
 
 
 #: Those of this process; a command line runs one command.
@@ -78,6 +78,12 @@ def escaped(text: str) -> str:
     if text.isprintable():
         return text
     return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
+
+
+def counted(number: int, noun: str) -> str:
+    """`1 event`, `2,000 events`, `3 policies`."""
+    plural = f"{noun[:-1]}ies" if noun.endswith("cy") else f"{noun}s"
+    return f"{number:,} {noun if number == 1 else plural}"
 
 
 def say(text: str, *, lines: bool = False) -> None:

@@ -6,6 +6,7 @@ import datetime as dt
 
 from rich.text import Text
 
+from ..policy.stamp import is_guard_header
 from ..producers.quarantine import ParkedEvent
 from ..producers.release import ReleaseReport
 from ..producers.reviews import Review
@@ -133,7 +134,9 @@ def print_shown(shown: ShownEvent, output: Output) -> None:
     """A parked event with its content, its reviews, and the decision on it as a tree."""
     event = shown.event
     output.print(event_line(event))
-    for name, value in (("key", shown.key), ("value", shown.value), *shown.headers):
+    # What the guard wrote is in the decision below.
+    own = [header for header in shown.headers if not is_guard_header(header[0])]
+    for name, value in (("key", shown.key), ("value", shown.value), *own):
         text = Text(f"  {escaped(str(name))} = ", "dim")
         text.append(escaped(str(value)) if value is not None else "null")
         output.print(text)

@@ -17,7 +17,7 @@ from ..policy.loader import check_directories, load_directories
 from ..policy.problem_codes import PROBLEM_CODES
 from .failures import FAILED, OK, VIOLATIONS
 from .options import output_options
-from .output import Output, escaped, write_json
+from .output import Output, counted, escaped, write_json
 
 __all__ = ["check", "directories_argument", "explain_code", "overdue", "present"]
 
@@ -54,8 +54,8 @@ def check(directories: tuple[Path, ...], output: Output) -> int:
             _praise(bundle, len(problems), output)
         else:
             warnings = len(problems) - len(errors)
-            also = f" and {_count(warnings, 'warning')}" if warnings else ""
-            output.note(f"{_count(len(errors), 'problem')}{also}")
+            also = f" and {counted(warnings, 'warning')}" if warnings else ""
+            output.note(f"{counted(len(errors), 'problem')}{also}")
     if any(problem.code == _UNREADABLE for problem in errors):
         return FAILED
     return VIOLATIONS if errors else OK
@@ -115,10 +115,10 @@ def _print(problems: Sequence[Problem], output: Output) -> None:
 
 def _praise(bundle: Bundle, warnings: int, output: Output) -> None:
     rules = sum(len(policy.rules) for policy in bundle.policies)
-    said = _count(warnings, "warning") if warnings else "no problems"
+    said = counted(warnings, "warning") if warnings else "no problems"
     output.print(
-        f"{bundle.name} ({bundle.digest[:12]}): {_count(len(bundle.policies), 'policy')}, "
-        f"{_count(rules, 'rule')}, {_count(len(bundle.tests), 'case')}; {said}"
+        f"{bundle.name} ({bundle.digest[:12]}): {counted(len(bundle.policies), 'policy')}, "
+        f"{counted(rules, 'rule')}, {counted(len(bundle.tests), 'case')}; {said}"
     )
     for policy, by in overdue(bundle):
         output.warn(f"the review of policy `{policy}` was due by {by}")
@@ -132,11 +132,6 @@ def overdue(bundle: Bundle) -> list[tuple[str, str]]:
         for policy in bundle.policies
         if policy.review_by is not None and policy.review_by[:10] < today
     ]
-
-
-def _count(number: int, noun: str) -> str:
-    plural = f"{noun[:-1]}ies" if noun.endswith("y") else f"{noun}s"
-    return f"{number:,} {noun if number == 1 else plural}"
 
 
 @click.command("explain-code")

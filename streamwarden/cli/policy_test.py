@@ -19,7 +19,7 @@ from ..policy.loader import load_directories
 from ..policy.testing import CaseResult, run_cases
 from .failures import OK, VIOLATIONS
 from .options import output_options
-from .output import Output, escaped, write_json
+from .output import Output, counted, escaped, write_json
 from .policy_check import directories_argument, present
 from .times import Instant
 
@@ -83,7 +83,7 @@ def test(
         for result in results if verbose else failed:
             output.print(_line(result))
         output.print(
-            f"{len(results):,} cases in {seconds:.2f} s: {len(results) - len(failed):,} passed, "
+            f"{counted(len(results), 'case')} in {seconds:.2f} s: {len(results) - len(failed):,} passed, "
             f"{len(failed):,} failed"
         )
     if not results:

@@ -12,10 +12,10 @@ from streamwarden.errors import ConfigurationError, DeliveryError, StreamwardenE
 
 from .client import Client
 from .events import FORMATS, EventReader
-from .failures import FAILED, OK, VIOLATIONS
+from .failures import FAILED, OK, VIOLATIONS, on_interrupt
 from .lines import LINE_MAX_BYTES, Lines
 from .options import PolicySource, client_options, output_options, policy_options, topic_option
-from .output import Output, write_json
+from .output import Output, counted, write_json
 from .publishing import Account, Publishing
 
 if TYPE_CHECKING:
@@ -73,24 +73,26 @@ def publish(
         source.guard(client_id=client.id) as guard,
         closing(Publishing(guard, client)) as publishing,
     ):
-        broken: BaseException | None = None
+        broken: StreamwardenError | None = None
         try:
-            with output.progress("publishing", lines.total_bytes, count_bytes=True) as advance:
+            with (
+                on_interrupt(publishing.interrupt),
+                output.progress("publishing", lines.total_bytes, count_bytes=True) as advance,
+            ):
                 publishing.run(lines, reader, advance)
-        except (KeyboardInterrupt, StreamwardenError) as error:
+        except StreamwardenError as error:
             broken = error  # the account is complete all the same
         _summary(output, publishing.account, guard, time.monotonic() - started)
         _warnings(output, publishing.account, reader, key_path)
         if broken is not None:
             raise broken
+        if publishing.interrupted:
+            raise KeyboardInterrupt
         if publishing.stopped is not None:
-            raise DeliveryError(_unsent(publishing, lines), remedy=_REMEDY)
+            raise DeliveryError(_unsent(publishing, lines), remedy=publishing.remedy)
     if publishing.account.failed:
         return FAILED
     return VIOLATIONS if publishing.account.refused else OK
-
-
-_REMEDY = "check -b, and that the broker runs and can be reached from here"
 
 
 def _line_max_bytes(client: Client) -> int:
@@ -106,28 +108,28 @@ def _summary(output: Output, account: Account, guard: Guard, seconds: float) -> 
     if output.json:
         write_json(found)
         return
-    counted = ", ".join(f"{count:,} {name}" for name, count in account.effects.items() if count)
+    effects = ", ".join(f"{count:,} {name}" for name, count in account.effects.items() if count)
     beside = [
         f"{account.failed:,} failed" if account.failed else "",
         f"{account.undecodable:,} undecodable" if account.undecodable else "",
         f"{account.shadow:,} with a rule in shadow mode" if account.shadow else "",
     ]
     output.print(
-        f"{account.read:,} events in {seconds:.1f} s by {guard.bundle.label} "
-        f"({guard.bundle.digest[:12]}): " + ", ".join(filter(None, [counted, *beside]))
+        f"{counted(account.read, 'event')} in {seconds:.1f} s by {guard.bundle.label} "
+        f"({guard.bundle.digest[:12]}): " + ", ".join(filter(None, [effects, *beside]))
     )
 
 
 def _warnings(output: Output, account: Account, reader: EventReader, key: str | None) -> None:
     shown = list(account.complaints.items())[:_COMPLAINTS_SHOWN]
-    for why, (count, place) in shown:
-        events = "1 event" if count == 1 else f"{count:,} events"
-        output.warn(f"{events} failed, the first at {place}: {why}")
+    for why, (count, _, place) in shown:
+        output.warn(f"{counted(count, 'event')} failed, the first at {place}: {why}")
     more = len(account.complaints) - len(shown)
     if more:
         output.warn(f"and {more} other complaints")
     if reader.keyless:
-        output.warn(f"{reader.keyless:,} events have nothing at `{key}` and went without a key")
+        events = counted(reader.keyless, "event")
+        output.warn(f"nothing at `{key}` in {events}, which went without a key")
 
 
 def _unsent(publishing: Publishing, lines: Lines) -> str:
@@ -136,6 +138,7 @@ def _unsent(publishing: Publishing, lines: Lines) -> str:
     first = "" if account.first_failed is None else f", the first is {account.first_failed[1]}"
     rest = "; the rest of standard input was not read" if lines.cut_short else ""
     return (
-        f"{publishing.stopped}; {account.failed:,} of {account.read:,} events were not sent"
+        f"{publishing.stopped}; {account.failed:,} of {counted(account.read, 'event')} "
+        f"{'was' if account.failed == 1 else 'were'} not sent"
         f"{first}{rest}"
     )

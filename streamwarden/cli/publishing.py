@@ -33,6 +33,12 @@ _SLICE_S = 0.2
 _NOT_SENT = "not sent"
 #: The client wants its timeout to be longer than it waits for a batch to fill.
 _TIMEOUT_MIN_MS = 100
+#: The client gives events up by a clock of its own, a little before or after ours.
+_LATE = 0.9
+#: When nothing was taken for so long, topics are looked for; a broker may have to make them first.
+_LOOK_S = 5.0
+#: Topics of which that is known; records may name any.
+_TOPICS_MAX = 1000
 #: How long lines that nobody can send any more are counted for, on standard input.
 _COUNTING_S = 5.0
 #: Settings that exclude an idempotent producer, or say that somebody thought about it.
@@ -47,7 +53,7 @@ _TIMEOUTS = ("message.timeout.ms", "delivery.timeout.ms")
 class Account:
     """Where every line went: `read` is the sum of the six effects and `failed`.
 
-    `complaints` are what failed lines failed of: how many, and where the first one was.
+    `complaints` are what failed lines failed of: how many, which was the first, and where.
     """
 
     read: int = 0
@@ -56,7 +62,9 @@ class Account:
     undecodable: int = 0
     shadow: int = 0
     first_failed: tuple[int, str] | None = None
-    complaints: dict[str, tuple[int, str]] = field(default_factory=dict[str, tuple[int, str]])
+    complaints: dict[str, tuple[int, int, str]] = field(
+        default_factory=dict[str, tuple[int, int, str]]
+    )
 
     @property
     def refused(self) -> int:
@@ -70,8 +78,8 @@ class Account:
             self.first_failed = index, place
         if why not in self.complaints and len(self.complaints) >= _COMPLAINTS_MAX:
             why = "other errors"
-        count, first = self.complaints.get(why, (0, place))
-        self.complaints[why] = count + 1, first
+        count, first, where = self.complaints.get(why, (0, index, place))
+        self.complaints[why] = (count + 1, *min((first, where), (index, place)))
 
     def to_dict(self, guard: Guard, seconds: float) -> dict[str, object]:
         """The summary, as JSON has it."""
@@ -113,12 +121,15 @@ class _Outcome:
 class Publishing:
     """Sends lines until their end, or until the broker takes nothing for `client.timeout_s`.
 
-    `account` is complete after `run`; `stopped` then says why not everything was sent, if so.
+    `account` is complete after `run`; `stopped` then says why not everything was sent, if so, and
+    `remedy` what to do.
     """
 
     def __init__(self, guard: Guard, client: Client) -> None:
         self.account = Account()
         self.stopped: str | None = None
+        self.remedy = "check -b, and that the broker runs and can be reached from here"
+        self.interrupted = False
         self._guard, self._timeout_s = guard, client.timeout_s
         self._servers = client.servers
         self._trouble = Trouble()
@@ -127,22 +138,31 @@ class Publishing:
         )
         self._open = 0  # lines without an outcome
         self._progress = time.monotonic()
+        self._look_after_s = _LOOK_S
+        self._topics: set[str] = set()
 
     def run(
         self, lines: Lines, reader: EventReader, advance: Callable[[int, int | None], None]
     ) -> None:
-        """Send every line. An interrupt ends the reading, not the account; it is raised again."""
+        """Send every line, until `interrupt`. Raises ConfigurationError for a file that breaks off.
+
+        The account is complete either way.
+        """
         lines.idle = self._idle
         remaining = iter(lines)
         try:
             if self._connect():
                 self._send_all(lines, remaining, reader, advance)
-        except (KeyboardInterrupt, ConfigurationError):  # the latter: a file that breaks off
+        except ConfigurationError:  # a file that breaks off
             self._finish()
             raise
         self._finish()
         if self.stopped is not None:
             self._count_unsent(lines, remaining)
+
+    def interrupt(self) -> None:
+        """End the reading after this line; what was read is still sent and accounted for."""
+        self.interrupted = True
 
     def close(self) -> None:
         """Let go of the producer."""
@@ -151,7 +171,7 @@ class Publishing:
     def _connect(self) -> bool:
         """Wait for a broker, so that nothing is read from a pipe that cannot be sent."""
         deadline = time.monotonic() + self._timeout_s
-        while True:
+        while not self.interrupted:
             left = deadline - time.monotonic()
             with suppress(KafkaException):  # no answer yet
                 self._producer.cluster_id(max(0.0, min(left, _SLICE_S)))
@@ -162,7 +182,8 @@ class Publishing:
                 said = f": {self._trouble.last}" if self._trouble.last else ""
                 within = "" if self._trouble.refused else f" within {self._timeout_s:g} s"
                 self.stopped = f"no connection to {self._servers}{within}{said}"
-                return False
+                break
+        return False
 
     def _send_all(
         self,
@@ -180,12 +201,12 @@ class Publishing:
             if account.read & 0x3F == 0:
                 producer.poll(0)
                 advance(lines.position_bytes, None)
-            if self._silent():
+            if self.interrupted or self._silent():
                 return
 
     def _idle(self) -> bool:
         self._producer.poll(0)
-        return self._silent()
+        return self.interrupted or self._silent()
 
     def _event(self, line: Line, lines: Lines, reader: EventReader) -> GivenEvent | None:
         if line.data is None:
@@ -230,6 +251,16 @@ class Publishing:
             self.account.undecodable += decision.undecodable is not None
             self.account.shadow += decision.shadowed
             outcome.decided(decision)
+            if len(self._topics) < _TOPICS_MAX:
+                self._topics.add(self._written_to(decision))
+
+    def _written_to(self, decision: Decision) -> str:
+        topic = decision.event.topic
+        if decision.passes:
+            return topic
+        bundle = self._guard.bundle
+        held = decision.effect is Effect.HOLD
+        return bundle.held_topic(topic) if held else bundle.quarantine_topic(topic)
 
     def settle(self, outcome: _Outcome, decision: Decision, error: KafkaError | None) -> None:
         """Enter a line into the account, once both its decision and its report are there."""
@@ -249,7 +280,7 @@ class Publishing:
             self._failed(outcome, _NOT_SENT)
             return
         self._failed(outcome, describe(KafkaException(error)))
-        if name == "_MSG_TIMED_OUT":
+        if name == "_MSG_TIMED_OUT" and self._overdue(_LATE * self._timeout_s):
             self._stop()
         elif not name.startswith("_"):
             self._progress = time.monotonic()  # a broker that says no is there
@@ -260,14 +291,32 @@ class Publishing:
 
     def _silent(self) -> bool:
         """True where sending is to end: nothing was taken for the whole of the timeout."""
-        if self.stopped is None and self._open and self._overdue():
+        if self.stopped is None and self._open and self._overdue(self._look_after_s):
             self._producer.poll(0)  # a report may be there already
-            if self._overdue():
+            if self._overdue(self._timeout_s):
                 self._stop()
+            elif self._overdue(self._look_after_s):
+                self._look_for_topics()
         return self.stopped is not None
 
-    def _overdue(self) -> bool:
-        return time.monotonic() - self._progress > self._timeout_s
+    def _overdue(self, seconds: float) -> bool:
+        return time.monotonic() - self._progress > seconds
+
+    def _look_for_topics(self) -> None:
+        """End where a topic is not there: the client would wait for it as for a broker."""
+        self._look_after_s += _LOOK_S
+        for topic in sorted(self._topics):
+            try:
+                found: Any = self._producer.list_topics(topic, timeout=_LOOK_S)
+            except KafkaException:
+                return
+            error = found.topics[topic].error
+            if error is not None and error.code() == KafkaError.UNKNOWN_TOPIC_OR_PART:
+                self.stopped = f"there is no topic `{topic}`"
+                self.remedy = "make it first"
+                if self._guard.bundle.is_parking(topic):
+                    self.remedy = "`streamwarden topics ensure` makes it"
+                return
 
     def _stop(self) -> None:
         if self.stopped is None:

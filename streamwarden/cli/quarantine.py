@@ -20,7 +20,7 @@ from ..producers.showing import show_parked
 from .client import Client
 from .lazy import HelpGroup
 from .options import PolicySource, client_options, output_options, policy_options, topic_option
-from .output import Output, write_json
+from .output import Output, counted, write_json
 from .parked import event_json, event_line, print_shown, shown_json, tell_report
 from .times import Instant
 
@@ -113,7 +113,7 @@ quarantine = HelpGroup(
 @policy_options
 @client_options
 @output_options
-def list_(
+def _list(
     topic: str,
     selection: Selection,
     all_states: bool,
@@ -142,11 +142,13 @@ def list_(
     else:
         for event in listing.events:
             output.print(event_line(event))
-        output.note(f"{len(listing.events):,} parked events" + ("" if all_states else " wait"))
+        state = "" if all_states else ", waiting"
+        output.note(f"{counted(len(listing.events), 'parked event')}{state}")
     if not listing.complete:
         output.warn("there are more; say --max, or select less")
     if listing.unverified:
-        output.warn(f"{listing.unverified:,} reviews are not signed with these keys; ignored")
+        reviews = counted(listing.unverified, "review")
+        output.warn(f"{reviews} not signed with these keys, which do not count")
 
 
 @quarantine.command("show")
@@ -158,7 +160,7 @@ def list_(
 @policy_options
 @client_options
 @output_options
-def show(
+def _show(
     topic: str,
     selection: Selection,
     unmask: bool,
@@ -206,7 +208,7 @@ def show(
 @policy_options
 @client_options
 @output_options
-def release_(
+def _release(
     topic: str,
     selection: Selection,
     to: str | None,
@@ -248,7 +250,7 @@ def release_(
 @policy_options
 @client_options
 @output_options
-def discard_(
+def _discard(
     topic: str,
     selection: Selection,
     by: str,

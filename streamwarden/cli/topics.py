@@ -34,7 +34,7 @@ topics = HelpGroup(
 @policy_options
 @client_options
 @output_options
-def ensure(
+def _ensure(
     topics: tuple[str, ...],
     dry_run: bool,
     source: PolicySource,

@@ -23,7 +23,7 @@ _STYLES = {
     "exempt": "blue",
 }
 
-Json = Mapping[str, Any]
+_Json = Mapping[str, Any]
 
 
 def effect_style(effect: str) -> str:
@@ -31,11 +31,11 @@ def effect_style(effect: str) -> str:
     return _STYLES.get(effect, "")
 
 
-def decision_tree(decision: Json, *, unfired: Iterable[Json] = ()) -> Tree:
+def decision_tree(decision: _Json, *, unfired: Iterable[_Json] = ()) -> Tree:
     """A decision in its JSON form as a tree; `unfired` are matches of rules that did not fire."""
     effect = str(decision["effect"])
     title = Text(effect, effect_style(effect))
-    event = cast("Json", decision["event"])
+    event = cast("_Json", decision["event"])
     title.append(
         escaped(
             f"  {event['topic']} at stage {decision['stage']}, "
@@ -45,7 +45,7 @@ def decision_tree(decision: Json, *, unfired: Iterable[Json] = ()) -> Tree:
     if decision.get("mode") not in (None, "enforce"):
         title.append(f", mode {decision['mode']}", "yellow")
     tree = Tree(title)
-    matches = cast("Sequence[Json]", decision["matches"])
+    matches = cast("Sequence[_Json]", decision["matches"])
     if "undecodable" in decision and all(match["rule"] != "undecodable" for match in matches):
         tree.add(Text(escaped(f"the value cannot be decoded: {decision['undecodable']}")))
     for match in matches:
@@ -58,7 +58,7 @@ def decision_tree(decision: Json, *, unfired: Iterable[Json] = ()) -> Tree:
     return tree
 
 
-def _add_match(tree: Tree, match: Json, *, fired: bool) -> None:
+def _add_match(tree: Tree, match: _Json, *, fired: bool) -> None:
     effect = str(match["effect"]) if fired else "—"
     shown = Text(f"{effect}  ", effect_style(effect))
     shown.append(escaped(f"{match['policy']}/{match['rule']}"), "bold" if fired else "dim")
@@ -83,8 +83,8 @@ def _add_match(tree: Tree, match: Json, *, fired: bool) -> None:
         branch.add(Text(escaped(f"→ {match['remediation']}"), "italic"))
 
 
-def _add_step(tree: Tree, step: Json) -> None:
-    parts = cast("Sequence[Json]", step.get("parts", ()))
+def _add_step(tree: Tree, step: _Json) -> None:
+    parts = cast("Sequence[_Json]", step.get("parts", ()))
     if "result" not in step:  # a field that an operand reads
         shown = Text(escaped(str(step.get("path") or step["expr"])))
         shown.append(f" = {_value(step)}", "bold")
@@ -102,7 +102,7 @@ def _add_step(tree: Tree, step: Json) -> None:
         branch.add(Text("… and more", "dim"))
 
 
-def _value(step: Json) -> str:
+def _value(step: _Json) -> str:
     if "error" in step:
         return escaped(f"? ({step['error']})")
     return escaped(json.dumps(step.get("value"), ensure_ascii=False))

@@ -117,7 +117,7 @@ def test_what_fails_its_tests_is_not_published(run: Run, store: str, policies: P
     refused, forced = run(*arguments), run(*arguments, "--no-tests")
 
     assert refused.exit_code == 1
-    assert "1 of 1 tests failed; nothing was published" in refused.stderr
+    assert "1 of 1 test failed; nothing was published" in refused.stderr
     assert "cases.yaml:3" in refused.stderr
     assert forced.exit_code == 0
 

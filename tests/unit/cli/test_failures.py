@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import resource
 import subprocess
 import sys
@@ -14,7 +15,7 @@ from confluent_kafka import KafkaError, KafkaException
 
 from streamwarden.cli.failures import describe
 from streamwarden.cli.failures import run as run_command
-from streamwarden.cli.output import escaped, write_json
+from streamwarden.cli.output import SECRETS, escaped, write_json
 from streamwarden.errors import ConfigurationError, Location, PolicyError, Problem
 
 from .conftest import Run
@@ -199,3 +200,19 @@ def test_json_is_json_whatever_is_in_it(capsys: pytest.CaptureFixture[str]) -> N
 def test_content_of_events_cannot_steer_a_terminal() -> None:
     """Escape sequences and direction marks are shown, not sent."""
     assert escaped("a\x1b[2J\u202eb é") == "a\\x1b[2J\\u202eb é"
+
+
+def test_what_the_library_logs_is_said_likewise(capsys: pytest.CaptureFixture[str]) -> None:
+    """On one line, escaped, without secrets; nothing stays behind."""
+    SECRETS.note_property("sasl.password", "hunter2")
+    log = logging.getLogger("streamwarden")
+
+    def command() -> None:
+        log.warning("odd: %s", "hunter2\x1b[2J")
+        log.info("not told")
+
+    assert run_command(command) == 0
+
+    SECRETS.forget()
+    assert capsys.readouterr().err == "warning: odd: ***\\x1b[2J\n"
+    assert log.handlers == []

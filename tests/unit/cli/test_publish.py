@@ -121,7 +121,7 @@ def test_keys_come_from_the_value(publish: Publish, broker: EmbeddedBroker, tmp_
 
     assert {record.key for record in records(broker, "payments")} == {b"7", None}
     assert [record.key for record in records(broker, "quarantine.payments")] == [b"k"]
-    assert "1 events have nothing at `value.id`" in result.stderr
+    assert "nothing at `value.id` in 1 event, which went without a key" in result.stderr
 
 
 def test_a_record_is_published_with_all_that_it_says(
