@@ -16,17 +16,28 @@ from .findings import Finding
 from .reading import Gap
 from .slices import Slice
 
-__all__ = ["Cause", "Coverage", "SliceReport", "Tally", "merge", "merge_all"]
+__all__ = [
+    "CAUSES_MAX",
+    "EXAMPLES_MAX",
+    "HOLES_MAX",
+    "Cause",
+    "Coverage",
+    "SliceReport",
+    "Tally",
+    "merge",
+    "merge_all",
+]
 
+#: Distinct causes kept; hardly a run has a hundred.
 CAUSES_MAX = 500
 EXAMPLES_MAX = 3
 #: Holes listed for a partition: with transactions of one record there is one for each of them.
 HOLES_MAX = 1000
-PROBLEMS_MAX = 20
+_PROBLEMS_MAX = 20
 
 _LOST = frozenset({"retention", "unread"})
 
-CauseName = tuple[str, str, str, str, str]
+_CauseName = tuple[str, str, str, str, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +53,7 @@ class Cause:
     examples: tuple[tuple[str, int, int], ...]
 
     @property
-    def name(self) -> CauseName:
+    def name(self) -> _CauseName:
         """What tells causes apart."""
         return (self.kind, self.rule, self.change, self.drift, self.stamped)
 
@@ -90,7 +101,7 @@ class Tally:
         self.unverifiable = 0
         self._counts: dict[str, dict[str, int]] = {}
         self._drift: dict[str, int] = {}
-        self._causes: dict[CauseName, tuple[int, list[tuple[str, int, int]]]] = {}
+        self._causes: dict[_CauseName, tuple[int, list[tuple[str, int, int]]]] = {}
 
     def add(self, finding: Finding) -> None:
         """Count one finding; they come in the order of their coordinates."""
@@ -168,7 +179,7 @@ def merge(one: SliceReport, other: SliceReport) -> SliceReport:
         _sum(one.drift, other.drift),
         _merge_causes(one.causes, other.causes),
         _merge_coverage(one.coverage, other.coverage),
-        tuple(sorted({*one.problems, *other.problems})[:PROBLEMS_MAX]),
+        tuple(sorted({*one.problems, *other.problems})[:_PROBLEMS_MAX]),
     )
 
 
@@ -177,7 +188,7 @@ def _sum(one: Mapping[str, int], other: Mapping[str, int]) -> dict[str, int]:
 
 
 def _merge_causes(one: Iterable[Cause], other: Iterable[Cause]) -> tuple[Cause, ...]:
-    merged: dict[CauseName, Cause] = {cause.name: cause for cause in one}
+    merged: dict[_CauseName, Cause] = {cause.name: cause for cause in one}
     for cause in other:
         present = merged.get(cause.name)
         if present is None:

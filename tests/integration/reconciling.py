@@ -5,11 +5,13 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Generator, Sequence
+from concurrent.futures import Future
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import msgspec
-from confluent_kafka import Producer
+from confluent_kafka import Producer, TopicPartition
+from confluent_kafka.admin import AdminClient
 
 from streamwarden.policy.bundle import Bundle
 from streamwarden.policy.directory_store import DirectoryStore
@@ -20,7 +22,7 @@ from streamwarden.schemas.event import Record
 
 from ..unit.reconciler.histories import as_bytes
 
-__all__ = ["Planter", "policy_for", "versions_of"]
+__all__ = ["Planter", "delete_below", "policy_for", "versions_of"]
 
 
 def policy_for(topic: str, *rules: str, name: str = "limits", more: str = "") -> str:
@@ -34,6 +36,14 @@ def versions_of(store: DirectoryStore, *bundles: Bundle) -> list[Bundle]:
     made = [store.publish(bundle, by="ann", reason="test") for bundle in bundles]
     store.activate(made[-1].number, by="ann", reason="test")
     return made
+
+
+def delete_below(bootstrap: str, topic: str, partition: int, offset: int) -> None:
+    """Move the start of a log, as retention does."""
+    admin = AdminClient({"bootstrap.servers": bootstrap, "log_level": 0})
+    asked = admin.delete_records([TopicPartition(topic, partition, offset)])
+    (future,) = cast("dict[TopicPartition, Future[Any]]", asked).values()
+    future.result(30)
 
 
 class Planter:

@@ -7,8 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from confluent_kafka import Producer, TopicPartition
-from confluent_kafka.admin import AdminClient
+from confluent_kafka import Producer
 
 from streamwarden.errors import ReconcileError
 from streamwarden.policy.directory_store import DirectoryStore
@@ -17,7 +16,7 @@ from streamwarden.policy.stamp import Stamp, sign
 
 from ..servers.topics import Kafka, MakeTopic, create_topic, unique_name
 from ..unit.reconciler.histories import as_bytes, make_bundle
-from .reconciling import Planter, policy_for, versions_of
+from .reconciling import Planter, delete_below, policy_for, versions_of
 
 OVER_50 = "{id: over, when: value.amount > 50, effect: reject}"
 OVER_10 = "{id: over, when: value.amount > 10, effect: reject}"
@@ -258,9 +257,7 @@ def test_what_retention_took_before_is_told(
     began = int(time.time() * 1000) - 1000
     for _ in range(10):
         plant.guarded(today, {"amount": 1})
-    admin = AdminClient({"bootstrap.servers": plant.bootstrap, "log_level": 0})
-    (future,) = admin.delete_records([TopicPartition(plant.topic, 0, 7)]).values()
-    future.result(30)
+    delete_below(plant.bootstrap, plant.topic, 0, 7)
 
     report, found = plant.found(today, tmp_path)
     asked = plant.reconcile(today, since=began)

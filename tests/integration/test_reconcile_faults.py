@@ -7,11 +7,11 @@ import os
 import signal
 import threading
 import time
+from concurrent.futures import Future
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
-from confluent_kafka import TopicPartition
 from confluent_kafka.admin import (
     AclBinding,
     AclOperation,
@@ -29,7 +29,7 @@ from streamwarden.reconciler import Progress, ReconcileOptions, Report, reconcil
 from ..servers.kafka import StartKafka
 from ..servers.topics import Kafka, create_topic, unique_name
 from ..unit.reconciler.histories import make_bundle
-from .reconciling import Planter, policy_for, versions_of
+from .reconciling import Planter, delete_below, policy_for, versions_of
 
 OVER_50 = "{id: over, when: value.amount > 50, effect: reject}"
 OVER_10 = "{id: over, when: value.amount > 10, effect: reject}"
@@ -140,14 +140,12 @@ def test_no_brokers_at_all_is_an_error(store: DirectoryStore) -> None:
 def test_what_expires_during_a_run_is_told(kafka: Kafka, store: DirectoryStore) -> None:
     """Retention moves the start of a partition before its turn comes."""
     plant, today = plant_history(kafka.bootstrap, store)
-    admin = AdminClient({"bootstrap.servers": kafka.bootstrap, "log_level": 0})
     moved = threading.Event()
 
     def expire(_progress: Progress) -> None:
         if not moved.is_set():
             moved.set()
-            (future,) = admin.delete_records([TopicPartition(plant.topic, 1, 20)]).values()
-            future.result(30)
+            delete_below(kafka.bootstrap, plant.topic, 1, 20)
 
     report = reconcile(plant.options(today, slice_offsets=10), expire)
 
@@ -275,7 +273,8 @@ def test_reading_needs_no_rights_beyond_the_topic(
         )
         for user, operation in rights
     ]
-    for future in admin.create_acls(bindings).values():
+    made = cast("dict[AclBinding, Future[Any]]", admin.create_acls(bindings))
+    for future in made.values():
         future.result(30)
     with plant.transaction(commit=False) as producer:
         plant.bypass({"amount": 99}, producer=producer)

@@ -87,7 +87,8 @@ def test_a_slice_can_be_done_again(spool: Spool) -> None:
 def test_two_runs_cannot_share_a_folder(spool: Spool) -> None:
     """The second is told so; after the first it may."""
     with (
-        spool.locked(), pytest.raises(ReconcileError, match="another run is working"),
+        spool.locked(),
+        pytest.raises(ReconcileError, match="another run is working"),
         Spool(spool.folder).locked(),
     ):
         pass

@@ -329,7 +329,9 @@ def test_an_approval_that_never_was_is_forged() -> None:
     past = Past(held)
     past.released(held, {"amount": 20}, id="made-up")
 
-    assert past.kinds(held, terms=Terms(now=NOON, known_id=lambda *_: False)) == ["forged"]
+    terms = Terms(now=NOON, known_id=lambda _kind, _name: False)
+
+    assert past.kinds(held, terms=terms) == ["forged"]
     assert past.kinds(held) == []
 
 

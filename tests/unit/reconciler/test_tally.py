@@ -74,7 +74,7 @@ def test_merging_does_not_depend_on_the_grouping(
     made: list[SliceReport], data: st.DataObject
 ) -> None:
     """Engines may merge partial sums in any order."""
-    left = list(made)
+    left: list[SliceReport] = list(made)
     while len(left) > 1:
         one, other = data.draw(st.permutations(range(len(left))))[:2]
         merged = merge(left[one], left[other])
