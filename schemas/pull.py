@@ -9,10 +9,10 @@ from typing import Any, Final
 
 from streamwarden.errors import ConfigurationError, StoreError
 
-from .schema_client import (
+from .registry_client import (
     RegisteredSchema,
     RegistryClient,
-    connect,
+    connected,
     failure_of,
     shown_url,
     tags_of,
@@ -62,8 +62,9 @@ def pull(
     folder = Path(directory)
     present = read_index(folder) or []
     try:
-        pulled = _Puller(client or connect({"timeout": timeout_s, **given}))
-        pulled.take(subjects)
+        with connected({"timeout": timeout_s, **given}, client) as registry_client:
+            pulled = _Puller(registry_client)
+            pulled.take(subjects)
     except ConfigurationError as error:
         raise StoreError(f"the schema registry `{shown}` {error}") from None
     except Exception as error:  # noqa: BLE001 — of the client, of HTTP, of TLS

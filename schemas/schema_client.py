@@ -9,32 +9,30 @@ that goes wrong means that it is unavailable.
 
 from __future__ import annotations
 
-import importlib
 import os
 import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
-from typing import Any, Final, Generic, Protocol, TypeVar, cast
-from urllib.parse import unquote, urlsplit, urlunsplit
+from typing import Any, Final, Generic, TypeVar
 from uuid import UUID
 
 from streamwarden.errors import ConfigurationError
 
 from .framing import SchemaId
 from .registry import NotFound, Schema, SchemaAnswer, SubjectVersion, Unavailable, make_schema
+from .registry_client import (
+    RegistryClient,
+    SchemaText,
+    close_client,
+    connect,
+    failure_of,
+    references_of,
+    shown_url,
+    tags_of,
+)
 
-__all__ = [
-    "RegisteredSchema",
-    "RegistryClient",
-    "RegistrySource",
-    "SchemaText",
-    "connect",
-    "failure_of",
-    "references_of",
-    "shown_url",
-    "tags_of",
-]
+__all__ = ["RegistrySource"]
 
 #: Found schemas that are kept. A topic has few; a hostile producer may name many.
 _FOUND_MAX: Final = 1000
@@ -43,60 +41,11 @@ _UNKNOWN_MAX: Final = 10_000
 _UNKNOWN_FOR_S: Final = 10.0
 #: Between failures; a consumer that waits asks again this often.
 _UNAVAILABLE_FOR_S: Final = 0.5
-_REFERENCES_MAX: Final = 1000
 #: The client fails for ids beyond; no registry gives them.
 _ID_MAX: Final = 2**31 - 1
 
 _NO_SUCH: Final = frozenset((40401, 40402, 40403))
 _HTTP_NOT_FOUND: Final = 404
-
-
-class SchemaText(Protocol):
-    """A schema, as the client has it; references and tags as the client's own classes."""
-
-    schema_str: str | None
-    schema_type: str | None
-    references: list[Any] | None
-    metadata: Any
-
-
-class RegisteredSchema(Protocol):
-    """A version of a subject, as the client has it."""
-
-    subject: str | None
-    version: int | None
-    schema_id: int | None
-    schema: SchemaText
-
-
-class RegistryClient(Protocol):
-    """What is used of Confluent's SchemaRegistryClient; every method asks the registry."""
-
-    def get_schema(self, schema_id: int) -> SchemaText:
-        """The schema of an id."""
-        ...
-
-    def get_schema_by_guid(self, guid: str) -> SchemaText:
-        """The schema of a GUID."""
-        ...
-
-    def get_schema_versions(self, schema_id: int) -> list[Any]:
-        """Where a schema is registered."""
-        ...
-
-    def get_version(
-        self, subject_name: str, version: Any = "latest", deleted: bool = False
-    ) -> RegisteredSchema:
-        """A version of a subject."""
-        ...
-
-    def get_versions(self, subject_name: str) -> list[int]:
-        """The versions of a subject."""
-        ...
-
-    def get_subjects(self) -> list[str]:
-        """All subjects."""
-        ...
 
 
 class RegistrySource:
@@ -147,9 +96,8 @@ class RegistrySource:
 
     def close(self) -> None:
         """Close connections that are open."""
-        close = getattr(self._client, "close", None)
-        if close is not None:
-            close()
+        if self._client is not None:
+            close_client(self._client)
 
     def _answer(self, key: SchemaId | str, look_up: Callable[[], Schema]) -> SchemaAnswer:
         now = self._clock()
@@ -281,82 +229,6 @@ class _Lookup:
         return self._answer
 
 
-def tags_of(text: SchemaText) -> list[str]:
-    """The tags of a schema's metadata, by whatever path they are given to."""
-    tagged: Mapping[str, list[str]] = (
-        getattr(getattr(text.metadata, "tags", None), "tags", None) or {}
-    )
-    return [tag for tags in tagged.values() for tag in tags]
-
-
-def references_of(client: RegistryClient, text: SchemaText) -> list[str]:
-    """The texts that a schema refers to, those first that others need."""
-    order: dict[tuple[str, int], str] = {}
-    seen: set[tuple[str, int]] = set()
-    pending: list[tuple[tuple[str, int] | None, SchemaText, bool]] = [(None, text, False)]
-    while pending:
-        key, each, complete = pending.pop()
-        if complete:
-            if key is not None:
-                order.setdefault(key, each.schema_str or "")
-            continue
-        pending.append((key, each, True))
-        for reference in reversed(each.references or []):
-            inner = (reference.subject or "", reference.version or 1)
-            if inner in seen:
-                continue
-            seen.add(inner)
-            if len(seen) > _REFERENCES_MAX:
-                raise ConfigurationError(
-                    f"names more than {_REFERENCES_MAX} references of a schema"
-                )
-            found = client.get_version(*inner, deleted=True)
-            pending.append((inner, found.schema, False))
-    return list(order.values())
-
-
-def connect(configuration: Mapping[str, Any]) -> RegistryClient:
-    """Confluent's client for a configuration. Raises ConfigurationError."""
-    try:
-        module = importlib.import_module("confluent_kafka.schema_registry")
-    except ImportError:
-        raise ConfigurationError(
-            "cannot be asked, since parts of the client are missing",
-            remedy="install `streamwarden[registry]`",
-        ) from None
-    try:
-        return cast("RegistryClient", module.SchemaRegistryClient.new_client(_bare(configuration)))
-    except (ValueError, TypeError, OSError):
-        raise ConfigurationError(
-            "cannot be asked with this configuration",
-            remedy="give `http://` or `https://` and properties of Confluent's client",
-        ) from None
-
-
-def _bare(configuration: Mapping[str, Any]) -> dict[str, Any]:
-    """The configuration with credentials taken out of the URL, so that nothing can log them."""
-    bare = dict(configuration)
-    urls: list[str] = []
-    for url in str(bare.get("url", "")).split(","):
-        parts = urlsplit(url.strip())
-        user, at, host = parts.netloc.rpartition("@")
-        if at and "basic.auth.user.info" not in bare:
-            bare["basic.auth.user.info"] = ":".join(unquote(p) for p in user.split(":", 1))
-        urls.append(urlunsplit(parts._replace(netloc=host)))
-    bare["url"] = ",".join(urls)
-    return bare
-
-
-def shown_url(url: str) -> str:
-    """A URL, or several, for people: without credentials and query."""
-    shown: list[str] = []
-    for each in url.split(","):
-        parts = urlsplit(each.strip())
-        host = parts.netloc.rpartition("@")[2]
-        shown.append(urlunsplit((parts.scheme, host, parts.path, "", "")))
-    return ",".join(shown)
-
-
 def _versions(client: RegistryClient, number: int) -> list[SubjectVersion]:
     """Where a schema is registered; nothing where the registry does not say."""
     try:
@@ -376,18 +248,3 @@ def _denied(error: Exception, key: SchemaId | str) -> bool:
     if getattr(error, "error_code", None) in _NO_SUCH:
         return True
     return isinstance(key, UUID) and getattr(error, "http_status_code", None) == _HTTP_NOT_FOUND
-
-
-def failure_of(error: Exception) -> str:
-    """What went wrong, without anything that the other side could have put there."""
-    status = getattr(error, "http_status_code", None)
-    if status in (401, 403):
-        return f"refuses these credentials (HTTP status {status})"
-    if status is not None:
-        return f"answered with HTTP status {status}"
-    name = type(error).__name__
-    if "Timeout" in name:
-        return "did not answer in time"
-    if "Connect" in name:
-        return "cannot be reached"
-    return "does not speak as a schema registry does"
