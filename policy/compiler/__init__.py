@@ -2,9 +2,20 @@
 
 from __future__ import annotations
 
-from .activation import Undecodable, activation
+from .activation import Framed, UnavailableError, Undecodable, activation
 from .compiled import Compiled, compile_rules
 from .definition import RuleInput
+from .describe import RulePlan
 from .reads import Reads
 
-__all__ = ["Compiled", "Reads", "RuleInput", "Undecodable", "activation", "compile_rules"]
+__all__ = [
+    "Compiled",
+    "Framed",
+    "Reads",
+    "RuleInput",
+    "RulePlan",
+    "UnavailableError",
+    "Undecodable",
+    "activation",
+    "compile_rules",
+]

@@ -117,7 +117,9 @@ def _kind_name(atom: Atom) -> str | None:
         case Contains():
             return "contains" if atom.wanted else "uncontains"
         case Time():
-            return None if atom.place.variable in ("now", "timestamp") else "time"
+            if atom.place.variable in ("now", "timestamp"):
+                return None
+            return "time" if atom.converts else "instant"
         case Order():
             return "order"
         case Present():

@@ -2,19 +2,52 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Protocol
 
-from ...schemas.event import Event
-from ...schemas.json_projection import DecodeError
+import msgspec
+
+from ...schemas.event import Event, Headers
+from ...schemas.json_projection import DecodeError, Node, decode_json
 from ...schemas.views import facts_view, headers_view, key_view, value_view
 from ..cel.values import TIMESTAMP_MAX_NS, TIMESTAMP_MIN_NS, CelError, Timestamp
 from ..stamp import Stamp, StampError, find_stamps
 
-__all__ = ["Undecodable", "activation", "variable"]
+__all__ = [
+    "Framed",
+    "UnavailableError",
+    "Undecodable",
+    "activation",
+    "schema_of",
+    "variable",
+    "without_value",
+]
 
 _MILLISECOND_NS: Final = 10**6
+
+
+class UnavailableError(DecodeError):
+    """Nobody can say now how bytes are to be read; they may be fine."""
+
+
+class Framed(Protocol):
+    """Reads what a schema registry has framed: the seam to schemas and their formats."""
+
+    def reader(
+        self, root: Node, unframed: Callable[[bytes], object] | None, *, strict: bool
+    ) -> Callable[[bytes, Headers], object]:
+        """A function of a value and its record's headers that gives what is read of the value.
+
+        That is made of the classes of `root`. Bytes that are not framed go to `unframed`, and are
+        refused without one. `strict`: what nobody reads is checked too. The function raises
+        DecodeError, of which `UnavailableError` is one.
+        """
+        ...
+
+    def schema(self, topic: str, value: bytes | None, headers: Headers) -> dict[str, object]:
+        """The variable `schema`: subject, id and tags; empty for what is not framed."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,10 +55,12 @@ class Undecodable:
     """A value that rules need and that does not decode.
 
     `hits` is what the rules come to that do not read the value; `reason` holds nothing of it.
+    `unavailable`: it may yet be readable, once a schema can be had.
     """
 
     hits: tuple[int, ...]
     reason: str
+    unavailable: bool = False
 
 
 def activation(
@@ -37,6 +72,7 @@ def activation(
     key_format: str,
     value_format: str,
     stamp: object = None,
+    framed: Framed | None = None,
 ) -> dict[str, object] | Undecodable:
     """Every variable of a rule, for the exact evaluator and the why-trail.
 
@@ -45,19 +81,42 @@ def activation(
     (without hits) says that the value does not decode.
     """
     try:
-        value = None if event.value is None else value_view(event.value, value_format)
+        value = None if event.value is None else _whole(event, value_format, framed)
     except DecodeError as error:
-        return Undecodable((), str(error))
+        return Undecodable((), str(error), isinstance(error, UnavailableError))
     known: dict[str, object] = {"value": value, "message": value}
     for name in ("key", "headers", "timestamp", "facts", "now"):
         known[name] = variable(name, event, key_format=key_format)
     known["stamp"] = variable("stamp", event) if stamp is None else stamp
     known["topic"], known["stage"] = event.topic, stage
     known["client"], known["lists"] = facts_view(client, Timestamp), dict(lists)
-    known["schema"] = {}
+    known["schema"] = schema_of(event, framed)
     if stage != "produce":
         known["partition"], known["offset"] = event.partition, event.offset
     return known
+
+
+def _whole(event: Event, value_format: str, framed: Framed | None) -> object:
+    value = event.value or b""
+    if framed is None or value_format not in ("auto", "avro"):
+        return value_view(value, value_format)
+    read = framed.reader(Node(), decode_json if value_format == "auto" else None, strict=False)
+    return read(value, event.headers)
+
+
+def without_value(event: Event) -> Event:
+    """The same event as a tombstone."""
+    return msgspec.structs.replace(event, value=None)
+
+
+def schema_of(event: Event, framed: Framed | None) -> dict[str, object]:
+    """The variable `schema` of an event. Never raises."""
+    if framed is None:
+        return {}
+    try:
+        return framed.schema(event.topic, event.value, event.headers)
+    except Exception:  # noqa: BLE001 — a registry is asked; whatever happens, a decision is made
+        return {}
 
 
 def variable(name: str, event: Event, *, key_format: str = "auto") -> object:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
 
 from ...schemas.event import Event
 from ...schemas.json_projection import DecodeError
-from .access import Rule
-from .activation import Undecodable
+from .access import Entry, Rule
+from .activation import Undecodable, schema_of
 from .definition import EVENT_VARIABLES, PLACED, Definition, Run
 from .formula import conjuncts
 from .hoisting import Roots
@@ -16,29 +18,42 @@ from .lowering import Lowering
 from .normal_form import Normalizer
 from .pycode import (
     Namespace,
+    Node,
     Statement,
     assign,
     attempt,
     attribute,
     call,
     compare,
+    conjunction,
     constant,
     either,
+    element,
     function,
     if_,
     list_,
     name,
+    negated,
     return_,
     tuple_,
 )
 from .runtime import HELPERS
 
-__all__ = ["generate"]
+__all__ = ["Generated", "generate"]
 
 
-def generate(definition: Definition) -> Run:
-    """A function that does what `definition.run` does."""
-    return _Generator(definition).run()
+@dataclass(frozen=True, slots=True)
+class Generated:
+    """A function that does what `Definition.run` does, and what it was made from."""
+
+    run: Run
+    rules: tuple[Rule, ...]
+    waits: Mapping[int, Sequence[Entry] | None]
+
+
+def generate(definition: Definition) -> Generated:
+    """Generated code for the rules of `definition`."""
+    return _Generator(definition).generated()
 
 
 class _Generator:
@@ -48,10 +63,15 @@ class _Generator:
         variables = EVENT_VARIABLES | {"value"}
         if setting.stage != "produce":
             variables |= PLACED
-        unruly = frozenset({"facts"})
-        self.normalizer = Normalizer(definition.constants, variables, unruly)
+        unruly = frozenset({"facts", "value"} if definition.reader.unruly else {"facts"})
+        constants = dict(definition.constants)
+        if setting.framed is not None:
+            variables |= {"schema"}
+            del constants["schema"]
+        self.normalizer = Normalizer(constants, variables)
         self.namespace = namespace = Namespace(dict(HELPERS))
         namespace.values["key_root"] = definition.key_root
+        namespace.values["schema_root"] = partial(schema_of, framed=setting.framed)
         projected = {
             "value": definition.reader.projection.root,
             "key": definition.key_projection.root,
@@ -60,7 +80,7 @@ class _Generator:
         self.lowering = Lowering(namespace, definition.program, unruly)
         self.index = Index(roots, namespace, self.lowering, unruly, definition.judging)
 
-    def run(self) -> Run:
+    def generated(self) -> Generated:
         rules = self.definition.rules
         everything = [
             Rule(i, conjuncts(self.normalizer.formula(rule.condition)))
@@ -79,13 +99,13 @@ class _Generator:
         self.namespace.values["undecodable"] = self.undecodable
         self.namespace.values["decode"] = self.definition.reader.fast
         self.namespace.load([*self.lowering.functions, *functions])
-        return self.namespace.function("run")
+        return Generated(self.namespace.function("run"), tuple(everything), self.index.waits)
 
     def undecodable(self, event: Event, error: Exception) -> tuple[int, ...] | Undecodable:
         """What becomes of an event whose value the generated code could not decode."""
         value = self.definition.reader.again(event.value or b"", error)
         if isinstance(value, DecodeError):
-            return Undecodable(self.namespace.function("blind")(event, None), str(value))
+            return self.definition.undecodable(self.namespace.function("blind")(event, None), value)
         return self.definition.run(event)
 
     def body(self, rules: Sequence[Rule], *, top: bool = False) -> list[Statement]:
@@ -94,12 +114,26 @@ class _Generator:
         finish = either(name("hits"), call(end, name("hits")), tuple_())
         return [assign("hits", list_()), *found, return_(finish)]
 
+    def decoded(self, data: Node) -> Node:
+        """What is read of the value; anything may be raised."""
+        reader = self.definition.reader
+        plain = call("decode", data)
+        if reader.framed is None:
+            return plain
+        headers = attribute(name("event"), "headers")
+        framed = call(self.namespace.add("framed", reader.framed), data, headers)
+        if reader.format == "avro":
+            return framed
+        # Neither its first byte nor a header can say that the value is framed.
+        certain = conjunction([compare(element(data, 0), ">", constant(1)), negated(headers)])
+        return either(certain, plain, framed)
+
     def entry(self, rules: Sequence[Rule]) -> list[Statement]:
         definition, data = self.definition, name("data")
         decode = assign("value", constant(None))
         if definition.reads.reads_value or definition.setting.strict_values:
             refused = return_(call("undecodable", name("event"), name("error")))
-            decode = attempt([assign("value", call("decode", data))], "error", [refused])
+            decode = attempt([assign("value", self.decoded(data))], "error", [refused])
         null = return_(call("on_null", name("event"), constant(None)))
         return [
             assign("data", attribute(name("event"), "value")),

@@ -5,8 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-from .codegen import generate
+from ...schemas.event import Event
+from ...schemas.json_projection import DecodeError
+from .activation import Framed, Undecodable, activation, without_value
+from .codegen import Generated, generate
 from .definition import Definition, RuleInput, Run, Setting
+from .describe import RulePlan, describe
 from .reads import Reads
 
 __all__ = ["Compiled", "compile_rules"]
@@ -17,14 +21,49 @@ class Compiled:
 
     `run(event)` gives the indexes of the rules that are true, `~index` for those whose condition is
     an error, in the order of the rules; `()` when all are definitely false. It never raises.
+    `definition` is the same without generated code, and says what that has to come to.
     """
 
-    __slots__ = ("definition", "reads", "run")
+    __slots__ = ("_generated", "definition", "reads", "run")
 
-    def __init__(self, definition: Definition, run: Run) -> None:
+    def __init__(self, definition: Definition, generated: Generated) -> None:
         self.definition: Final = definition
         self.reads: Final[Reads] = definition.reads
-        self.run: Final[Run] = run
+        self.run: Final[Run] = generated.run
+        self._generated = generated
+
+    def describe(self) -> tuple[RulePlan, ...]:
+        """How each rule is evaluated: looked up, tried on every event, or exactly."""
+        return describe(self._generated.rules, self._generated.waits)
+
+    def activation(self, event: Event, *, stamp: object = None) -> dict[str, object] | Undecodable:
+        """Every variable of the rules, for the exact evaluator and the why-trail.
+
+        The value is decoded in full, or, where only members that no rule reads keep that from
+        succeeding, as far as the rules read it.
+        """
+        setting = self.definition.setting
+        known = activation(
+            event,
+            stage=setting.stage,
+            client=setting.client,
+            lists=setting.lists,
+            key_format=setting.key_format,
+            value_format=setting.value_format,
+            stamp=stamp,
+            framed=setting.framed,
+        )
+        if not isinstance(known, Undecodable) or event.value is None:
+            return known
+        reader = self.definition.reader
+        try:
+            value = reader.plain(reader.decode(event.value, event.headers))
+        except DecodeError:
+            return known
+        blank = self.activation(without_value(event), stamp=stamp)
+        return (
+            blank if isinstance(blank, Undecodable) else {**blank, "value": value, "message": value}
+        )
 
 
 def compile_rules(
@@ -37,10 +76,14 @@ def compile_rules(
     lists: Mapping[str, object] | None = None,
     client: Mapping[str, object] | None = None,
     strict_values: bool = False,
+    framed: Framed | None = None,
 ) -> Compiled:
-    """Compile the conditions of one plan."""
+    """Compile the conditions of one plan.
+
+    `framed` reads values that a schema registry has framed; without it they are undecodable.
+    """
     setting = Setting(
-        topic, stage, value_format, key_format, lists or {}, client or {}, strict_values
+        topic, stage, value_format, key_format, lists or {}, client or {}, strict_values, framed
     )
     definition = Definition(rules, setting)
     return Compiled(definition, generate(definition))

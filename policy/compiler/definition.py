@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, TypeAlias
 
-from ...schemas.event import Event
+from ...schemas.event import Event, Headers
 from ...schemas.json_projection import (
     MISSING,
     DecodeError,
@@ -22,7 +22,7 @@ from ...schemas.views import facts_view, is_framed
 from ..cel.ast import Expr
 from ..cel.evaluate import compile_exact
 from ..cel.values import CelError, Timestamp
-from .activation import Undecodable, variable
+from .activation import Framed, UnavailableError, Undecodable, schema_of, variable
 from .reads import Reads, reads_of
 from .runtime import key_reader
 
@@ -35,6 +35,7 @@ PLACED: Final = frozenset({"partition", "offset"})
 Run: TypeAlias = Callable[[Event], tuple[int, ...] | Undecodable]
 Program: TypeAlias = Callable[[Mapping[str, object]], object]
 
+_UNREADABLE: Final = "the bytes are framed by a schema registry and cannot be read"
 _FRAMED: Final = "the bytes are framed by a schema registry, and no schemas were given"
 
 
@@ -57,6 +58,7 @@ class Setting:
     lists: Mapping[str, object] = field(default_factory=dict[str, object])
     client: Mapping[str, object] = field(default_factory=dict[str, object])
     strict_values: bool = False
+    framed: Framed | None = None
 
     def constants(self) -> dict[str, object]:
         """The variables that no event changes."""
@@ -77,14 +79,21 @@ class ValueReader:
     or bytes otherwise; `plain` turns that into what the exact evaluator takes.
     """
 
-    __slots__ = ("format", "projection", "strict")
+    __slots__ = ("format", "framed", "projection", "strict")
 
     def __init__(self, setting: Setting, reads: Reads) -> None:
         self.format, self.strict = setting.value_format, setting.strict_values
         self.projection = JsonProjection(reads.shape("value"))
+        #: Reads what a registry has framed, and what is not framed where that may be.
+        self.framed: Callable[[bytes, Headers], object] | None = None
+        if setting.framed is not None and self.format in ("auto", "avro"):
+            unframed = self._unframed if self.format == "auto" else None
+            self.framed = setting.framed.reader(self.projection.root, unframed, strict=self.strict)
 
-    def decode(self, value: bytes) -> object:
+    def decode(self, value: bytes, headers: Headers = ()) -> object:
         """What the rules read of `value`. Raises DecodeError."""
+        if self.framed is not None:
+            return self.framed(value, headers)
         if self.format == "bytes":
             return value
         if self.format == "text":
@@ -94,13 +103,21 @@ class ValueReader:
                 raise DecodeError("the text is not valid UTF-8") from None
         if self.format == "avro" or (self.format == "auto" and is_framed(value)):
             raise DecodeError(_FRAMED)
+        return self._unframed(value)
+
+    def _unframed(self, value: bytes) -> object:
         if self.strict:
             decode_json(value)
         return self.projection.decode(value)
 
     @property
+    def unruly(self) -> bool:
+        """Whether values may hold what JSON does not have: times, decimals, NaN."""
+        return self.framed is not None
+
+    @property
     def fast(self) -> Callable[[bytes], object]:
-        """`decode`, but for what it raises: anything, which goes to `again`."""
+        """`decode` of what is not framed, but for what it raises: anything, to go to `again`."""
         if self.format in ("json", "auto") and not self.strict:
             return self.projection.raw_decode
         return self.decode
@@ -110,7 +127,7 @@ class ValueReader:
         if isinstance(error, DecodeError):
             return error
         if self.format == "auto" and is_framed(value):
-            return DecodeError(_FRAMED)
+            return DecodeError(_FRAMED if self.framed is None else _UNREADABLE)
         return decode_again(self.projection.raw_decode, value, error)
 
     def plain(self, decoded: object) -> object:
@@ -153,10 +170,14 @@ class Definition:
         if not self.reads.reads_value and not self.setting.strict_values:
             return self._hits(everything, event, None)
         try:
-            value = self.reader.decode(event.value)
+            value = self.reader.decode(event.value, event.headers)
         except DecodeError as error:
-            return Undecodable(self._hits(blind, event, None), str(error))
+            return self.undecodable(self._hits(blind, event, None), error)
         return self._hits(everything, event, value)
+
+    def undecodable(self, hits: tuple[int, ...], error: DecodeError) -> Undecodable:
+        """What is said of a value that was refused with `error`."""
+        return Undecodable(hits, str(error), isinstance(error, UnavailableError))
 
     def status(self, index: int, event: Event, value: object) -> bool | None:
         """What rule `index` comes to, for a decoded `value`: None where it is an error."""
@@ -197,6 +218,8 @@ class Definition:
                 known["value"] = known["message"] = self.reader.plain(value)
             elif name == "key":
                 known["key"] = self._key(event)
+            elif name == "schema":
+                known["schema"] = schema_of(event, self.setting.framed)
             elif name in EVENT_VARIABLES or (name in PLACED and self.setting.stage != "produce"):
                 known[name] = variable(name, event)
         return known

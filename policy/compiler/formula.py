@@ -1,7 +1,7 @@
 """Conditions as the generator sees them: junctions over atoms that it knows, and exact rests.
 
 Every formula has one of three values: true, false, or an error. Negations are pushed down to the
-atoms; numbers and times absorb them (`!(a > 5)` is `a <= 5`: the values here have no NaN).
+atoms; numbers and times absorb them: `!(a > 5)` is `a <= 5`, but for NaN.
 """
 
 from __future__ import annotations
@@ -69,11 +69,15 @@ FALSE: Final = Settled(False)
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """`place < number`, a number small enough to be the same as int and as double."""
+    """`place < number`, a number small enough to be the same as int and as double.
+
+    `of_nan` is what it is for NaN: true where a negation was absorbed.
+    """
 
     place: Place
     operator: str
     number: int | float
+    of_nan: bool
     expr: Expr = field(compare=False)
 
 
@@ -128,11 +132,12 @@ class Size:
 
 @dataclass(frozen=True, slots=True)
 class Time:
-    """`timestamp(place) < moment`; `now` and the record's timestamp are times by themselves."""
+    """`timestamp(place) < moment`, or `place < moment` where it does not convert."""
 
     place: Place
     operator: str
     moment_ns: int
+    converts: bool
     expr: Expr = field(compare=False)
 
 

@@ -124,15 +124,16 @@ class Scope:
             found = self._names["n", place] = self._assign("n", place, view)
         return found
 
-    def time(self, place: Place) -> Node:
-        """The time at `place` as `runtime.moment` gives it; that of `now` in nanoseconds."""
-        found = self._find("t", place)
+    def time(self, place: Place, converts: bool) -> Node:
+        """The time at `place` in nanoseconds, NaN where there is none."""
+        key = "t" if converts else "i"
+        found = self._find(key, place)
         if found is None:
             if place.variable in ("now", "timestamp"):
                 view = call(f"{place.variable}_ns", name("event"))
             else:
-                view = call("moment", self.slot(place))
-            found = self._names["t", place] = self._assign("t", place, view)
+                view = call("moment" if converts else "instant", self.slot(place))
+            found = self._names[key, place] = self._assign(key, place, view)
         return found
 
     def in_object(self, place: Place) -> Node:

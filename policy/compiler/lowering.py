@@ -31,6 +31,7 @@ from .formula import (
     Size,
     Text,
     Time,
+    atoms,
 )
 from .hoisting import Scope, number_test
 from .pycode import (
@@ -170,7 +171,7 @@ class Lowering:
     def _atom(self, atom: Atom, scope: Scope, true: bool) -> Node:
         inline = self._inline(atom, scope, true)
         assert not isinstance(atom, Settled | Exact), "these have no place"
-        if atom.place.variable not in self._unruly or isinstance(atom, Flag | Present):
+        if atom.place.variable not in self._unruly or not _compares_numbers(atom):
             return inline
         odd = call("is_odd", scope.slot(atom.place))
         return either(odd, self._asked(self.program(atom.expr), true), inline)
@@ -196,7 +197,9 @@ class Lowering:
                 test = compare(call("len", value), atom.operator, constant(atom.number))
                 return _typed(sized, test, true)
             case Time():
-                return _ordered(scope.time(atom.place), atom.operator, atom.moment_ns, true)
+                return _ordered(
+                    scope.time(atom.place, atom.converts), atom.operator, atom.moment_ns, true
+                )
             case Contains():
                 value = scope.slot(atom.place)
                 holder = disjunction([class_is(value, "list"), class_is(value, "dict")])
@@ -261,6 +264,14 @@ class Lowering:
         items, wanted = name("items"), constant(atom.wanted)
         true, maybe = self.true(atom.body, inside), self.maybe(atom.body, inside)
         found = [if_(true, [return_(wanted)]), assign("unsure", constant(True))]
+        odd = [
+            if_(call("is_odd", inside.slot(each.place)), [return_(self.program(atom.expr))])
+            for each in atoms(atom.body)
+            if atom.place.variable in self._unruly
+            and isinstance(each, Order | Equal)
+            and each.place.variable == atom.variable
+            and _compares_numbers(each)
+        ]
         holder = disjunction([class_is(items, "list"), class_is(items, "dict")])
         body = [
             if_(negated(holder), [return_(constant(None))]),
@@ -270,7 +281,7 @@ class Lowering:
             ),
             *outside.statements,
             assign("unsure", constant(False)),
-            loop("x", items, [*inside.statements, if_(maybe, found)]),
+            loop("x", items, [*inside.statements, *odd, if_(maybe, found)]),
             return_(either(name("unsure"), constant(None), constant(not atom.wanted))),
         ]
         identifier = self.namespace.fresh("loop")
@@ -281,6 +292,13 @@ class Lowering:
 def class_of(value: Node) -> Node:
     """`value.__class__`."""
     return attribute(value, "__class__")
+
+
+def _compares_numbers(atom: Atom) -> bool:
+    """Whether NaN and decimals, which only unruly places hold, make a difference."""
+    if isinstance(atom, Equal):
+        return any(type(each) is int or type(each) is float for each in atom.constants)
+    return isinstance(atom, Order)
 
 
 def _typed(right_type: Node, test: Node, true: bool) -> Node:

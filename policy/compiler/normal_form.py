@@ -58,17 +58,11 @@ _OPEN: Final = object()
 class Normalizer:
     """Makes formulas of conditions.
 
-    `constants` are the variables that no event changes, `variables` those that events have. A
-    place below one of `unruly` may hold more than JSON can, a NaN for one.
+    `constants` are the variables that no event changes, `variables` those that events have.
     """
 
-    def __init__(
-        self,
-        constants: Mapping[str, object],
-        variables: frozenset[str],
-        unruly: frozenset[str] = frozenset(),
-    ) -> None:
-        self._constants, self._variables, self._unruly = constants, variables, unruly
+    def __init__(self, constants: Mapping[str, object], variables: frozenset[str]) -> None:
+        self._constants, self._variables = constants, variables
 
     def formula(self, condition: Expr | None) -> Formula:
         """The formula of a whole condition; None always holds."""
@@ -119,10 +113,8 @@ class Normalizer:
             if place is None or place.variable in _TIMES or not isinstance(text, str):
                 return None
             test = _TEXT_TESTS[call.function]
-            if test == "pattern" and (
-                place.variable in self._unruly or pattern_problem(text) is not None
-            ):
-                return None
+            if test == "pattern" and (place.variable == "facts" or pattern_problem(text)):
+                return None  # facts may hold text that is not Unicode
             return Text(place, test, text, wanted, signed)
         return None
 
@@ -146,8 +138,8 @@ class Normalizer:
             return Equal(place, constants, (operator == "==") is wanted, signed)
         operator = operator if wanted else FLIPPED[operator]
         if isinstance(value, Timestamp):
-            place = self._time(left, scope)
-            return None if place is None else Time(place, operator, value.ns, signed)
+            time = self._time(left, scope)
+            return None if time is None else Time(time[0], operator, value.ns, time[1], signed)
         number = _number(value)
         if number is None:
             return None
@@ -157,7 +149,7 @@ class Normalizer:
             return None
         if sized is not None:
             return Size(place, operator, number, signed)
-        return Order(place, operator, number, signed)
+        return Order(place, operator, number, not wanted, signed)
 
     def _membership(self, call: Call, wanted: bool, scope: Mapping[str, str]) -> Formula | None:
         item, container = call.args
@@ -182,7 +174,7 @@ class Normalizer:
         if expr.macro not in ("all", "exists") or len(expr.variables) != 1 or scope:
             return None  # also where one stands in another: their budget is the evaluator's matter
         place = self.place(expr.range, scope)
-        if place is None or place.variable in _TIMES or place.variable in self._unruly:
+        if place is None or place.variable in _TIMES or place.variable == "facts":
             return None
         variable = "@element"
         exists = expr.macro == "exists"
@@ -199,19 +191,17 @@ class Normalizer:
                 pass
         return Quantified(place, variable, body, exists is wanted, signed)
 
-    def _time(self, expr: Expr, scope: Mapping[str, str]) -> Place | None:
-        """The place whose time `expr` is: `timestamp(place)`, or a variable that holds one."""
+    def _time(self, expr: Expr, scope: Mapping[str, str]) -> tuple[Place, bool] | None:
+        """The place whose time `expr` is, and whether `timestamp()` makes one of it."""
         converts = False
         while isinstance(expr, Call) and expr.function == "timestamp" and len(expr.args) == 1:
             if expr.target is not None:
                 return None
             expr, converts = expr.args[0], True
         place = self.place(expr, scope)
-        if place is None or place.variable in self._unruly:
+        if place is None or (place.variable in _TIMES and place.path):
             return None
-        if place.variable in _TIMES:
-            return None if place.path else place
-        return place if converts else None
+        return place, converts and place.variable not in _TIMES
 
     def place(self, expr: Expr, scope: Mapping[str, str]) -> Place | None:
         """The place that `expr` names."""

@@ -21,6 +21,7 @@ __all__ = [
     "finish",
     "finish_merged",
     "header_map",
+    "instant",
     "is_odd",
     "key_reader",
     "moment",
@@ -72,6 +73,11 @@ def moment(value: Any) -> float:
         return _moment_of_text(value)
     if value.__class__ is int:
         return _in_range(value * _SECOND_NS)
+    return value.ns if value.__class__ is Timestamp else math.nan
+
+
+def instant(value: Any) -> float:
+    """A value that is a time, in nanoseconds; NaN for anything else."""
     return value.ns if value.__class__ is Timestamp else math.nan
 
 
@@ -160,14 +166,14 @@ def stamp_root(event: Event) -> Any:
     return variable("stamp", event)
 
 
-_PLAIN: Final = frozenset({str, int, bool, type(None), list, dict, type(MISSING)})
+_KNOWN: Final = frozenset({str, int, bool, type(None), list, dict, bytes, Timestamp, type(MISSING)})
 
 
 def is_odd(value: Any) -> bool:
-    """Whether a value is none that JSON could hold, so that inline tests do not know it."""
+    """Whether a value compares with numbers in ways that inline tests do not know."""
     if value.__class__ is float:
         return bool(value != value)  # noqa: PLR0124 — NaN
-    return value.__class__ not in _PLAIN
+    return value.__class__ not in _KNOWN
 
 
 #: By the names that generated code uses.
@@ -175,13 +181,12 @@ HELPERS: Final[Mapping[str, Any]] = {
     "MISSING": MISSING,
     "NAN": math.nan,
     "ODD": ODD,
-    "NoneType": type(None),
-    "bytes": bytes,
     "facts_root": facts_root,
     "finish": finish,
     "finish_merged": finish_merged,
     "header_map": header_map,
     "header_value": header_value,
+    "instant": instant,
     "is_odd": is_odd,
     "moment": moment,
     "now_ns": now_ns,
@@ -189,4 +194,5 @@ HELPERS: Final[Mapping[str, Any]] = {
     "timestamp_ns": timestamp_ns,
     "SIZED": frozenset({str, list, dict, bytes}),
     "Decimal": Decimal,
+    "Timestamp": Timestamp,
 }

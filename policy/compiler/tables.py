@@ -6,6 +6,7 @@ once, and filled with buckets after the generated code was loaded.
 
 from __future__ import annotations
 
+import contextlib
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Mapping, Sequence
 from operator import attrgetter
@@ -33,8 +34,9 @@ Bucket: TypeAlias = Callable[[Any, Any, list[int]], None]
 #: A look-up of one value, the last parameter.
 Lookup: TypeAlias = Callable[[Any, Any, list[int], Any], None]
 
-#: Enough for the automaton of some ten thousand patterns.
-_SET_MEMORY_MAX: Final = 1 << 28
+#: What the automaton of a set may take: the least of these that it fits into. The last one is
+#: enough for some ten thousand patterns.
+_SET_MEMORIES: Final = (1 << 23, 1 << 25, 1 << 28)
 
 
 def adder(hits_of: Sequence[int]) -> Bucket:
@@ -142,15 +144,15 @@ def searches(table: Mapping[str, Bucket], failed: Bucket) -> Lookup:
 
     `failed` judges all of them, should the automaton give up.
     """
-    try:
-        return _search(table, failed)
-    except re2.error:  # it does not fit into the memory allowed: two halves do
-        patterns = list(table)
-        if len(patterns) == 1:
-            raise
-        middle = len(patterns) // 2
-        one = searches({pattern: table[pattern] for pattern in patterns[:middle]}, failed)
-        two = searches({pattern: table[pattern] for pattern in patterns[middle:]}, failed)
+    for memory in _SET_MEMORIES:
+        with contextlib.suppress(re2.error):
+            return _search(table, failed, memory)
+    patterns = list(table)
+    middle = len(patterns) // 2
+    if not middle:
+        return lambda event, value, hits, _: failed(event, value, hits)
+    one = searches({pattern: table[pattern] for pattern in patterns[:middle]}, failed)
+    two = searches({pattern: table[pattern] for pattern in patterns[middle:]}, failed)
 
     def look_up(event: Any, value: Any, hits: list[int], text: str) -> None:
         one(event, value, hits, text)
@@ -159,9 +161,9 @@ def searches(table: Mapping[str, Bucket], failed: Bucket) -> Lookup:
     return look_up
 
 
-def _search(table: Mapping[str, Bucket], failed: Bucket) -> Lookup:
+def _search(table: Mapping[str, Bucket], failed: Bucket, memory: int) -> Lookup:
     options = re2.Options()
-    options.max_mem = _SET_MEMORY_MAX
+    options.max_mem = memory
     options.log_errors = False
     union = re2.Set.SearchSet(options)
     union.Add("")  # Always found: its absence means that the set gave up, which it cannot say.

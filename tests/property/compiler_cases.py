@@ -6,14 +6,18 @@ Everything is drawn from a `random.Random`, so that hypothesis and seeded campai
 from __future__ import annotations
 
 import json
+import math
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from decimal import Decimal
+from typing import Any, cast
 
 from streamwarden.policy.cel import parse
-from streamwarden.policy.compiler import Compiled, RuleInput, compile_rules
-from streamwarden.schemas.event import Event
+from streamwarden.policy.cel.values import Timestamp
+from streamwarden.policy.compiler import Compiled, RuleInput, UnavailableError, compile_rules
+from streamwarden.schemas.event import Event, Headers
+from streamwarden.schemas.json_projection import DecodeError, Node
 
 __all__ = ["Case", "draw_case", "draw_event"]
 
@@ -76,6 +80,67 @@ SETTING: dict[str, Any] = {
 }
 
 
+class Registry:
+    """Stands for a schema registry: framed bytes name an object of `OBJECTS`, plain ones are JSON."""
+
+    def reader(
+        self, root: Node, unframed: Callable[[bytes], object] | None, *, strict: bool
+    ) -> Callable[[bytes, Headers], object]:
+        del strict
+
+        def read(data: bytes, headers: Headers) -> object:
+            del headers
+            if data[:1] == b"\0":
+                if len(data) != 3:
+                    raise UnavailableError("nobody knows that schema")
+                return projected(OBJECTS[data[1]], root)
+            if unframed is None:
+                raise DecodeError("the bytes are not framed")
+            return unframed(data)
+
+        return read
+
+    def schema(self, topic: str, value: bytes | None, headers: Headers) -> dict[str, object]:
+        del topic, headers
+        return {"id": value[1], "tags": ["a"]} if value and value[0] == 0 else {}
+
+
+def projected(value: Any, node: Node) -> Any:
+    """A plain value as the classes of a projection."""
+    if isinstance(value, dict) and node.type is not None:
+        members = {
+            attribute: projected(value[name], sub)
+            for name, (attribute, sub) in node.members.items()
+            if name in value
+        }
+        return node.type(**members)
+    if isinstance(value, list) and node.elements is not None:
+        return [projected(item, node.elements) for item in cast("list[Any]", value)]
+    return value
+
+
+ODD_VALUES: Sequence[Any] = [
+    *(Decimal("0.1"), Decimal(1), Decimal("2.50"), Decimal("1e30"), 0.1, math.nan, math.inf),
+    *(Timestamp(1_735_689_600 * 10**9), Timestamp(1_748_779_200 * 10**9 + 1), b"a", b"ab", 1, 2.5),
+    *("a", "ab", None, True, 2**53 + 1, -math.inf),
+]
+_random = random.Random(5)
+OBJECTS: Sequence[Any] = [
+    *({}, {"a": Decimal(1)}, 5, [], "a"),
+    *(
+        {
+            **{name: _random.choice(ODD_VALUES) for name in "abc" if _random.random() < 0.9},
+            "o": {name: _random.choice(ODD_VALUES) for name in "xya" if _random.random() < 0.9},
+            "l": [
+                _random.choice([{"q": _random.choice(ODD_VALUES)}, _random.choice(ODD_VALUES)])
+                for _ in range(_random.randrange(4))
+            ],
+        }
+        for _ in range(60)
+    ),
+]
+
+
 @dataclass(frozen=True)
 class Case:
     """Rules with their text, compiled."""
@@ -128,7 +193,9 @@ class Drawer:
             pair = (place, sign, literal) if self.chance(0.8) else (literal, sign, place)
             return "{} {} {}".format(*pair)
         if kind < 12:
-            left = self.one([f"timestamp({place})", f"timestamp({place})", "now", "timestamp"])
+            left = self.one(
+                [f"timestamp({place})", f"timestamp({place})", "now", "timestamp", place]
+            )
             return f"{left} {self.one([*ORDER, '=='])} {self.one(MOMENTS)}"
         if kind < 13:
             size = self.one([f"size({place})", f"{place}.size()"])
@@ -200,6 +267,8 @@ class Drawer:
         return self.leaf(self.path())
 
     def value(self) -> bytes | None:
+        if self.chance(0.15):
+            return b"\0" + bytes([self.random.randrange(len(OBJECTS))]) + b"x"
         if self.chance(0.04):
             odd: list[bytes | None] = [
                 None,
@@ -271,9 +340,10 @@ def draw_case(random: random.Random) -> Case:
     options: dict[str, Any] = {
         "topic": "t",
         "stage": drawer.one(["produce", "consume"]),
-        "value_format": drawer.one(["auto", "json", "json", "json", "text", "bytes", "avro"]),
+        "value_format": drawer.one(["auto", "auto", "json", "json", "text", "bytes", "avro"]),
         "key_format": drawer.one(["auto", "text", "json", "bytes"]),
         "strict_values": drawer.chance(0.1),
+        "framed": Registry() if drawer.chance(0.4) else None,
         **SETTING,
     }
     tombstones = tuple(drawer.chance(0.3) for _ in base)

@@ -1,0 +1,225 @@
+"""Access predicates that ask for constants: values, texts, elements.
+
+Few are asked one by one; many are looked up in a table.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final
+
+import re2
+
+from .access import CONSTANTS_MAX, Entry, Kind
+from .formula import Atom, Contains, Equal, Flag, Place, Quantified, Scalar, Text
+from .hoisting import Scope
+from .outcomes import Outcomes
+from .pycode import (
+    Node,
+    Statement,
+    assign,
+    attribute,
+    call,
+    compare,
+    constant,
+    disjunction,
+    if_,
+    name,
+    negated,
+    tuple_,
+)
+from .tables import elements, member_reader, prefixes, searches, some, suffixes
+from .thresholds import exact_decimal
+
+__all__ = ["Lookups", "has_constants"]
+
+#: Up to so many predicates are asked one by one: a look-up costs more.
+_FEW: Final = 3
+_SEARCHES_FEW: Final = 2
+#: Up to here asking for all first letters at once is cheaper than slicing for each length.
+_STEMS_MAX: Final = 40
+_TYPES: Final[Mapping[str, tuple[type, ...]]] = {
+    "str": (str,),
+    "number": (int, float),
+    "bool": (bool,),
+    "null": (type(None),),
+}
+
+
+class Lookups:
+    """Writes look-ups; `each` is the class of the value that is asked about."""
+
+    def __init__(self, outcomes: Outcomes) -> None:
+        self._out = outcomes
+        self._lowering = outcomes.lowering
+
+    def one_by_one(
+        self, entries: Sequence[Entry], each: str, value: Node, scope: Scope
+    ) -> list[Statement]:
+        """Each predicate by itself."""
+        found: list[Statement] = []
+        for entry in entries:
+            test = self._atom(entry, each, value)
+            passed = self._out.passed_apart(entry, scope)
+            found += passed if test is None else [if_(test, passed)]
+        return found
+
+    def _atom(self, entry: Entry, each: str, value: Node) -> Node | None:
+        """Whether the predicate is true for a value of class `each`; None: it always is."""
+        match entry.atom:
+            case Equal() as atom if each == "decimal":
+                constants = frozenset(_constants(atom, each))
+                operator = "in" if atom.wanted else "not in"
+                return compare(value, operator, self._out.namespace.add("decimals", constants))
+            case Equal() as atom:
+                tests = self._lowering.equal_tests(_constants(atom, each), value)
+                if atom.wanted or not tests:
+                    return disjunction(tests) if tests else None
+                return negated(disjunction(tests))
+            case Text() as atom:
+                test = self._lowering.text_test(atom, value)
+                return test if atom.wanted else negated(test)
+            case Flag() as atom:
+                return compare(value, "is", constant(atom.wanted))
+            case Contains() as atom:
+                return compare(constant(atom.text), "in" if atom.wanted else "not in", value)
+            case _:
+                raise AssertionError("no predicate to be asked one by one")
+
+    def equal(
+        self, entries: Sequence[Entry], each: str, value: Node, scope: Scope
+    ) -> list[Statement]:
+        """Equality with constants."""
+        fitting = [entry for entry in entries if has_constants(entry, each)]
+        if len(fitting) <= _FEW or each in ("bool", "null"):
+            return self.one_by_one(fitting, each, value, scope)
+        table: dict[Any, list[Entry]] = {}
+        large: list[Entry] = []
+        for entry in fitting:
+            constants = frozenset(_constants(entry.atom, each))
+            if len(constants) > CONSTANTS_MAX:
+                large.append(entry)
+            else:
+                for each_constant in constants:
+                    table.setdefault(each_constant, []).append(entry)
+        found = self._table(table, lambda buckets: buckets.get)
+        bucket = name("bucket")
+        return [
+            assign("bucket", call(found, value)),
+            if_(compare(bucket, "is not", constant(None)), [self._out.call(bucket)]),
+            *self.one_by_one(large, each, value, scope),
+        ]
+
+    def _table(
+        self, table: Mapping[Any, Sequence[Entry]], make: Callable[[dict[Any, Any]], object]
+    ) -> Node:
+        """What `make` makes of the buckets, once they are loaded."""
+        namespace = self._out.namespace
+        buckets = {key: self._out.bucket(entries) for key, entries in table.items()}
+        identifier = namespace.fresh("table")
+        values = namespace.values
+
+        def fill() -> None:
+            values[identifier] = make({key: values[each] for key, each in buckets.items()})
+
+        namespace.later(fill)
+        return name(identifier)
+
+    def affixes(
+        self, kind: str, entries: Sequence[Entry], value: Node, scope: Scope
+    ) -> list[Statement]:
+        """How a text starts or ends."""
+        if len(entries) <= _FEW:
+            return self.one_by_one(entries, "str", value, scope)
+        table = _by_text(entries)
+        shortest = min(map(len, table))
+        found = self._table(table, prefixes if kind == "prefix" else suffixes)
+        look_up = self._out.call(found, value)
+        stems = {text[:shortest] if kind == "prefix" else text[-shortest:] for text in table}
+        if shortest == 0 or len(stems) > 4 * len(table):
+            return [look_up]
+        affixes = tuple_([constant(stem) for stem in sorted(stems)])
+        method = "startswith" if kind == "prefix" else "endswith"
+        if len(stems) <= _STEMS_MAX:
+            return [if_(call(attribute(value, method), affixes), [look_up])]
+        return [look_up]
+
+    def searches(self, entries: Sequence[Entry], value: Node, scope: Scope) -> list[Statement]:
+        """What is found in a text: patterns, or other texts."""
+        if len(entries) <= _SEARCHES_FEW:
+            return self.one_by_one(entries, "str", value, scope)
+        table: dict[str, list[Entry]] = {}
+        for entry in entries:
+            if isinstance(entry.atom, Text):
+                text = entry.atom.text
+                key = re2.escape(text) if entry.atom.test == "contains" else text
+                table.setdefault(key, []).append(entry)
+        values, judged = self._out.namespace.values, self._out.judging(entries)
+        found = self._table(table, lambda buckets: searches(buckets, values[judged]))
+        return [self._out.call(found, value)]
+
+    def contains(self, entries: Sequence[Entry], value: Node, scope: Scope) -> list[Statement]:
+        """Texts among the elements of a list or the names of an object."""
+        if len(entries) <= _FEW:
+            return self.one_by_one(entries, "list", value, scope)
+        return [self._out.call(self._table(_by_text(entries), elements), value)]
+
+    def some(
+        self, kind: Kind, entries: Sequence[Entry], place: Place, scope: Scope
+    ) -> list[Statement]:
+        """Constants that an element of a list, or a member of one, is equal to."""
+        texts: dict[str, list[Entry]] = {}
+        numbers: dict[float, list[Entry]] = {}
+        for entry in entries:
+            for each in _looked_up(entry):
+                if isinstance(each, str):
+                    texts.setdefault(each, []).append(entry)
+                elif isinstance(each, int | float):
+                    numbers.setdefault(each, []).append(entry)
+        values, judged = self._out.namespace.values, self._out.judging(entries)
+        failed = self._out.function_of_failed(entries)
+        read = self._reader(kind, place, scope)
+        table: dict[Any, list[Entry]] = {**texts, **numbers}
+
+        def make(buckets: dict[Any, Any]) -> object:
+            by_text = {each: buckets[each] for each in texts}
+            by_number = {each: buckets[each] for each in numbers}
+            return some(by_text, by_number, read, values[failed], values[judged])
+
+        return [self._out.call(self._table(table, make), scope.slot(place))]
+
+    def _reader(self, kind: Kind, place: Place, scope: Scope) -> Callable[[Any], Any] | None:
+        """What reads the member that `kind` is about; None for elements themselves."""
+        if not kind.member:
+            return None
+        member = str(kind.member[0])
+        node = scope.node(Place(place.variable, (*place.path, 0)))
+        return member_reader(node.type, node.members[member][0] if node.type else member)
+
+
+def _looked_up(entry: Entry) -> tuple[Scalar, ...]:
+    atom = entry.atom.body if isinstance(entry.atom, Quantified) else entry.atom
+    return atom.constants if isinstance(atom, Equal) else ()
+
+
+def _by_text(entries: Sequence[Entry]) -> dict[str, list[Entry]]:
+    table: dict[str, list[Entry]] = {}
+    for entry in entries:
+        if isinstance(entry.atom, Text | Contains):
+            table.setdefault(entry.atom.text, []).append(entry)
+    return table
+
+
+def _constants(atom: Atom, each: str) -> list[Any]:
+    """The constants that a value of class `each` can be equal to."""
+    if not isinstance(atom, Equal):
+        return []
+    if each == "decimal":
+        return [exact_decimal(number) for number in _constants(atom, "number")]
+    types = _TYPES[each]
+    return [constant for constant in atom.constants if type(constant) in types]
+
+
+def has_constants(entry: Entry, each: str) -> bool:
+    """Whether a value of class `each` can be equal to a constant of `entry`."""
+    return bool(_constants(entry.atom, each))
