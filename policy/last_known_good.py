@@ -40,7 +40,7 @@ def default_path(url: str, bundle: str | None) -> Path | None:
     """Where the policy of a store is kept unless told otherwise; None for a user without a home.
 
     `$XDG_STATE_HOME/streamwarden` (`~/.local/state/streamwarden`), a file a store. `url` is the
-    store's without users, passwords and options, so that a changed password finds its file.
+    store's without users and passwords, so that a changed password finds its file.
     """
     base = os.environ.get("XDG_STATE_HOME", "")
     try:

@@ -349,9 +349,11 @@ def open_source(url: str, *, client: Mapping[str, object] | None = None) -> Stor
     """
     address = store_address(url, client=client)
     local = address.scheme == "dir"
+    # What tells stores apart, and neither users nor passwords.
+    place = f"{address.shown.replace('***@', '')}?db={address.options.get('db', '')}"
     return StoreSource(
         lambda: open_store(url, client=client),
-        default_file=None if local else default_path(address.shown, address.bundle),
+        default_file=None if local else default_path(place, address.bundle),
         poll_s=_POLL_S if local else _POLL_TOLD_S,
     )
 

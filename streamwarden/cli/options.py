@@ -88,7 +88,9 @@ def policy_options(function: _F) -> _F:
         help="A directory of policies; several compose into one bundle.",
     )
     @click.option(
-        "--store", metavar="URL", help="A bundle store, dir:PATH; its active bundle is used."
+        "--store",
+        metavar="URL",
+        help="A bundle store (dir:PATH, redis://…, kafka://…); its active bundle is used.",
     )
     @click.option("--schemas", metavar="DIR|URL", help="Schemas: a directory or a registry.")
     @click.option("--now", "now_ms", type=Instant(), metavar="TIME", help="The clock rules see.")
