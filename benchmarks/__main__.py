@@ -1,4 +1,4 @@
-"""Run the benchmarks: `python -m benchmarks [decide|produce|reconcile …] [--rounds N]`.
+"""Run the benchmarks: `python -m benchmarks [avro|decide|produce|reconcile …] [--rounds N]`.
 
 Those that need a broker start a real Kafka, or take `--bootstrap-servers`.
 """
@@ -13,13 +13,13 @@ from collections.abc import Generator
 
 from confluent_kafka.admin import AdminClient, NewTopic
 
-from benchmarks import decide, produce, reconcile
+from benchmarks import avro, decide, produce, reconcile
 from benchmarks.rounds import print_rows
 from benchmarks.workload import TOPIC
 from tests.servers.cache import MissingServerError
 from tests.servers.kafka import kafka_cluster
 
-_ALL = ("decide", "produce", "reconcile")
+_ALL = ("avro", "decide", "produce", "reconcile")
 
 
 def main() -> None:
@@ -33,6 +33,8 @@ def main() -> None:
     if unknown := sorted(set(which) - set(_ALL)):
         parser.error(f"no benchmark is called {', '.join(unknown)}")
     print(f"{platform.python_implementation()} {platform.python_version()}, {asked.rounds} rounds")
+    if "avro" in which:
+        print_rows("Avro bytes to fields", avro.BASELINE, avro.run(rounds=asked.rounds))
     if "decide" in which:
         print_rows("bytes to decision", decide.BASELINE, decide.run(rounds=asked.rounds))
     if {"produce", "reconcile"} & set(which):
