@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import Future
 from pathlib import Path
 from typing import Any, cast
@@ -41,8 +41,8 @@ def versions_of(store: DirectoryStore, *bundles: Bundle) -> list[Bundle]:
 def delete_below(bootstrap: str, topic: str, partition: int, offset: int) -> None:
     """Move the start of a log, as retention does."""
     admin = AdminClient({"bootstrap.servers": bootstrap, "log_level": 0})
-    asked = admin.delete_records([TopicPartition(topic, partition, offset)])
-    (future,) = cast("dict[TopicPartition, Future[Any]]", asked).values()
+    delete = cast("Callable[..., dict[Any, Future[Any]]]", admin.delete_records)
+    (future,) = delete([TopicPartition(topic, partition, offset)]).values()
     future.result(30)
 
 
