@@ -14,7 +14,7 @@ from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
-from urllib.parse import unquote, urlsplit
+from urllib.parse import parse_qsl, quote, unquote, urlsplit
 
 import click
 
@@ -47,13 +47,17 @@ class Secrets:
             self._values.add(value)
 
     def note_url(self, url: str) -> None:
-        """Remember the password in a URL."""
+        """Remember the password in a URL, and those among its options."""
         try:
-            password = urlsplit(url).password
+            parts = urlsplit(url)
+            password, options = parts.password, parse_qsl(parts.query)
         except ValueError:
             return
         if password:
             self._values.update((password, unquote(password)))
+        for name, value in options:
+            self.note_property(name, value)
+            self.note_property(name, quote(value))
 
     def forget(self) -> None:
         """Forget all of them, where one process runs several commands."""
