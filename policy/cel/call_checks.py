@@ -37,9 +37,7 @@ _ORDERED: Final = frozenset({"string", "bytes", "bool", TIMESTAMP.kind, DURATION
 _TIMES: Final = {TIMESTAMP.kind: "timestamp", DURATION.kind: "duration"}
 _OPEN: Final = frozenset({"dyn", "param"})
 #: Functions that read a text, which is wrong for good where it is a literal.
-_READERS: Final = frozenset(
-    {"timestamp", "duration", "ip", "cidr", "int", "uint", "double", "bool"}
-)
+_READERS: Final = frozenset({"timestamp", "duration", "ip", "cidr"})
 _MACRO_FORMS: Final = {
     "all": "list.all(x, x > 1)",
     "exists": "list.exists(x, x > 1)",
