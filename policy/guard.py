@@ -172,9 +172,11 @@ class Guard:
 
     def resume(self) -> None:
         """Decide again, by the version there was or one that was swapped in since."""
-        halted, self._halted = self._halted, None
+        halted = self._halted
         if halted is not None:
+            # In this order: a thread that sees neither would think that there never was a policy.
             self._table = halted[1]
+            self._halted = None
             log.warning("deciding again")
 
     @property

@@ -49,8 +49,10 @@ def test_what_makes_no_sense_is_refused(
 
 
 def test_variables_of_others_are_left_alone() -> None:
-    """What a cluster puts into a container called streamwarden is no setting."""
-    environ = {"STREAMWARDEN_SERVICE_HOST": "10.0.0.1", "STREAMWARDEN_BOOTSTRAP_SERVERS": "b:1"}
+    """Settings of clients, and what a cluster puts into a container called streamwarden."""
+    others = ("SERVICE_HOST", "BOOTSTRAP_SERVERS", "PARKING_UNREACHABLE", "SCHEMA_UNAVAILABLE")
+    others += ("DECISION_LOG_UNREACHABLE", "ON_HANDLER_ERROR", "FLOOD", "STALE_STAMP", "DEBUG")
+    environ = {f"STREAMWARDEN_{name}": "x" for name in others}
 
     assert source_settings({}, environ) == source_settings({}, {})
 
