@@ -8,7 +8,7 @@ from typing import TypeGuard
 
 from .ast import ListExpr, Span
 from .code import ABNORMAL, Code, Frame, Run
-from .library import Function
+from .library import Function, Implementation
 from .regex import pattern_problem, safe_matcher
 from .values import CelError, Optional, as_double, map_key, merge, no_overload
 
@@ -42,9 +42,19 @@ def call(function: Function, args: list[Code], method: bool, span: Span) -> Run:
     runs = [arg.run for arg in args]
     promotes = any(arg.event for arg in args)
 
+    known: dict[tuple[type, ...], Implementation] = {}
+
     def run(frame: Frame) -> object:
         values = [arg(frame) for arg in runs]
-        return _apply(function, values, method, promotes, span)
+        classes = tuple(map(type, values))
+        code = known.get(classes)
+        if code is None:
+            code = function.find(classes, method=method)
+            if code is None:
+                return _apply(function, values, method, promotes, span)
+            known[classes] = code
+        result = code(*values)
+        return result.at(span) if type(result) is CelError else result
 
     return run
 
@@ -52,9 +62,8 @@ def call(function: Function, args: list[Code], method: bool, span: Span) -> Run:
 def _apply(
     function: Function, values: list[object], method: bool, promotes: bool, span: Span
 ) -> object:
-    classes = tuple(map(type, values))
-    code = function.find(classes, method=method)
-    if code is None or not ABNORMAL.isdisjoint(classes):
+    code = function.find(tuple(map(type, values)), method=method)
+    if code is None:  # No signature takes errors or unknowns.
         abnormal = merge(values)
         if abnormal is not None:
             return abnormal

@@ -8,7 +8,7 @@ it may not have that entry.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import Final, TypeAlias
+from typing import Any, Final, TypeAlias
 
 from .ast import Span
 from .code import ABNORMAL, BUDGET, ITERATIONS_MAX, Frame, Run
@@ -43,17 +43,22 @@ class Loop:
         self.keyed = len(slots) == 2
         self.span = span
 
-    def pairs(self, frame: Frame) -> Iterable[tuple[object, object]] | CelError | Unknown:
-        """Index or key, and value or key, of each element; an error or unknown instead."""
+    def items(self, frame: Frame) -> Iterable[Any] | CelError | Unknown:
+        """What to bind in each iteration; an error or unknown instead.
+
+        That is an element or key, and for two variables a pair of index or key and value.
+        """
         container = self.range(frame)
         if is_list(container):
-            return self.spend(frame, len(container)) or enumerate(container)
+            return self.spend(frame, len(container)) or (
+                enumerate(container) if self.keyed else container
+            )
         if is_map(container):
             abnormal = merge((self.spend(frame, len(container)), *container.values()))
             if abnormal is not None:
                 return abnormal
             keys = [written_key(key) for key in container]
-            return zip(keys, container.values() if self.keyed else keys, strict=True)
+            return zip(keys, container.values(), strict=True) if self.keyed else keys
         return merge((container,)) or no_overload(self.macro, (container,), self.span)
 
     def spend(self, frame: Frame, count: int) -> CelError | None:
@@ -64,26 +69,30 @@ class Loop:
         message = f"the macros of the rule visit more than {ITERATIONS_MAX:,} elements"
         return CelError("too_many_iterations", message, self.span)
 
-    def bind(self, frame: Frame, pair: tuple[object, object]) -> None:
+    def bind(self, frame: Frame, item: Any) -> None:
         """Set the variables of one iteration."""
         if self.keyed:
-            frame[self.slots[0]], frame[self.slots[1]] = pair
+            frame[self.slots[0]], frame[self.slots[1]] = item
         else:
-            frame[self.slots[0]] = pair[1]
+            frame[self.slots[0]] = item
 
 
 def _quantifier(sign: str, loop: Loop, body: Run) -> Run:
     """`all` is a conjunction over the elements, `exists` a disjunction."""
     decisive = sign == "||"
     neutral = not decisive
+    keyed, slot = loop.keyed, loop.slots[0]
 
     def run(frame: Frame) -> object:
-        pairs = loop.pairs(frame)
-        if isinstance(pairs, CelError | Unknown):
-            return pairs
+        items = loop.items(frame)
+        if isinstance(items, CelError | Unknown):
+            return items
         unsure: object = None
-        for pair in pairs:
-            loop.bind(frame, pair)
+        for item in items:
+            if keyed:
+                loop.bind(frame, item)
+            else:
+                frame[slot] = item
             value = body(frame)
             if value is decisive:
                 return decisive
@@ -98,13 +107,13 @@ def _exists_one(loop: Loop, args: tuple[Run, ...]) -> Run:
     (body,) = args
 
     def run(frame: Frame) -> object:
-        pairs = loop.pairs(frame)
-        if isinstance(pairs, CelError | Unknown):
-            return pairs
+        items = loop.items(frame)
+        if isinstance(items, CelError | Unknown):
+            return items
         unsure: object = None
         count = 0
-        for pair in pairs:
-            loop.bind(frame, pair)
+        for item in items:
+            loop.bind(frame, item)
             value = body(frame)
             if value is True:
                 count += 1
@@ -115,24 +124,24 @@ def _exists_one(loop: Loop, args: tuple[Run, ...]) -> Run:
     return run
 
 
-Collect: TypeAlias = Callable[[Frame, tuple[object, object]], object]
+Collect: TypeAlias = Callable[[Frame, Any], object]
 
 
 def _collecting(loop: Loop, keep: Run | None, collect: Callable[[], tuple[Collect, object]]) -> Run:
     """A loop that collects from each element that `keep` lets through, into a fresh result."""
 
     def run(frame: Frame) -> object:
-        pairs = loop.pairs(frame)
-        if isinstance(pairs, CelError | Unknown):
-            return pairs
+        items = loop.items(frame)
+        if isinstance(items, CelError | Unknown):
+            return items
         add, result = collect()
         unsure: object = None
-        for pair in pairs:
-            loop.bind(frame, pair)
+        for item in items:
+            loop.bind(frame, item)
             kept = True if keep is None else keep(frame)
             if kept is False:
                 continue
-            problem = add(frame, pair) if kept is True else kept
+            problem = add(frame, item) if kept is True else kept
             if problem is not None:
                 unsure = worse(unsure, problem, loop.macro, loop.span)
         return result if unsure is None else unsure
@@ -144,8 +153,8 @@ def _to_list(transform: Run | None) -> Callable[[], tuple[Collect, object]]:
     def start() -> tuple[Collect, object]:
         items: list[object] = []
 
-        def add(frame: Frame, pair: tuple[object, object]) -> object:
-            value = normal(pair[1]) if transform is None else transform(frame)
+        def add(frame: Frame, item: Any) -> object:
+            value = normal(item) if transform is None else transform(frame)
             if type(value) in ABNORMAL:
                 return value
             items.append(value)
@@ -160,11 +169,11 @@ def _to_map(transform: Run) -> Callable[[], tuple[Collect, object]]:
     def start() -> tuple[Collect, object]:
         entries: dict[object, object] = {}
 
-        def add(frame: Frame, pair: tuple[object, object]) -> object:
+        def add(frame: Frame, item: Any) -> object:
             value = transform(frame)
             if type(value) in ABNORMAL:
                 return value
-            return _enter(entries, pair[0], value)
+            return _enter(entries, item[0], value)
 
         return add, entries
 
@@ -175,7 +184,7 @@ def _to_entries(transform: Run) -> Callable[[], tuple[Collect, object]]:
     def start() -> tuple[Collect, object]:
         entries: dict[object, object] = {}
 
-        def add(frame: Frame, _pair: tuple[object, object]) -> object:
+        def add(frame: Frame, _item: Any) -> object:
             made = transform(frame)
             if not is_map(made):
                 return merge((made,)) or no_overload("transformMapEntry", (made,))

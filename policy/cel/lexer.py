@@ -49,16 +49,18 @@ class Token:
 
 _TOKEN: Final = re.compile(
     r"""
-    (?P<space> (?: [\ \t\r\n\f]+ | //[^\n]* )+ )
-  | (?P<string> (?: [rR] | [bB][rR]? )? (?: \"{3} | '{3} | \" | ' ) )
+    [\ \t\r\n\f]* (?:
+    (?P<string> (?: [rR] | [bB][rR]? )? (?: \"{3} | '{3} | \" | ' ) )
   | (?P<name> [A-Za-z_][A-Za-z0-9_]* )
   | (?P<double> (?: [0-9]+\.[0-9]+ | \.[0-9]+ ) (?: [eE][+-]?[0-9]+ )? | [0-9]+[eE][+-]?[0-9]+ )
   | (?P<integer> (?: 0x[0-9a-fA-F]+ | [0-9]+ ) [uU]? )
   | (?P<quoted> `[A-Za-z0-9_.\-/\ ]+` )
-  | (?P<operator> && | \|\| | == | != | <= | >= | [-+*/%<>!?:.,()\[\]{}] )
+  | (?P<comment> //[^\n]* )
+  | (?P<operator> && | \|\| | == | != | <= | >= | [-+*/%<>!?:.,()\[\]{}] ) )
     """,
     re.VERBOSE,
 )
+_SPACE: Final = " \t\r\n\f"
 _CONSTANTS: Final[dict[str, object]] = {"true": True, "false": False, "null": None}
 _REMEDIES: Final = {
     "=": "write `==` to compare",
@@ -84,16 +86,14 @@ def tokenize(text: str) -> list[Token]:
         )
     _utf8(text, 0)
     tokens: list[Token] = []
-    position, end = 0, len(text)
+    position, end = 0, len(text.rstrip(_SPACE))
     while position < end:
         match = _TOKEN.match(text, position)
         if match is None:
             raise _unexpected(text, position)
-        kind, start = match.lastgroup, position
-        position = match.end()
-        written = match.group()
-        if kind == "space":
-            continue
+        kind = match.lastgroup or ""
+        start, position = match.span(kind)
+        written = match[kind]
         if kind == "name":
             if written in _CONSTANTS:
                 tokens.append(Token("literal", written, start, position, _CONSTANTS[written]))
@@ -103,6 +103,8 @@ def tokenize(text: str) -> list[Token]:
             tokens.append(Token("operator", written, start, position))
         elif kind == "quoted":
             tokens.append(Token("quoted", written[1:-1], start, position))
+        elif kind == "comment":
+            continue
         elif kind == "string":
             value, position = _string(text, start, written, position)
             tokens.append(Token("literal", text[start:position], start, position, value))
@@ -110,11 +112,12 @@ def tokenize(text: str) -> list[Token]:
             _no_name_follows(text, start, position)
             number = float(written) if kind == "double" else _integer(written, start)
             tokens.append(Token("literal", written, start, position, number))
-    tokens.append(Token("end", "", end, end))
+    tokens.append(Token("end", "", len(text), len(text)))
     return tokens
 
 
 def _unexpected(text: str, position: int) -> CelSyntaxError:
+    position += len(text[position:]) - len(text[position:].lstrip(_SPACE))
     character = text[position]
     shown = f"`{character}`" if character.isprintable() else f"U+{ord(character):04X}"
     return CelSyntaxError(

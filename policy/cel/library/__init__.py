@@ -13,11 +13,11 @@ from .formatting import FORMATTING
 from .math import MATH
 from .network import NETWORK
 from .optionals import OPTIONALS
-from .registry import Function, Overload
+from .registry import Function, Implementation, Overload
 from .strings import STRINGS
 from .time import TIME
 
-__all__ = ["FUNCTIONS", "Function", "Overload"]
+__all__ = ["FUNCTIONS", "Function", "Implementation", "Overload"]
 
 #: Every function and method. Operators and macros are not among them.
 FUNCTIONS: Final[Mapping[str, Function]] = (
