@@ -18,10 +18,10 @@ import redis
 from redis.exceptions import (
     AuthenticationError,
     AuthorizationError,
-    MovedError,
     NoPermissionError,
     ReadOnlyError,
     RedisError,
+    ResponseError,
 )
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
@@ -114,9 +114,11 @@ class RedisConnection:
                 client = self._client(self._homes.get(home), allowed_s)
                 try:
                     return operate(Operation(client, deadline, self.shown))
-                except MovedError as moved:
-                    node: Any = moved
-                    self._homes[home] = (str(node.host), int(node.port))
+                except ResponseError as error:
+                    node = _moved_to(error)
+                    if node is None:
+                        raise
+                    self._homes[home] = node
                 except (RedisError, OSError):
                     # After a failover of the cluster the node that was named knows better.
                     self._homes.pop(home, None)
@@ -176,6 +178,15 @@ def _settings(address: StoreAddress, options: Mapping[str, object], shown: str) 
     settings["username"] = options.get("username", urllib.parse.unquote(user or "")) or None
     settings["password"] = options.get("password", urllib.parse.unquote(password or "")) or None
     return settings
+
+
+def _moved_to(error: ResponseError) -> tuple[str, int] | None:
+    """The node that a cluster sends us to; how the client says so depends on its version."""
+    words = str(error).removeprefix("MOVED ").split()
+    if len(words) != 2 or not words[0].isdecimal():
+        return None
+    host, _, port = words[1].rpartition(":")
+    return (host, int(port)) if host and port.isdecimal() else None
 
 
 def _seconds(given: object, shown: str) -> float:
