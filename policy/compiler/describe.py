@@ -32,7 +32,7 @@ class RulePlan:
         if self.access:
             words.append("by " + " or ".join(self.access))
         if self.rest:
-            words.append("then " + " && ".join(self.rest))
+            words.append(("then " if self.access else "") + " && ".join(self.rest))
         if self.exact:
             words.append("exactly " + ", ".join(self.exact))
         return ": ".join([words[0], "; ".join(words[1:])]) if len(words) > 1 else words[0]

@@ -55,10 +55,10 @@ from .pycode import (
     return_,
 )
 
-__all__ = ["Lowering", "class_of", "cost"]
+__all__ = ["ELEMENTS_MAX", "Lowering", "class_of", "cost"]
 
 #: Lists that are longer are left to the exact evaluator, whose loops have a budget.
-_ELEMENTS_MAX: Final = 10_000
+ELEMENTS_MAX: Final = 10_000
 _MISSING: Final = name("MISSING")
 _CONTEXT: Final = (name("event"), name("value"))
 
@@ -276,7 +276,7 @@ class Lowering:
         body = [
             if_(negated(holder), [return_(constant(None))]),
             if_(
-                compare(call("len", items), ">", constant(_ELEMENTS_MAX)),
+                compare(call("len", items), ">", constant(ELEMENTS_MAX)),
                 [return_(self.program(atom.expr))],
             ),
             *outside.statements,

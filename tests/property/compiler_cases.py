@@ -105,18 +105,19 @@ class Registry:
         return {"id": value[1], "tags": ["a"]} if value and value[0] == 0 else {}
 
 
-def projected(value: Any, node: Node) -> Any:
+def projected(value: object, node: Node) -> Any:
     """A plain value as the classes of a projection."""
     if isinstance(value, dict) and node.type is not None:
+        held = cast("dict[str, object]", value)
         members = {
-            attribute: projected(value[name], sub)
+            attribute: projected(held[name], sub)
             for name, (attribute, sub) in node.members.items()
-            if name in value
+            if name in held
         }
         return node.type(**members)
     if isinstance(value, list) and node.elements is not None:
-        return [projected(item, node.elements) for item in cast("list[Any]", value)]
-    return value
+        return [projected(item, node.elements) for item in cast("list[object]", value)]
+    return cast("Any", value)
 
 
 ODD_VALUES: Sequence[Any] = [

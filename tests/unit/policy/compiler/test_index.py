@@ -1,0 +1,181 @@
+"""Rules behind access predicates: many of them, and events that break each kind."""
+
+from __future__ import annotations
+
+import json
+import math
+from decimal import Decimal
+from typing import Any
+
+import pytest
+import re2
+
+from streamwarden.policy.cel.values import Timestamp
+from streamwarden.policy.compiler import Framed, tables
+from tests.property.compiler_cases import projected
+
+from .rules import compiled, event
+
+#: Conditions with a number in them, by the kind of look-up that they wait behind.
+KINDS = {
+    "equal": 'value.a == "w{0}"',
+    "equal number": "value.a == {0}",
+    "in": 'value.a in ["w{0}", {0}, null]',
+    "unequal": 'value.a != "w{0}" && value.b == {0}',
+    "order": "value.a > {0}",
+    "order, rest": "value.a <= {0} && value.b > {0}",
+    "order, one rest": "value.a < {0} && value.b > 3",
+    "size": "size(value.a) >= {0}",
+    "prefix": 'value.a.startsWith("w{0}")',
+    "suffix": 'value.a.endsWith("{0}")',
+    "contains text": 'value.a.contains("w{0}")',
+    "pattern": 'value.a.matches("w{0}$")',
+    "pattern with a head": 'value.a.matches("^w{0}[0-9]*$")',
+    "not a text": '!value.a.startsWith("w{0}") && value.b == {0}',
+    "flag": "value.flag && value.b == {0}",
+    "present": "has(value.o.x) && value.o.x == {0}",
+    "absent": "!has(value.o.x) && value.b == {0}",
+    "time": 'timestamp(value.t) > timestamp("2025-01-{1:02d}T00:00:00Z")',
+    "element": '"w{0}" in value.l',
+    "element member": "value.m.exists(e, e.q == {0})",
+    "greatest": "value.m.exists(e, e.q > {0})",
+    "least": "!value.m.all(e, e.q >= {0})",
+    "either": 'value.a == "w{0}" || value.b == {0}',
+    "either and more": '(value.a == "w{0}" || value.b > {0} && value.flag) && value.b < 30',
+    "exact": "value.b + {0} > 30 && value.flag",
+    "by header": 'headers.h == "w{0}"',
+    "by key": 'key == "w{0}" && value.b == {0}',
+}
+EVENTS: list[dict[str, Any]] = [
+    {},
+    {"a": "w3", "b": 3, "flag": True, "o": {"x": 3}, "t": "2025-01-04T00:00:00Z"},
+    {"a": "w12", "b": 29, "flag": False, "o": {}, "l": ["w1", "w2"], "m": [{"q": 3}, {"q": 7}]},
+    {"a": 7, "b": "x", "flag": 1, "o": 5, "t": 1_736_000_000, "l": {"w5": 1}, "m": [{"q": "x"}]},
+    {"a": 7.0, "b": 7.5, "t": "2025-01-09T12:00:00.123456789+02:00", "m": [{}, {"q": 90}]},
+    {"a": None, "b": None, "o": None, "t": "nonsense", "l": [None, "w9"], "m": {"q": 1}},
+    {"a": True, "b": True, "flag": True, "o": {"x": None}, "l": "w1", "m": []},
+    {"a": [], "b": [1], "o": [], "t": None, "l": [["w1"]], "m": [{"q": [1]}, 5]},
+    {"a": {"w1": 1}, "b": {}, "m": [{"q": 2**70}, {"q": -1}]},
+    {"a": "é" * 300 + "w7", "b": -0.0, "flag": False, "t": "2025-01-31T23:59:60Z"},
+]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("count", [1, 3, 8, 40])
+def test_an_index_changes_nothing(kind: str, count: int) -> None:
+    """However many rules share a look-up, each event gets what the exact evaluator says."""
+    conditions = [KINDS[kind].format(n, 1 + n % 28) for n in range(count)]
+    rules = compiled(*conditions)
+
+    for value in EVENTS:
+        for headers, key in (([("h", b"w3")], b"w3"), ([], None), ([("h", b"\xff")], b"\xff")):
+            each = event(json.dumps(value).encode(), headers=headers, key=key)
+            assert rules.run(each) == rules.definition.run(each), value
+
+
+def test_all_kinds_together() -> None:
+    """Kinds on the same place share one class test."""
+    rules = compiled(*(text.format(n, 1 + n) for text in KINDS.values() for n in range(12)))
+
+    for value in EVENTS:
+        each = event(json.dumps(value).encode(), headers=[("h", b"w3")], key=b"w3")
+        assert rules.run(each) == rules.definition.run(each), value
+
+
+class _Fixed(Framed):
+    """A registry that has one value, whatever is asked."""
+
+    def __init__(self, value: object) -> None:
+        self._value = value
+
+    def reader(self, root: Any, unframed: Any, *, strict: bool) -> Any:
+        del unframed, strict
+
+        def read(*_: object) -> Any:
+            return projected(self._value, root)
+
+        return read
+
+    def schema(self, topic: str, value: bytes | None, headers: Any) -> dict[str, object]:
+        del topic, value, headers
+        return {"id": 7}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(
+    "odd",
+    [
+        *(Decimal(7), Decimal("0.1"), Decimal("7.0"), math.nan, math.inf, b"w3", b""),
+        *(Timestamp(1_736_000_000 * 10**9), Timestamp(0)),
+    ],
+)
+def test_values_that_json_does_not_have(kind: str, odd: object) -> None:
+    """Decimals, times, bytes and NaN come out of registries' formats."""
+    value = {
+        "a": odd,
+        "b": odd,
+        "flag": odd,
+        "o": {"x": odd},
+        "t": odd,
+        "l": [odd],
+        "m": [{"q": odd}],
+    }
+    conditions = [KINDS[kind].format(n, 1 + n) for n in range(12)]
+    rules = compiled(*conditions, "schema.id == 7", "value.t > timestamp(0)", framed=_Fixed(value))
+
+    each = event(b"\0\0\0\0\7x")
+
+    assert rules.run(each) == rules.definition.run(each)
+
+
+def test_what_waits_and_what_does_not() -> None:
+    """`describe` says for each rule what it waits behind and what the exact evaluator decides."""
+    rules = compiled(
+        'value.kind == "card" && value.amount > 5',
+        'value.ref.matches("^ref-[0-9]+x")',
+        'value.a == 1 || value.b == "x" && value.c > 3',
+        "value.a + value.b > 3",
+        'topic == "payments"',
+        "value.nothing.nosuch()",
+    )
+
+    assert [str(plan) for plan in rules.describe()] == [
+        'indexed: by value.kind == "card"; then value.amount > 5',
+        'indexed: by the prefix `ref-`; then value.ref.matches("^ref-[0-9]+x")',
+        'indexed: by value.a == 1 or value.b == "x"; then value.c > 3',
+        "inline: value.a + value.b > 3; exactly value.a + value.b > 3",
+        "constant: true",
+        "inline: value.nothing.nosuch(); exactly value.nothing.nosuch()",
+    ]
+
+
+def test_nothing_of_a_document_becomes_code() -> None:
+    """Names and constants that look like Python stay data."""
+    hostile = ['"); import os; ("', "__class__", "f0", "x'y\"z\n", "\\", "\0", "hits", "MISSING"]
+    conditions = [f"value[{json.dumps(each)}] == {json.dumps(each)}" for each in hostile]
+    rules = compiled(*conditions)
+
+    for n, each in enumerate(hostile):
+        found = rules.run(event(json.dumps({name: name for name in [each]}).encode()))
+        assert isinstance(found, tuple)
+        assert n in found
+
+
+def test_a_set_of_patterns_that_gives_up_is_judged_exactly(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The automaton's failure costs time, never a hit."""
+
+    def give_up(*_: object) -> None:
+        return None
+
+    monkeypatch.setattr(re2.Set, "Match", give_up)
+    rules = compiled(*(f'value.a.matches("w{n}$")' for n in range(10)))
+
+    assert rules.run(event(b'{"a": "w3"}')) == (3,)
+
+
+def test_a_set_of_patterns_that_does_not_fit_is_split(monkeypatch: pytest.MonkeyPatch) -> None:
+    """More patterns than one automaton takes are searched by several."""
+    monkeypatch.setattr(tables, "_SET_MEMORIES", (1 << 14,))
+    rules = compiled(*(f'value.a.matches("[a-z]w{n}[0-9]{{3}}$")' for n in range(60)))
+
+    assert rules.run(event(b'{"a": "aw33123"}')) == (33,)

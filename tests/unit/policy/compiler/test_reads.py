@@ -1,0 +1,60 @@
+"""What conditions read."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from streamwarden.policy.cel import parse
+from streamwarden.policy.compiler.reads import reads_of
+
+
+def cases(*rows: tuple[str, set[Any], set[Any]]) -> list[tuple[str, set[Any], set[Any]]]:
+    return list(rows)
+
+
+@pytest.mark.parametrize(
+    ("condition", "whole", "present"),
+    cases(
+        ("value.a.b > 1", {("value", ("a", "b"))}, set()),
+        ("message.a > 1", {("value", ("a",))}, set()),
+        (".value.a > 1", {("value", ("a",))}, set()),
+        ('value["a"].b == value.c[0].d', {("value", ("a", "b")), ("value", ("c", None, "d"))}, set()),
+        ("value.a[value.b] == 1", {("value", ("a",)), ("value", ("b",))}, set()),
+        ("has(value.a.b)", set(), {("value", ("a", "b"))}),
+        ("value.?a.orValue(1) == 1", {("value", ("a",))}, set()),
+        (
+            "value.l.exists(x, x.q > value.a)",
+            {("value", ("l", None, "q")), ("value", ("a",))},
+            {("value", ("l", None))},
+        ),
+        ("value.l.filter(x, x.q > 1).size() > 0", {("value", ("l",))}, set()),
+        ("value.l.all(x, true)", set(), {("value", ("l", None))}),
+        ("value.l.exists(x, x.m.exists(x, x.q == 1))", {("value", ("l", None, "m", None, "q"))},
+         {("value", ("l", None)), ("value", ("l", None, "m", None))}),
+        ("[1].exists(value, value.a == 1)", set(), set()),
+        ("[1].exists(value, .value.a == 1)", {("value", ("a",))}, set()),
+        ('"h" in headers && headers["h"] == "x"', {("headers", ("h",))}, {("headers", ("h",))}),
+        ('"a" in value.l', {("value", ("l",))}, set()),
+        ("topic == 'x' && facts.score > now", {("topic", ()), ("facts", ("score",)), ("now", ())}, set()),
+        ("size(value) > 1", {("value", ())}, set()),
+        ("nothing.a == 1", set(), set()),
+    ),
+)  # fmt: skip
+def test_reads(condition: str, whole: set[object], present: set[object]) -> None:
+    found = reads_of(parse(condition))
+
+    assert (set(found.whole), set(found.present)) == (whole, present)
+
+
+def test_reads_by_variable() -> None:
+    """Callers ask which of the variables have to be made."""
+    found = reads_of(
+        parse("key == 'a' && headers.h == 'b' && stamp.effect == 'c' && now > timestamp")
+    )
+
+    assert (found.reads_key, found.reads_headers, found.reads_stamp) == (True, True, True)
+    assert (found.reads_now, found.reads_timestamp) == (True, True)
+    assert (found.reads_value, found.reads_facts, found.reads_schema) == (False, False, False)
+    assert reads_of(parse("value.a.b == 1")).value_paths == {("a", "b")}

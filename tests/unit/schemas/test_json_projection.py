@@ -1,0 +1,99 @@
+"""JSON decoded as far as somebody reads it."""
+
+from __future__ import annotations
+
+import sys
+
+import pytest
+
+from streamwarden.schemas.json_projection import (
+    DecodeError,
+    JsonProjection,
+    Path,
+    Shape,
+    decode_json,
+    nesting,
+)
+
+
+def read(data: bytes, *paths: Path, present: tuple[Path, ...] = ()) -> object:
+    projection = JsonProjection(Shape.of(paths, present))
+    return projection.plain(projection.decode(data))
+
+
+@pytest.mark.parametrize(
+    ("data", "paths", "present", "expected"),
+    [
+        (b'{"a": 1, "b": 2}', [("a",)], [], {"a": 1}),
+        (b'{"a": {"b": 1, "c": 2}, "d": 3}', [("a", "b")], [], {"a": {"b": 1}}),
+        (b'{"a": {"b": 1}}', [("a",), ("a", "b")], [], {"a": {"b": 1}}),
+        (b'{"a": {"b": {"c": 1}}}', [], [("a",)], {"a": {}}),
+        (b'{"b": 1}', [], [("a",)], {}),
+        (b'{"a": 5}', [("a", "b")], [], {"a": 5}),
+        (b'{"a": null}', [("a", "b")], [], {"a": None}),
+        (b'{"a": [{"b": 1, "c": 2}, 5, [1]]}', [("a", None, "b")], [], {"a": [{"b": 1}, 5, [1]]}),
+        (b'{"a": {"b": 1}}', [("a", None, "b")], [], {"a": {"b": 1}}),
+        (b'{"a": {"b": 1}}', [("a", None, "b"), ("a", "b")], [], {"a": {"b": 1}}),
+        (b"[1]", [("a",)], [], [1]),
+        (b"[1]", [()], [], [1]),
+        (b'"x"', [("a",)], [], "x"),
+        (b'{"q\\"q": {"x": 1, "y": 2}}', [('q"q', "x")], [], {'q"q': {"x": 1, "y": 2}}),
+        (b'{"\\u0061": {"\\u0062": 3}}', [("a", "b")], [], {"a": {"b": 3}}),
+        ('{"é": 1, "日本": 2}'.encode(), [("é",), ("日本",)], [], {"é": 1, "日本": 2}),
+        (b'{"": 1}', [("",)], [], {"": 1}),
+        (b'{"a": 1, "a": {"b": 2}, "a": {}}', [("a", "b")], [], {"a": {}}),
+        (b'{"a": 123456789012345678901234567890}', [("a",)], [], {"a": 123456789012345678901234567890}),
+        (b'{"a": "2025-01-01", "b": 1}', [("a",)], [], {"a": "2025-01-01"}),
+        (b'{"z": 1e999, "y": "\xff", "a": 1}', [("a",)], [], {"a": 1}),
+    ],
+)  # fmt: skip
+def test_projections(data: bytes, paths: list[Path], present: list[Path], expected: object) -> None:
+    assert read(data, *paths, present=tuple(present)) == expected
+
+
+@pytest.mark.parametrize(
+    ("data", "reason"),
+    [
+        (b"", "the value is empty"),
+        (b" \n", "the value is empty"),
+        (b'{"a": 1e999}', "the JSON holds a number that is out of range"),
+        (b'{"a": "\xff"}', "the JSON holds text that is not valid UTF-8"),
+        (b'{"a": "\\ud800"}', "the bytes are not JSON"),
+        (b'{"a": 1} x', "the bytes are not JSON (byte 10)"),
+        (b'{"a": "secret', "the bytes are not JSON"),
+        (b"[" * 5000, "the JSON is nested too deeply"),
+        (b'{"a": ' * 5000, "the JSON is nested too deeply"),
+        (b"\xef\xbb\xbf{}", "the bytes are not JSON (byte 0)"),
+    ],
+)
+def test_refused(data: bytes, reason: str) -> None:
+    """The reason names a position at most."""
+    with pytest.raises(DecodeError, match="^" + reason.replace("(", r"\(").replace(")", r"\)")):
+        read(data, ("a",))
+    with pytest.raises(DecodeError):
+        decode_json(data)
+
+
+def test_depth_does_not_hang_on_the_caller() -> None:
+    """What a fresh stack takes is taken, however deep the caller's is."""
+    data = b'{"a": ' + b"[" * 700 + b"]" * 700 + b"}"
+
+    def at_depth(depth: int) -> object:
+        return read(data, ("a",)) if depth == 0 else at_depth(depth - 1)
+
+    assert at_depth(sys.getrecursionlimit() - 200) == at_depth(0)
+
+
+@pytest.mark.parametrize(
+    ("data", "depth"),
+    [
+        (b"1", 0),
+        (b"[[1], {}]", 2),
+        (b'{"[[[[": "]]\\"[[["}', 1),
+        (b'{"a": "[", "b": ["]"]}', 2),
+        (b'["\\\\", "[[["]', 1),
+        (b'["unfinished [[[', 1),
+    ],
+)
+def test_nesting(data: bytes, depth: int) -> None:
+    assert nesting(data) == depth
