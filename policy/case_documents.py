@@ -20,6 +20,7 @@ _KEYS: Final = (
     *("note", "topic", "stage", "value", "key", "headers", "timestamp", "now", "partition"),
     *("offset", "facts", "client", "labels", "expect"),
 )
+_EXPECTED: Final = ("effect", "rules", "exempted", "errors", "shadow", "reason", "value")
 _CONFUSED: Final = {
     **dict.fromkeys(("name", "description", "title"), "note"),
     **dict.fromkeys(("event", "input", "message", "payload"), "value"),
@@ -35,14 +36,16 @@ class Expectation:
     """What a case expects; None is not looked at.
 
     `rules` are the rules that count (ids, or `policy/rule`), in any order and no others; `exempted`
-    those that were lifted; `errors` those that could not be evaluated; `value` the value after
-    masks.
+    those that were lifted; `errors` those that could not be evaluated; `shadow` those that fired in
+    shadow mode; `reason` is part of the reason of a rule that counts; `value` the value after masks.
     """
 
     effect: Effect
     rules: tuple[str, ...] | None = None
     exempted: tuple[str, ...] | None = None
     errors: tuple[str, ...] | None = None
+    shadow: tuple[str, ...] | None = None
+    reason: str | None = None
     value: object = None
     has_value: bool = False
 
@@ -144,7 +147,7 @@ def _expectation(reader: Reader, node: Node) -> Expectation | None:
     mapping = reader.mapping(node, "`expect`")
     if mapping is None:
         return None
-    fields = Fields(reader, mapping, "`expect`", ("effect", "rules", "exempted", "errors", "value"))
+    fields = Fields(reader, mapping, "`expect`", _EXPECTED)
     if not fields.require("effect"):
         return None
     effect = fields.choice("effect", _EFFECTS)
@@ -156,6 +159,8 @@ def _expectation(reader: Reader, node: Node) -> Expectation | None:
         rules=_rules(reader, fields, "rules"),
         exempted=_rules(reader, fields, "exempted"),
         errors=_rules(reader, fields, "errors"),
+        shadow=_rules(reader, fields, "shadow"),
+        reason=fields.text("reason"),
         value=None if value is None else data_of(value),
         has_value=value is not None,
     )

@@ -285,7 +285,7 @@ def _expected_rules(cases: WrittenCases) -> Iterable[ScalarNode]:
         expect = case.get("expect") if not isinstance(case, (ListNode, ScalarNode)) else None
         if expect is None or isinstance(expect, (ListNode, ScalarNode)):
             continue
-        for key in ("rules", "exempted", "errors"):
+        for key in ("rules", "exempted", "errors", "shadow"):
             named = expect.get(key)
             for item in named.items if isinstance(named, ListNode) else ():
                 if isinstance(item, ScalarNode):

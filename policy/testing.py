@@ -7,9 +7,9 @@ it is still in shadow. `expect` compares
 - `effect`: the effect of the decision;
 - `rules`: the rules that count (enforced, not lifted, not skipped), exactly these, in any order;
 - `exempted`: the rules that fired and were lifted; `errors`: those that could not be evaluated;
+- `shadow`: the rules that fired in shadow mode, which never count;
+- `reason`: a text that is part of the reason of a rule that counts;
 - `value`: the value after masks.
-
-A rule in shadow mode never counts; where one fired, a failure says so.
 """
 
 from __future__ import annotations
@@ -128,6 +128,12 @@ def _differences(case: Case, decision: Decision, rules: set[str]) -> Iterator[st
     if expect.errors is not None:
         failed = [m for m in matches if m.error is not None]
         yield from _compare(expect.errors, failed, "could not be evaluated", matches)
+    if expect.shadow is not None:
+        shy = [m for m in matches if m.mode is Mode.SHADOW and m.exempted_by is None]
+        yield from _compare(expect.shadow, shy, "fired in shadow mode", matches)
+    if expect.reason is not None and not any(expect.reason in m.reason for m in counted):
+        said = "; ".join(m.reason for m in counted) or "none"
+        yield f"no reason contains `{expect.reason}`: {said}"
     if expect.has_value and (text := _other_value(expect.value, decision)) is not None:
         yield text
 

@@ -17,14 +17,16 @@ from ..policy.bundle import Bundle
 from ..policy.diff import Change, compare
 from ..policy.keys import KeyRing
 from ..policy.loader import load_directories
-from ..policy.store import ActiveBundle, BundleStore, open_store
+from ..policy.store import ActiveBundle, BundleStore
 from ..policy.testing import CaseResult, run_cases
+from .client import Client
 from .failures import OK
 from .lazy import HelpGroup
-from .options import output_options
-from .output import SECRETS, Output, counted, escaped, write_json
+from .options import output_options, store_client_options
+from .output import Output, counted, escaped, write_json
 from .policy_check import present
 from .policy_show import change_json, print_changes
+from .stores import opened
 from .versions import activation_json, active_json, print_active, print_history, publication_json
 
 __all__ = ["bundle"]
@@ -51,7 +53,13 @@ _directories = click.option(
     metavar="DIR",
     help="A directory of policies; several compose into one bundle.",
 )
-_store = click.option("--store", "url", required=True, metavar="URL", help="The store, dir:PATH.")
+_store_url = click.option(
+    "--store",
+    "url",
+    required=True,
+    metavar="URL",
+    help="The store: dir:PATH, redis://HOST/0 or kafka://HOST:PORT/TOPIC.",
+)
 _by = click.option("--by", metavar="NAME", help="Who does this; the user of this system without.")
 _reason = click.option("--reason", default=_REASON, metavar="TEXT", help="Why; kept with it.")
 _yes = click.option("--yes", is_flag=True, help="Do not ask.")
@@ -106,7 +114,8 @@ def _build(directories: tuple[Path, ...], file: Path | None, output: Output) -> 
 
 @bundle.command("publish", short_help="check, test, number, store and activate a bundle")
 @_directories
-@_store
+@_store_url
+@store_client_options
 @_by
 @_reason
 @_yes
@@ -119,6 +128,7 @@ def _build(directories: tuple[Path, ...], file: Path | None, output: Output) -> 
 def _publish(
     directories: tuple[Path, ...],
     url: str,
+    client: Client,
     by: str | None,
     reason: str,
     yes: bool,
@@ -140,7 +150,7 @@ def _publish(
     present(directories)
     candidate = load_directories(list(directories))
     tried = None if no_tests else _tested(candidate, mask_keys, output)
-    with _open(url, candidate.name) as store:
+    with _open(url, client, candidate.name) as store:
         active = store.active()
         changes = compare(None if active is None else active.bundle, candidate)
         if active is not None and active.bundle.digest == candidate.digest:
@@ -207,19 +217,22 @@ def _tested(candidate: Bundle, mask_keys: Path | None, output: Output) -> int:
 
 @bundle.command("activate", short_help="make a published version the active one, old or new")
 @click.argument("number", type=click.IntRange(1), metavar="N")
-@_store
+@_store_url
+@store_client_options
 @_by
 @_reason
 @_yes
 @output_options
-def _activate(number: int, url: str, by: str | None, reason: str, yes: bool, output: Output) -> int:
+def _activate(
+    number: int, url: str, client: Client, by: str | None, reason: str, yes: bool, output: Output
+) -> int:
     """Make version N the active one; an older one is a rollback.
 
       streamwarden bundle activate 14 --store dir:bundles --reason 'back to the old limit'
 
     Guards that follow the store take it within a second. On a terminal it asks before.
     """
-    with _open(url) as store:
+    with _open(url, client) as store:
         active, chosen = store.active(), store.get(number)
         changes = compare(None if active is None else active.bundle, chosen)
         _show(active, chosen, changes, output)
@@ -242,16 +255,17 @@ def _activate(number: int, url: str, by: str | None, reason: str, yes: bool, out
 
 
 @bundle.command("active", short_help="tell which version guards take now, and since when")
-@_store
+@_store_url
+@store_client_options
 @output_options
-def _active(url: str, output: Output) -> None:
+def _active(url: str, client: Client, output: Output) -> None:
     """Tell which version guards take now.
 
       streamwarden bundle active --store dir:bundles
 
     With since when, by whom and why.
     """
-    with _open(url) as store:
+    with _open(url, client) as store:
         found = store.active()
     if found is None:
         raise StoreError("no bundle is active in this store", remedy="`bundle publish` makes one")
@@ -262,16 +276,17 @@ def _active(url: str, output: Output) -> None:
 
 
 @bundle.command("history", short_help="list what was published and activated")
-@_store
+@_store_url
+@store_client_options
 @output_options
-def _history(url: str, output: Output) -> None:
+def _history(url: str, client: Client, output: Output) -> None:
     """List what was published and what was activated.
 
       streamwarden bundle history --store dir:bundles
 
     With when, by whom and why.
     """
-    with _open(url) as store:
+    with _open(url, client) as store:
         published, activated, found = store.history(), store.activations(), store.active()
     if output.json:
         write_json(
@@ -286,12 +301,9 @@ def _history(url: str, output: Output) -> None:
 
 
 @contextmanager
-def _open(url: str, name: str | None = None) -> Generator[BundleStore]:
+def _open(url: str, client: Client, name: str | None = None) -> Generator[BundleStore]:
     """The store at `url`, of the bundle called `name` where the URL names none."""
-    SECRETS.note_url(url)
-    if name is not None and "bundle=" not in url.partition("?")[2]:
-        url += ("&" if "?" in url else "?") + f"bundle={name}"
-    store = open_store(url)
+    store = opened(url, client, bundle=name)
     try:
         yield store
     finally:

@@ -31,7 +31,7 @@ _SLICE_S = 0.5
 
 
 @click.command("consume")
-@topic_option(help="The topic to read.")
+@topic_option(multiple=True, help="A topic to read; repeatable.")
 @click.option("--group", required=True, metavar="GROUP", help="The consumer group to read as.")
 @click.option("--until-end", is_flag=True, help="Stop where the topic ends now.")
 @click.option(
@@ -41,7 +41,7 @@ _SLICE_S = 0.5
 @client_options
 @output_options
 def consume(
-    topic: str,
+    topics: tuple[str, ...],
     group: str,
     until_end: bool,
     most: int | None,
@@ -63,7 +63,7 @@ def consume(
     Exit status: 0 all were let through, 2 some were held or rejected.
     """
     trouble = Trouble()
-    with source.guard(client_id=client.id) as guard:
+    with source.guard(client) as guard:
         consumer = GuardedConsumer(
             client.config(trouble, {"group.id": group, "auto.offset.reset": "earliest"}),
             guard=guard,
@@ -71,9 +71,10 @@ def consume(
             handler_retries=0,
         )
         with consumer:
-            _look_for(consumer, topic, client, trouble)
+            for topic in topics:
+                _look_for(consumer, topic, client, trouble)
             watch = _Watch(consumer, group, client.timeout_s, output, stop=until_end)
-            consumer.subscribe([topic], on_assign=watch.assigned)
+            consumer.subscribe(list(topics), on_assign=watch.assigned)
             shown = _Shown(output)
             with closing(watch), on_interrupt(watch.interrupt):
                 consumer.run(shown.show, max_messages=most, until_end=until_end)

@@ -11,10 +11,17 @@ from streamwarden.errors import ConfigurationError
 
 from ..policy.decision import Decision
 from ..policy.guard import Guard
+from .client import Client
 from .events import FORMATS, EventReader, GivenEvent
 from .failures import FAILED, OK, VIOLATIONS
 from .lines import Lines
-from .options import PolicySource, output_options, policy_options, topic_option
+from .options import (
+    PolicySource,
+    output_options,
+    policy_options,
+    store_client_options,
+    topic_option,
+)
 from .output import Output, counted, escaped, write_json
 from .trails import effect_style
 
@@ -39,6 +46,7 @@ _COMPLAINTS_MAX = 20
 )
 @click.argument("files", nargs=-1, required=True, metavar="FILE…|-")
 @policy_options
+@store_client_options
 @output_options
 def decide(
     topic: str | None,
@@ -47,6 +55,7 @@ def decide(
     line_format: str,
     files: tuple[str, ...],
     source: PolicySource,
+    client: Client,
     output: Output,
 ) -> int:
     """Decide on the events in files, one decision a line; nothing is sent anywhere.
@@ -65,7 +74,7 @@ def decide(
     lines = Lines(files)
     as_json = output.json or not sys.stdout.isatty()
     refused = failed = 0
-    with source.guard() as guard:
+    with source.guard(client) as guard:
         for line in lines:
             try:
                 if line.data is None:

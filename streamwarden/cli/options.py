@@ -22,11 +22,35 @@ if TYPE_CHECKING:
     from ..policy.guard import Guard
     from ..policy.keys import KeyRing
 
-__all__ = ["PolicySource", "client_options", "output_options", "policy_options", "topic_option"]
+__all__ = [
+    "PolicySource",
+    "client_options",
+    "output_options",
+    "policy_options",
+    "store_client_options",
+    "topic_option",
+]
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 _SERVERS_VARIABLE = "STREAMWARDEN_BOOTSTRAP_SERVERS"
 _FILE = click.Path(path_type=Path)
+
+
+_properties = click.option(
+    "-X",
+    "properties",
+    multiple=True,
+    metavar="NAME=VALUE",
+    help="Any property of the Kafka client.",
+)
+_property_files = click.option(
+    "-F",
+    "property_files",
+    multiple=True,
+    type=_FILE,
+    metavar="FILE",
+    help="A file of such properties, one a line.",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,12 +64,16 @@ class PolicySource:
     stamp_keys: Path | None = None
     mask_keys: Path | None = None
 
-    def guard(self, *, client_id: str = "") -> Guard:
-        """A started guard. Raises PolicyError, ConfigurationError, StoreError, NoPolicyError."""
+    def guard(self, client: Client | None = None) -> Guard:
+        """A started guard. Raises PolicyError, ConfigurationError, StoreError, NoPolicyError.
+
+        `client` is who rules see as `client`, and how to reach a store that is in Kafka.
+        """
         from ..policy.guard import Guard  # noqa: PLC0415 - options are read without policies too
+        from .stores import store_settings  # noqa: PLC0415 - as above
 
         settings: dict[str, Any] = {
-            "client_id": client_id,
+            "client_id": "" if client is None else client.id,
             "stamp_keys": self.keys(self.stamp_keys),
             "mask_keys": self.keys(self.mask_keys),
             "clock": self.clock,
@@ -59,7 +87,8 @@ class PolicySource:
         if self.directories:
             return Guard.from_directory(*self.directories, **settings).start()
         if self.store is not None:
-            return Guard.from_url(self.store, **settings).start()
+            store = store_settings(self.store, client)
+            return Guard.from_url(self.store, client=store, **settings).start()
         raise ConfigurationError(
             "no policies were named", remedy="say --policies DIR, or --store URL"
         )
@@ -126,21 +155,8 @@ def client_options(function: _F) -> _F:
         envvar=_SERVERS_VARIABLE,
         help=f"Where the cluster is; else {_SERVERS_VARIABLE}.",
     )
-    @click.option(
-        "-X",
-        "properties",
-        multiple=True,
-        metavar="NAME=VALUE",
-        help="Any property of the Kafka client.",
-    )
-    @click.option(
-        "-F",
-        "property_files",
-        multiple=True,
-        type=_FILE,
-        metavar="FILE",
-        help="A file of such properties, one a line.",
-    )
+    @_properties
+    @_property_files
     @click.option(
         "--timeout",
         "timeout_s",
@@ -170,6 +186,21 @@ def client_options(function: _F) -> _F:
             is ParameterSource.ENVIRONMENT,
         )
         return function(*args, client=Client(given, timeout_s), **rest)
+
+    return cast("_F", wrapper)
+
+
+def store_client_options(function: _F) -> _F:
+    """Adds what a store in Kafka needs besides its URL, given to the command as `client`."""
+
+    @_properties
+    @_property_files
+    @functools.wraps(function)
+    def wrapper(
+        *args: Any, properties: tuple[str, ...], property_files: tuple[Path, ...], **rest: Any
+    ) -> object:
+        given = read_properties(None, properties, property_files)
+        return function(*args, client=Client(given), **rest)
 
     return cast("_F", wrapper)
 

@@ -13,7 +13,7 @@ from rich.text import Text
 from streamwarden.errors import ConfigurationError, Problem
 
 from ..policy.bundle import Bundle
-from ..policy.loader import check_directories, load_directories
+from ..policy.loader import read_directories
 from ..policy.problem_codes import PROBLEM_CODES
 from .failures import FAILED, OK, VIOLATIONS
 from .options import output_options
@@ -43,9 +43,8 @@ def check(directories: tuple[Path, ...], output: Output) -> int:
     Exit status: 0 clean (warnings do not count), 2 problems found, 1 something cannot be read.
     """
     present(directories)
-    problems = check_directories(list(directories))
+    bundle, problems = read_directories(list(directories))
     errors = [problem for problem in problems if problem.severity == "error"]
-    bundle = None if errors else load_directories(list(directories))
     if output.json:
         write_json(_report(problems, len(errors), bundle))
     else:

@@ -19,11 +19,11 @@ from ..policy.diff import Change, Field, compare
 from ..policy.loader import load_directories
 from ..policy.model import Rule
 from ..policy.show import PolicyWords, RuleWords, as_cel, as_documents, in_sentences
-from ..policy.store import open_store
 from .failures import OK, VIOLATIONS
 from .options import output_options
-from .output import SECRETS, Output, escaped, write_json
+from .output import Output, escaped, write_json
 from .policy_check import directories_argument, present
+from .stores import opened
 
 __all__ = ["change_json", "diff", "print_changes", "show"]
 
@@ -152,8 +152,7 @@ def _bundle(place: str) -> Bundle:
     if stored is None or Path(place).exists():
         present([Path(place)])
         return load_directories([Path(place)])
-    SECRETS.note_url(stored["url"])
-    store = open_store(stored["url"])
+    store = opened(stored["url"])
     try:
         if stored["number"] is not None:
             return store.get(int(stored["number"]))

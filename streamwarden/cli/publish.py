@@ -70,7 +70,7 @@ def publish(
     lines = Lines(files, line_max_bytes=_line_max_bytes(client))
     started = time.monotonic()
     with (
-        source.guard(client_id=client.id) as guard,
+        source.guard(client) as guard,
         closing(Publishing(guard, client)) as publishing,
     ):
         broken: StreamwardenError | None = None

@@ -88,7 +88,7 @@ def _selecting(function: _F) -> _F:
 
 @contextmanager
 def _places(source: PolicySource, client: Client, topic: str) -> Generator[Quarantine]:
-    with source.guard(client_id=client.id) as guard:
+    with source.guard(client) as guard:
         yield Quarantine(client.config(), guard, topic, timeout_s=client.timeout_s)
 
 

@@ -9,7 +9,6 @@ import click
 from streamwarden.errors import ConfigurationError
 
 from ..policy.loader import load_directories
-from ..policy.store import open_store
 from ..reconciler import Progress, ReconcileOptions
 from ..reconciler import reconcile as replay
 from ..reconciler.findings import KINDS
@@ -18,6 +17,7 @@ from .client import Client
 from .decide import STAGES
 from .options import PolicySource, client_options, output_options, policy_options, topic_option
 from .output import Output, write_json
+from .stores import opened
 from .times import Instant
 
 __all__ = ["reconcile"]
@@ -90,11 +90,15 @@ def reconcile(
 
     Exit status: 0 clean, 2 drift found, 1 failed, or not everything was read.
     """
+    if source.schemas is not None:
+        raise ConfigurationError(
+            "`--schemas` is not supported by this version", remedy="leave it out for JSON topics"
+        )
     options = ReconcileOptions(
         config=client.config(),
         topics=topics,
         bundle=load_directories(list(source.directories)) if source.directories else None,
-        store=None if source.store is None else open_store(source.store),
+        store=None if source.store is None else opened(source.store, client),
         since=since,
         until=until,
         findings=findings,

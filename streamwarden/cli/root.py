@@ -36,6 +36,7 @@ _COMMANDS = {
     "reconcile": Lazy("reconcile:reconcile", "replay history against policy and report drift"),
     "bundle": Lazy("bundle:bundle", "build, publish and activate versions of policies"),
     "quarantine": Lazy("quarantine:quarantine", "list, show, release and discard parked events"),
+    "schemas": Lazy("schemas:schemas", "keep a registry's schemas as files"),
     "topics": Lazy("topics:topics", "make the topics that parked events go to"),
 }
 

@@ -53,7 +53,7 @@ def _ensure(
     """
     if not topics:
         raise ConfigurationError("no topic was named", remedy="say --topic TOPIC")
-    with source.guard(client_id=client.id) as guard:
+    with source.guard(client) as guard:
         reports = ensure_topics(
             client.config(), guard, topics, dry_run=dry_run, timeout_s=client.timeout_s
         )

@@ -74,6 +74,8 @@ def failures(folder: Path, case: str) -> tuple[str, ...]:
         ),
         ("{topic: t, value: {amount: 1, missing_too: 1}, expect: {effect: allow, errors: [fail]}}"),
         "{topic: other, value: {amount: 200}, expect: {effect: none}}",
+        "{topic: t, value: {amount: 20}, expect: {effect: allow, shadow: [shy]}}",
+        "{topic: t, value: {amount: 200}, expect: {effect: hold, reason: amount > 100}}",
         "{topic: t, now: 2024-12-31, value: {amount: 200}, expect: {effect: none}}",
         "{topic: t, expect: {effect: allow}}",
     ],
@@ -112,6 +114,10 @@ def test_what_is_as_expected_passes(tmp_path: Path, case: str) -> None:
                 'value: {amount: 1, card: "12345678", x: 1}}}'
             ),
             ("the value is another one at value.card, value.x",),
+        ),
+        (
+            "{topic: t, value: {amount: 1}, expect: {effect: allow, shadow: [shy], reason: x}}",
+            ("no rule `shy` fired in shadow mode", "no reason contains `x`: none"),
         ),
     ],
 )
