@@ -63,7 +63,12 @@ class _Generator:
         variables = EVENT_VARIABLES | {"value"}
         if setting.stage != "produce":
             variables |= PLACED
-        unruly = frozenset({"facts", "value"} if definition.reader.unruly else {"facts"})
+        #: Variables that may hold what JSON does not have: times, decimals, NaN.
+        unruly = {"facts"}
+        if definition.reader.unruly:
+            unruly.add("value")
+        if setting.framed is not None and setting.key_format in ("auto", "avro"):
+            unruly.add("key")
         constants = dict(definition.constants)
         if setting.framed is not None:
             variables |= {"schema"}
@@ -77,8 +82,9 @@ class _Generator:
             "key": definition.key_projection.root,
         }
         roots = Roots(namespace, projected)
-        self.lowering = Lowering(namespace, definition.program, unruly)
-        self.index = Index(roots, namespace, self.lowering, unruly, definition.judging)
+        odd = frozenset(unruly)
+        self.lowering = Lowering(namespace, definition.program, odd)
+        self.index = Index(roots, namespace, self.lowering, odd, definition.judging)
 
     def generated(self) -> Generated:
         rules = self.definition.rules
