@@ -250,6 +250,8 @@ class CallChecks(ABC):
         if not results:
             self._no_overload(node, function, types)
             return DYN
+        if all(self.unifier.look(type_).kind not in _OPEN for type_ in types):
+            return results[0]
         settled = {self.unifier.settle(result) for result in results}
         return results[0] if len(settled) == 1 else DYN
 

@@ -248,7 +248,9 @@ class _Checker(CallChecks):
                 self.expect_key(node, type_, key)
             return self.field_type(node.operand, type_, name, node.span)
         if type_.kind == "optional_type":
-            return optional_of(self.element_type(node, bare(type_.params[0]), key))
+            return optional_of(
+                self.element_type(node, bare(self.unifier.look(type_.params[0])), key)
+            )
         if type_.kind == "list":
             if self.unifier.look(key).kind not in ("int", "uint", "dyn", "param"):
                 self.wrong_index(node, "a list is indexed by position", key)
@@ -341,7 +343,8 @@ class _Checker(CallChecks):
                     return list_of(range_.params[0])
                 return range_ if range_.kind == "list" else list_of(DYN)
             case "transformMap":
-                return map_of(range_.params[0] if range_.kind == "map" else DYN, body)
+                keys = {"map": range_.params[:1], "list": (INT,), "record": (STRING,)}
+                return map_of(keys.get(range_.kind, (DYN,))[0], body)
             case "optMap":
                 return optional_of(body)
             case _:  # transformMapEntry, optFlatMap, bind

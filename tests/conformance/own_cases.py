@@ -30,6 +30,7 @@ from streamwarden.policy.cel import (
     compile_exact,
     parse,
 )
+from streamwarden.policy.cel.values import is_list, is_map
 
 from .runner import same
 
@@ -91,12 +92,12 @@ _MAKERS: dict[str, Callable[[Any], object]] = {
 
 
 def _value(written: object) -> object:
-    if isinstance(written, dict):
+    if is_map(written):
         if len(written) == 1:
             ((key, value),) = written.items()
             if key in _MAKERS:
-                return _MAKERS[key](value)
-        return {key: _value(value) for key, value in written.items()}
-    if isinstance(written, list):
+                return _MAKERS[str(key)](value)
+        return {str(key): _value(value) for key, value in written.items()}
+    if is_list(written):
         return [_value(item) for item in written]
     return written

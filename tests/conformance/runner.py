@@ -29,7 +29,7 @@ from streamwarden.policy.cel import (
 from streamwarden.policy.cel.library import FUNCTIONS, Function, Overload
 from streamwarden.policy.cel.names import resolve
 from streamwarden.policy.cel.types import DURATION, DYN, TIMESTAMP, Type
-from streamwarden.policy.cel.values import map_key
+from streamwarden.policy.cel.values import is_list, is_map, map_key
 
 Case = dict[str, Any]
 
@@ -90,7 +90,7 @@ def _compare(expected: Mapping[str, Any], got: object) -> str:
         failed = isinstance(got, CelError) and got.code != "internal"
         return "" if failed else f"got {got!r}, not an error"
     if "type" in expected:
-        wanted: object = expected["type"]
+        wanted: object = str(type_of(expected["type"]))
         return "" if got == wanted else f"got the type {got}, not {wanted}"
     wanted = value_of(expected["value"])
     return "" if same(got, wanted) else f"got {got!r}, not {wanted!r}"
@@ -181,9 +181,9 @@ def same(got: object, wanted: object) -> bool:
         return False
     if isinstance(got, float) and isinstance(wanted, float):
         return got == wanted or (math.isnan(got) and math.isnan(wanted))
-    if isinstance(got, list) and isinstance(wanted, list):
+    if is_list(got) and is_list(wanted):
         return len(got) == len(wanted) and all(map(same, got, wanted))
-    if isinstance(got, dict) and isinstance(wanted, dict):
+    if is_map(got) and is_map(wanted):
         keys = {(type(key), key): value for key, value in got.items()}
         return len(got) == len(wanted) and all(
             (type(key), key) in keys and same(keys[type(key), key], value)
