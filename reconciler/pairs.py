@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from types import MappingProxyType
+from typing import NamedTuple
 
 from ..policy.bundle import Bundle
+from ..policy.compiler.definition import Run
 from ..policy.compiler.reads import reads_of
 from ..policy.model import Effect, MaskField, Mode, Rule
 from ..policy.plan import Outcome, Plan, PlanRule
@@ -19,6 +21,18 @@ __all__ = ["Pair", "equivalent", "lost_to", "pair_of"]
 
 _WARN = Effect.WARN.rank
 _NOTHING: Mapping[str, object] = MappingProxyType({})
+
+
+class _Clear(NamedTuple):
+    """The shortest look at an event: no rule fires, and `effect` is what that comes to.
+
+    `then` None where the other plan need not be asked, `any_effect` where there is none to ask.
+    """
+
+    now: Run
+    then: Run | None
+    effect: Effect
+    any_effect: bool
 
 
 class Pair:
@@ -38,7 +52,21 @@ class Pair:
         self._possibilities = Possibilities(self.then, self.now, unknowns)
         self.certain = self._possibilities.certain
         self.unknown_names = tuple(_names(then, now, unknowns))
+        self._clear = self._clear_way()
         self._parallel = self.then is not None and _are_parallel(self.then, self.now)
+
+    def _clear_way(self) -> _Clear | None:
+        """How to tell events on which no rule of either plan fires; None where that says nothing."""
+        sides = [self.now] if self.then is None else [self.now, self.then]
+        if not (self.same or self.certain) or any(side.closed for side in sides):
+            return None
+        run_then = None if self.same or self.then is None else self.then.plan.compiled.run
+        return _Clear(
+            now=self.now.plan.compiled.run,
+            then=run_then,
+            effect=sides[-1].plan.all_clear.effect,
+            any_effect=self.then is None,
+        )
 
     def is_clean(self, event: Event, effect: Effect) -> bool:
         """True where a look at known things suffices: nothing is wrong with a stamp of `effect`.
@@ -47,6 +75,12 @@ class Pair:
         and no facts one of those: what they come to is possible, and that is all that a stamp has
         to be. False says nothing.
         """
+        clear = self._clear
+        if clear is not None and event.value is not None and not clear.now(event):
+            if effect is clear.effect and (clear.then is None or not clear.then(event)):
+                return True
+            if clear.any_effect:
+                return True
         now = self.now.told(event)
         if now is None:
             return False

@@ -172,7 +172,8 @@ class Side:
         self._last: tuple[Event | None, _Hits | Undecodable] = (None, ())
         self._constants = constants
         self._outcomes: dict[object, Outcome] = {}
-        self._closed = not plan.covered and plan.settings.uncovered == "reject"
+        #: The bundle refuses every event here, since no policy covers the topic.
+        self.closed = not plan.covered and plan.settings.uncovered == "reject"
         self._tombstone_rejects = plan.tombstone_rejects
 
     def _run(self, event: Event) -> _Hits | Undecodable:
@@ -200,7 +201,7 @@ class Side:
 
     def objects(self, event: Event) -> bool:
         """True where the bundle itself refuses the event, whatever its rules say."""
-        return self._closed or (event.value is None and self._tombstone_rejects)
+        return self.closed or (event.value is None and self._tombstone_rejects)
 
     def branch(self, case: Case) -> Branch:
         """The one decision where nothing is unknown; else the one as far as things are known."""

@@ -45,17 +45,22 @@ def masks_anew(
     """True where `masks`, those of `plan`, change a field of an event that was not masked then.
 
     A field that its version should have masked and that plainly is not masked counts too: whoever
-    wrote the stamp did not do what it says.
+    wrote the stamp did not do what it says. Where an element was dropped from a list, what stands
+    at a position now need not be what stood there then, and says nothing about masks that were due.
     """
     value = case.event.value
     if value is None:
         return False
-    done = {mask.path for mask in then_masks}
+    applied = tuple(then_masks)
+    done = {mask.path for mask in applied}
+    moved = [mask.path[:-1] for mask in applied if mask.how == "drop" and _is_position(mask.path)]
     decoded = case.decoded if plan.value_format in ("auto", "json") else OPAQUE
     for mask in masks:
         if decoded is OPAQUE:
             if mask.path not in done and _changes(value, plan, mask):
                 return True
+            continue
+        if mask.path in done and any(_moves(where, mask.path) for where in moved):
             continue
         plain = [leaf for leaf in _leaves(decoded, mask.path) if not looks_masked(leaf, _MASKS)]
         if mask.path in done:
@@ -63,6 +68,23 @@ def masks_anew(
         if plain and _changes(value, plan, mask):
             return True
     return False
+
+
+def _is_position(path: Path) -> bool:
+    return bool(path) and isinstance(path[-1], int)
+
+
+def _moves(where: Path, path: Path) -> bool:
+    """True where `path` names a position in a list at `where`."""
+    size = len(where)
+    return (
+        len(path) > size
+        and isinstance(path[size], int)
+        and all(
+            one == other or (None in (one, other) and not {type(one), type(other)} & {str})
+            for one, other in zip(where, path, strict=False)
+        )
+    )
 
 
 def _changes(value: bytes, plan: Plan, mask: MaskField) -> bool:
