@@ -82,7 +82,7 @@ class StoreLog:
         """
         with self._telling():
             if not self._open(deadline):
-                return self._forget(), []
+                return False, []
             assert self._consumer is not None
             assert self._asker is not None
             anew = False
@@ -173,10 +173,6 @@ class StoreLog:
         assert self._consumer is not None
         self._consumer.assign([TopicPartition(self.topic, 0, OFFSET_BEGINNING)])
         self._assigned, self._next = True, 0
-
-    def _forget(self) -> bool:
-        gone, self._next = self._next > 0, 0
-        return gone
 
     # ---------------------------------------------------------------- writing
 

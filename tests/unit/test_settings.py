@@ -50,8 +50,10 @@ def test_what_makes_no_sense_is_refused(
 
 def test_variables_of_others_are_left_alone() -> None:
     """Settings of clients, and what a cluster puts into a container called streamwarden."""
-    others = ("SERVICE_HOST", "BOOTSTRAP_SERVERS", "PARKING_UNREACHABLE", "SCHEMA_UNAVAILABLE")
-    others += ("DECISION_LOG_UNREACHABLE", "ON_HANDLER_ERROR", "FLOOD", "STALE_STAMP", "DEBUG")
+    others = (
+        *("SERVICE_HOST", "BOOTSTRAP_SERVERS", "PARKING_UNREACHABLE", "SCHEMA_UNAVAILABLE"),
+        *("DECISION_LOG_UNREACHABLE", "ON_HANDLER_ERROR", "FLOOD", "STALE_STAMP", "DEBUG"),
+    )
     environ = {f"STREAMWARDEN_{name}": "x" for name in others}
 
     assert source_settings({}, environ) == source_settings({}, {})
