@@ -22,7 +22,7 @@ from .values import (
     type_name,
 )
 
-__all__ = ["MISSING", "find", "has_field", "index", "select", "shown"]
+__all__ = ["MISSING", "find", "has_field", "index", "no_such_key", "select", "shown"]
 
 #: Stands for what a map does not have; never a value.
 MISSING: Final = object()

@@ -32,6 +32,7 @@ from .values import (
 __all__ = [
     "ARITHMETIC",
     "SIZE_MAX",
+    "Operator",
     "duration_of",
     "int_of",
     "negate",

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 __all__ = [
+    "NOWHERE",
     "And",
     "Call",
     "Comprehension",

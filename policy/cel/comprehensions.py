@@ -28,7 +28,7 @@ from .values import (
     written_key,
 )
 
-__all__ = ["MACRO_CODE", "Loop"]
+__all__ = ["MACRO_CODE", "Collect", "Loop"]
 
 
 class Loop:

@@ -13,7 +13,7 @@ from streamwarden.errors import StreamwardenError
 
 from .values import INT_MAX, UINT_MAX, UInt
 
-__all__ = ["CODE_POINTS_MAX", "CelSyntaxError", "Token", "tokenize"]
+__all__ = ["CODE_POINTS_MAX", "CelSyntaxError", "Token", "number_too_large", "tokenize"]
 
 #: As in cel-go: a rule is written by people, and every stage after this one is linear in it.
 CODE_POINTS_MAX: Final = 100_000

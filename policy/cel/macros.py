@@ -10,7 +10,7 @@ from typing import Final
 from .ast import Call, Comprehension, Expr, Has, Ident, ListExpr, Literal, Select, Span
 from .lexer import CelSyntaxError
 
-__all__ = ["MACROS", "block_variable", "expand"]
+__all__ = ["MACROS", "QUALIFIED", "block_variable", "expand"]
 
 #: Macro → numbers of variables and of further arguments that it can be written with.
 MACROS: Final[dict[str, frozenset[tuple[int, int]]]] = {

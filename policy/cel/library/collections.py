@@ -10,7 +10,20 @@ from ..types import ANY_LIST, BOOL, INT, list_of, param
 from ..values import CelError, Unknown, holds, is_list, merge, ordering
 from .registry import Library
 
-__all__ = ["COLLECTIONS", "sort_by_keys"]
+__all__ = [
+    "COLLECTIONS",
+    "contains",
+    "distinct",
+    "equivalent",
+    "flatten",
+    "flatten_to",
+    "intersects",
+    "range_",
+    "reverse",
+    "slice_",
+    "sort",
+    "sort_by_keys",
+]
 
 COLLECTIONS: Final = Library()
 _T: Final = param("T")

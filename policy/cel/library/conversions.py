@@ -33,7 +33,32 @@ from .network import cidr_text, ip_text
 from .registry import Library, identity
 from .time import duration_text, timestamp_text
 
-__all__ = ["CONVERSIONS", "decimal_text", "double_text"]
+__all__ = [
+    "CONVERSIONS",
+    "bool_from_string",
+    "bytes_from_string",
+    "decimal_from_double",
+    "decimal_from_int",
+    "decimal_from_string",
+    "decimal_text",
+    "double_from_number",
+    "double_from_string",
+    "double_text",
+    "dyn",
+    "int_from_decimal",
+    "int_from_double",
+    "int_from_string",
+    "int_from_timestamp",
+    "int_from_uint",
+    "string_from_bool",
+    "string_from_bytes",
+    "string_from_int",
+    "type_of",
+    "uint_from_decimal",
+    "uint_from_double",
+    "uint_from_int",
+    "uint_from_string",
+]
 
 CONVERSIONS: Final = Library()
 _function = CONVERSIONS.function

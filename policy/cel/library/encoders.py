@@ -11,7 +11,7 @@ from ..types import BYTES, STRING
 from ..values import CelError
 from .registry import Library
 
-__all__ = ["ENCODERS"]
+__all__ = ["ENCODERS", "decode", "encode"]
 
 ENCODERS: Final = Library()
 

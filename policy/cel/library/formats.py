@@ -13,7 +13,16 @@ from typing import Final
 from ..types import BOOL, STRING
 from .registry import Library
 
-__all__ = ["FORMATS"]
+__all__ = [
+    "FORMATS",
+    "is_email",
+    "is_hostname",
+    "is_ipv4",
+    "is_ipv6",
+    "is_uri",
+    "is_uri_reference",
+    "is_uuid",
+]
 
 FORMATS: Final = Library()
 

@@ -31,7 +31,7 @@ from .network import cidr_text, ip_text
 from .registry import Library
 from .time import duration_text, timestamp_text
 
-__all__ = ["FORMATTING"]
+__all__ = ["FORMATTING", "Formatter", "Piece", "format_"]
 
 FORMATTING: Final = Library()
 

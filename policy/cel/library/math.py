@@ -24,7 +24,15 @@ from ..values import (
 )
 from .registry import Library, identity
 
-__all__ = ["MATH", "VARIADIC_MAX"]
+__all__ = [
+    "MATH",
+    "VARIADIC_MAX",
+    "abs_of_int",
+    "bit_not_of_uint",
+    "sign_of_double",
+    "sign_of_uint",
+    "sqrt",
+]
 
 MATH: Final = Library()
 

@@ -11,7 +11,22 @@ from ..types import BOOL, CIDR, INT, IP, STRING
 from ..values import CelError, Cidr, Ip
 from .registry import Library, identity
 
-__all__ = ["NETWORK", "cidr_text", "ip_text"]
+__all__ = [
+    "NETWORK",
+    "cidr_ip",
+    "cidr_text",
+    "contains_cidr",
+    "contains_cidr_text",
+    "contains_ip",
+    "contains_ip_text",
+    "family",
+    "ip_text",
+    "is_canonical",
+    "is_cidr",
+    "is_ip",
+    "masked",
+    "prefix_length",
+]
 
 NETWORK: Final = Library()
 _MAPPED: Final = 0xFFFF << 32  # ::ffff:0:0/96, where IPv4 addresses are mapped into IPv6.

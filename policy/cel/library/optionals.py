@@ -9,7 +9,20 @@ from ..types import BOOL, list_of, optional_of, param
 from ..values import CelError, Duration, Optional, Timestamp, UInt, Unknown, is_map, merge
 from .registry import Library
 
-__all__ = ["LAZY_METHODS", "NONE", "OPTIONALS"]
+__all__ = [
+    "LAZY_METHODS",
+    "NONE",
+    "OPTIONALS",
+    "first",
+    "has_value",
+    "last",
+    "of",
+    "of_non_zero",
+    "or_",
+    "or_value",
+    "unwrap",
+    "value_of",
+]
 
 OPTIONALS: Final = Library()
 NONE: Final = Optional(False)

@@ -14,7 +14,28 @@ from ..types import ANY_LIST, ANY_MAP, BOOL, BYTES, INT, STRING, list_of
 from ..values import CelError, Unknown, merge, no_overload
 from .registry import Library
 
-__all__ = ["STRINGS"]
+__all__ = [
+    "STRINGS",
+    "char_at",
+    "index_of",
+    "index_of_from",
+    "join",
+    "join_with",
+    "last_index_of",
+    "last_index_of_until",
+    "lower_ascii",
+    "quote",
+    "replace",
+    "replace_some",
+    "reverse",
+    "size_of_map",
+    "split",
+    "split_some",
+    "substring",
+    "substring_until",
+    "trim",
+    "upper_ascii",
+]
 
 STRINGS: Final = Library()
 _method = STRINGS.method

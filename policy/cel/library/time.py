@@ -17,7 +17,17 @@ from ..types import DURATION, INT, STRING, TIMESTAMP
 from ..values import CelError, Duration, Timestamp
 from .registry import Library, identity
 
-__all__ = ["TIME", "duration_text", "timestamp_text"]
+__all__ = [
+    "TIME",
+    "duration_from_string",
+    "duration_text",
+    "milliseconds",
+    "milliseconds_in",
+    "milliseconds_of_duration",
+    "timestamp_from_int",
+    "timestamp_from_string",
+    "timestamp_text",
+]
 
 TIME: Final = Library()
 
