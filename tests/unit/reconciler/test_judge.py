@@ -264,6 +264,18 @@ def test_a_field_left_unmasked_under_a_mask_stamp_is_now_masked() -> None:
     assert past.kinds(bundle) == ["now-masked"]
 
 
+def test_a_dropped_element_leaves_others_in_its_place() -> None:
+    """What stands at a position after a drop was not due there: nobody failed to mask it."""
+    masks = "{field: 'value.tags[0]', with: drop}, {field: 'value.tags[1]', with: redact}"
+    rows = "{field: 'value.rows[].cells[0]', with: drop}, {field: 'value.rows[0].cells[0]', with: last4}"
+    bundle = make_bundle(policy(f"{{id: m, effect: mask, mask: [{masks}, {rows}]}}"), number=1)
+    past = Past(bundle)
+    past.guarded(bundle, {"tags": ["a", "b", "c"], "rows": [{"cells": ["d", "e"]}]})
+
+    assert past.kinds(bundle) == []
+    assert past.kinds(bundle, store=False) == []
+
+
 # ---------------------------------------------------------------- unchecked
 
 
