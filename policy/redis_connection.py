@@ -44,6 +44,7 @@ _WRITE_S: Final = 10.0
 _SILENCE: Final = 0.5
 #: Nodes of a cluster move keys seldom; who is sent on more often is sent in circles.
 _MOVES_MAX: Final = 3
+_SILENT: Final = "does not answer"
 _OPTIONS: Final = ("db", "ca", "cert", "key", "username", "password", "timeout_s")
 
 
@@ -82,8 +83,16 @@ class RedisConnection:
         return self._run(home, operate, self._read_s)
 
     def write(self, home: str, operate: Callable[[Operation], _T]) -> _T:
-        """Likewise, with a publisher's patience."""
-        return self._run(home, operate, max(self._read_s, _WRITE_S))
+        """Likewise, with a publisher's patience.
+
+        A server that falls silent may have done it: then the error says so.
+        """
+        try:
+            return self._run(home, operate, max(self._read_s, _WRITE_S))
+        except StoreError as error:
+            if _SILENT in error.message:
+                error.remedy = "it may have been written all the same: look at its history"
+            raise
 
     def subscribe(self, channel: str) -> Any:
         """A subscription of its own connection, to be closed by the caller."""
@@ -212,7 +221,7 @@ def _told(error: RedisError | OSError, shown: str) -> StoreError:
     elif isinstance(error, ReadOnlyError):
         why, remedy = "is a replica, which takes no changes", "name the primary"
     elif isinstance(error, RedisTimeoutError | TimeoutError):
-        why, remedy = "does not answer", "check that the server runs and is not overloaded"
+        why, remedy = _SILENT, "check that the server runs and is not overloaded"
     elif isinstance(error, RedisConnectionError | OSError):
         why, remedy = f"cannot be reached: {_line(error)}", "check address, network and server"
     else:

@@ -12,15 +12,18 @@ from pathlib import Path
 import pytest
 
 from streamwarden.errors import StoreError
-from streamwarden.policy.bundle import Bundle
 from streamwarden.policy.directory_store import DirectoryStore
-from streamwarden.policy.model import BundleSettings
 from streamwarden.policy.store import BundleStore, StoreAddress, open_store, register_store
 
+from .store_contract import OpenStore, StoreContract, bundle
 
-def bundle(note: str = "", name: str = "payments") -> Bundle:
-    """A bundle whose digest depends on `note`."""
-    return Bundle.make(BundleSettings(name=name), (), lists={"note": [note]})
+
+class TestContract(StoreContract):
+    """What every store promises."""
+
+    @pytest.fixture
+    def open_it(self, tmp_path: Path) -> OpenStore:
+        return lambda name: DirectoryStore(tmp_path / "store", name=name)
 
 
 @pytest.fixture
