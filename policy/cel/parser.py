@@ -369,12 +369,10 @@ class _Parser:
                     end,
                     remedy=f"add `{frame.closer}`",
                 )
-        return CelSyntaxError(
-            "the expression ends where an operand was expected"
-            if end
-            else "the expression is empty",
-            end,
-        )
+        if len(self.tokens) == 1:
+            remedy = "write a condition, for example `value.amount > 100`"
+            return CelSyntaxError("the expression is empty", 0, remedy=remedy)
+        return CelSyntaxError("the expression ends where an operand was expected", end)
 
 
 def _too_deep(offset: int) -> CelSyntaxError:
