@@ -177,7 +177,8 @@ def _as_json(message: GuardedMessage) -> Mapping[str, object]:
 
 def _line(message: GuardedMessage) -> Text:
     effect = message.decision.effect.value
-    shown = Text(f"{message.topic()}[{message.partition()}]@{message.offset()} ", "dim")
+    place = f"{message.topic()}[{message.partition()}]@{message.offset()} "
+    shown = Text().append(place, "dim")
     shown.append(f"{effect:<6} ", effect_style(effect))
     for data in (message.decision.event.key, message.value()):
         text = "—" if data is None else escaped(data.decode("utf-8", "backslashreplace"))

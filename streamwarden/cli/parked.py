@@ -54,7 +54,7 @@ def tell_report(report: ReleaseReport, output: Output) -> int:
         )
     else:
         for each in report.outcomes:
-            shown = Text(f"{each.outcome:<9} ", _OUTCOME_STYLES[each.outcome])
+            shown = Text().append(f"{each.outcome:<9} ", _OUTCOME_STYLES[each.outcome])
             shown.append(escaped(f"{each.topic} {each.partition}:{each.offset}"), "bold")
             shown.append(escaped(f" to {each.to}" if each.to else ""))
             shown.append(escaped(f": {each.why}" if each.why else ""))
@@ -121,7 +121,7 @@ def event_line(event: ParkedEvent) -> Text:
     """A parked event on one line: where, when, and why."""
     at = dt.datetime.fromtimestamp(event.parked_at / 1000, dt.UTC)
     effect = "hold" if event.kind == "held" else "reject"
-    shown = Text(f"{event.partition}:{event.offset:<8} ", "bold")
+    shown = Text().append(f"{event.partition}:{event.offset:<8} ", "bold")
     shown.append(f"{at:%Y-%m-%d %H:%M:%S} ", "dim")
     shown.append(f"{event.kind:<11} ", effect_style(effect))
     if event.state != "waiting":
@@ -137,7 +137,7 @@ def print_shown(shown: ShownEvent, output: Output) -> None:
     # What the guard wrote is in the decision below.
     own = [header for header in shown.headers if not is_guard_header(header[0])]
     for name, value in (("key", shown.key), ("value", shown.value), *own):
-        text = Text(f"  {escaped(str(name))} = ", "dim")
+        text = Text().append(f"  {escaped(str(name))} = ", "dim")
         text.append(escaped(str(value)) if value is not None else "null")
         output.print(text)
     if shown.note:

@@ -100,7 +100,7 @@ def _report(problems: Sequence[Problem], errors: int, bundle: Bundle | None) -> 
 def _print(problems: Sequence[Problem], output: Output) -> None:
     for problem in problems:
         style = "bold red" if problem.severity == "error" else "yellow"
-        shown = Text(escaped(f"{problem.location}: "), style="bold")
+        shown = Text().append(escaped(f"{problem.location}: "), "bold")
         shown.append(f"{problem.severity} {problem.code}", style)
         shown.append(f": {escaped(problem.message)}")
         if problem.text:

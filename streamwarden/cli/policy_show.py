@@ -78,7 +78,7 @@ def show(directories: tuple[Path, ...], form: str, only: tuple[str, ...], output
 
 
 def _print_words(policy: PolicyWords, output: Output) -> None:
-    title = Text(escaped(policy.id), "bold")
+    title = Text().append(escaped(policy.id), "bold")
     if policy.title:
         title.append(escaped(f": {policy.title}"))
     output.print(Text(), title, _indented(Text(escaped(" ".join(policy.scope)))))
@@ -104,7 +104,7 @@ def _print_cel(policy: str, rules: Sequence[Rule], output: Output) -> None:
     output.print(Text())
     for rule in rules:
         act = f"exempts {', '.join(rule.exempts)}" if rule.effect is None else rule.effect.value
-        shown = Text(escaped(f"{policy}/{rule.id}"), "bold")
+        shown = Text().append(escaped(f"{policy}/{rule.id}"), "bold")
         shown.append(f"  {escaped(act)}")
         if rule.mode.value != "enforce":
             shown.append(f", {rule.mode.value}", "yellow")
@@ -180,7 +180,7 @@ def change_json(change: Change) -> dict[str, object]:
 def print_changes(changes: Sequence[Change], output: Output) -> None:
     """Show changes, one a line with its fields below."""
     for change in changes:
-        shown = Text(
+        shown = Text().append(
             f"{_SIGNS[change.kind]} {change.subject} {escaped(change.name)} {change.kind}",
             _STYLES[change.kind],
         )
@@ -190,7 +190,7 @@ def print_changes(changes: Sequence[Change], output: Output) -> None:
 
 
 def _field(change: Change, field: Field) -> Text:
-    shown = Text(f"\n    {escaped(field.name)}: ", "dim")
+    shown = Text().append(f"\n    {escaped(field.name)}: ", "dim")
     if change.subject == "list" and field.name == "entries":
         for sign, entries, style in (("-", field.before, "red"), ("+", field.after, "green")):
             listed = cast("list[object]", entries or [])

@@ -98,8 +98,9 @@ def _fits(case: Case, pattern: str) -> bool:
 
 def _line(result: CaseResult) -> Text:
     case = result.case
-    shown = Text("ok    " if result.passed else "FAIL  ", "green" if result.passed else "bold red")
-    shown.append(escaped(f"{case.file}:{case.line} {case.policy}: {case.note}"), "")
+    word, style = ("ok    ", "green") if result.passed else ("FAIL  ", "bold red")
+    shown = Text().append(word, style)
+    shown.append(escaped(f"{case.file}:{case.line} {case.policy}: {case.note}"))
     for failure in result.failures:
         shown.append(f"\n        {escaped(failure)}")
     return shown

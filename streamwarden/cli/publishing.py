@@ -10,7 +10,7 @@ from typing import Any
 
 from confluent_kafka import KafkaError, KafkaException
 
-from streamwarden.errors import ConfigurationError
+from streamwarden.errors import ConfigurationError, StreamwardenError
 
 from ..policy.decision import Decision
 from ..policy.guard import Guard
@@ -245,6 +245,9 @@ class Publishing:
             self._failed(outcome, describe(error))
             if error.args and getattr(error.args[0], "fatal", bool)():
                 self.stopped = describe(error)
+        except StreamwardenError as error:  # the guard decides no more
+            self._failed(outcome, error.message)
+            self.stopped, self.remedy = error.message, error.remedy
         except (ValueError, TypeError) as error:  # a topic or header that cannot be
             self._failed(outcome, str(error))
         else:

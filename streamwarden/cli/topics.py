@@ -88,7 +88,7 @@ def _as_json(report: TopicReport) -> dict[str, object]:
 
 
 def _line(report: TopicReport) -> Text:
-    shown = Text(f"{report.state:<8}", _STYLES[report.state])
+    shown = Text().append(f"{report.state:<8}", _STYLES[report.state])
     shown.append(f" {escaped(report.topic)}", "bold")
     shown.append(f"  {report.kind} events of {escaped(report.origin)}, ")
     shown.append(f"{report.partitions} partitions")

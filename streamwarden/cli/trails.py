@@ -34,7 +34,7 @@ def effect_style(effect: str) -> str:
 def decision_tree(decision: _Json, *, unfired: Iterable[_Json] = ()) -> Tree:
     """A decision in its JSON form as a tree; `unfired` are matches of rules that did not fire."""
     effect = str(decision["effect"])
-    title = Text(effect, effect_style(effect))
+    title = Text().append(effect, effect_style(effect))
     event = cast("_Json", decision["event"])
     title.append(
         escaped(
@@ -60,7 +60,7 @@ def decision_tree(decision: _Json, *, unfired: Iterable[_Json] = ()) -> Tree:
 
 def _add_match(tree: Tree, match: _Json, *, fired: bool) -> None:
     effect = str(match["effect"]) if fired else "—"
-    shown = Text(f"{effect}  ", effect_style(effect))
+    shown = Text().append(f"{effect}  ", effect_style(effect))
     shown.append(escaped(f"{match['policy']}/{match['rule']}"), "bold" if fired else "dim")
     beside = [str(match[name]) for name in ("severity", "owner") if match.get(name)]
     if fired and beside:
@@ -90,7 +90,7 @@ def _add_step(tree: Tree, step: _Json) -> None:
         shown.append(f" = {_value(step)}", "bold")
     elif isinstance(step["result"], bool):
         mark, style = ("✓", "green") if step["result"] else ("✗", "red")
-        shown = Text(f"{mark} ", style)
+        shown = Text().append(f"{mark} ", style)
         shown.append(escaped(str(step["expr"])))
     else:
         shown = Text(escaped(str(step["expr"])))
