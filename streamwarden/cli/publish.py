@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from contextlib import closing
-from typing import TYPE_CHECKING
 
 import click
 
@@ -17,9 +16,6 @@ from .lines import LINE_MAX_BYTES, Lines
 from .options import PolicySource, client_options, output_options, policy_options, topic_option
 from .output import Output, counted, write_json
 from .publishing import Account, Publishing
-
-if TYPE_CHECKING:
-    from ..policy.guard import Guard
 
 __all__ = ["publish"]
 
@@ -82,7 +78,7 @@ def publish(
                 publishing.run(lines, reader, advance)
         except StreamwardenError as error:
             broken = error  # the account is complete all the same
-        _summary(output, publishing.account, guard, time.monotonic() - started)
+        _summary(output, publishing, time.monotonic() - started)
         _warnings(output, publishing.account, reader, key_path)
         if broken is not None:
             raise broken
@@ -103,10 +99,10 @@ def _line_max_bytes(client: Client) -> int:
         return LINE_MAX_BYTES  # the client will say what is wrong with it
 
 
-def _summary(output: Output, account: Account, guard: Guard, seconds: float) -> None:
-    found = account.to_dict(guard, seconds)
+def _summary(output: Output, publishing: Publishing, seconds: float) -> None:
+    account, bundle = publishing.account, publishing.bundle
     if output.json:
-        write_json(found)
+        write_json(account.to_dict(bundle, seconds))
         return
     effects = ", ".join(f"{count:,} {name}" for name, count in account.effects.items() if count)
     beside = [
@@ -115,8 +111,8 @@ def _summary(output: Output, account: Account, guard: Guard, seconds: float) -> 
         f"{account.shadow:,} with a rule in shadow mode" if account.shadow else "",
     ]
     output.print(
-        f"{counted(account.read, 'event')} in {seconds:.1f} s by {guard.bundle.label} "
-        f"({guard.bundle.digest[:12]}): " + ", ".join(filter(None, [effects, *beside]))
+        f"{counted(account.read, 'event')} in {seconds:.1f} s by {bundle.label} "
+        f"({bundle.digest[:12]}): " + ", ".join(filter(None, [effects, *beside]))
     )
 
 

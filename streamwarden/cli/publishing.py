@@ -12,6 +12,7 @@ from confluent_kafka import KafkaError, KafkaException
 
 from streamwarden.errors import ConfigurationError, StreamwardenError
 
+from ..policy.bundle import Bundle
 from ..policy.decision import Decision
 from ..policy.guard import Guard
 from ..policy.model import Effect
@@ -81,7 +82,7 @@ class Account:
         count, first, where = self.complaints.get(why, (0, index, place))
         self.complaints[why] = (count + 1, *min((first, where), (index, place)))
 
-    def to_dict(self, guard: Guard, seconds: float) -> dict[str, object]:
+    def to_dict(self, bundle: Bundle, seconds: float) -> dict[str, object]:
         """The summary, as JSON has it."""
         order = ("allow", "warn", "mask", "hold", "reject", "none")
         return {
@@ -90,8 +91,8 @@ class Account:
             "failed": self.failed,
             "undecodable": self.undecodable,
             "shadow": self.shadow,
-            "bundle": guard.bundle.label,
-            "digest": guard.bundle.digest,
+            "bundle": bundle.label,
+            "digest": bundle.digest,
             "seconds": round(seconds, 3),
         }
 
@@ -131,6 +132,7 @@ class Publishing:
         self.remedy = "check -b, and that the broker runs and can be reached from here"
         self.interrupted = False
         self._guard, self._timeout_s = guard, client.timeout_s
+        self._bundle = guard.bundle
         self._servers = client.servers
         self._trouble = Trouble()
         self._producer = GuardedProducer(
@@ -159,6 +161,13 @@ class Publishing:
         self._finish()
         if self.stopped is not None:
             self._count_unsent(lines, remaining)
+
+    @property
+    def bundle(self) -> Bundle:
+        """The version in use; where the guard has none any more, the one that it had."""
+        with suppress(StreamwardenError):
+            self._bundle = self._guard.bundle
+        return self._bundle
 
     def interrupt(self) -> None:
         """End the reading after this line; what was read is still sent and accounted for."""
@@ -261,7 +270,7 @@ class Publishing:
         topic = decision.event.topic
         if decision.passes:
             return topic
-        bundle = self._guard.bundle
+        bundle = self.bundle
         held = decision.effect is Effect.HOLD
         return bundle.held_topic(topic) if held else bundle.quarantine_topic(topic)
 
@@ -317,7 +326,7 @@ class Publishing:
             if error is not None and error.code() == KafkaError.UNKNOWN_TOPIC_OR_PART:
                 self.stopped = f"there is no topic `{topic}`"
                 self.remedy = "make it first"
-                if self._guard.bundle.is_parking(topic):
+                if self.bundle.is_parking(topic):
                     self.remedy = "`streamwarden topics ensure` makes it"
                 return
 

@@ -327,3 +327,35 @@ def test_words_for_people_say_the_same(run: Run, broker: EmbeddedBroker, policie
     assert result.stdout.startswith("6 events in ")
     assert "1 allow, 1 warn, 1 mask, 1 hold, 2 reject, 1 undecodable" in result.stdout
     assert result.stdout.count("\n") == 1
+
+
+def test_a_guard_that_decides_no_more_ends_it(
+    run: Run,
+    broker: EmbeddedBroker,
+    policies: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Its policy became stale: the lines from then on have failed, those before are sent."""
+    store = tmp_path / "store"
+    run("bundle", "publish", "--policies", policies, "--store", f"dir:{store}", "--yes")
+    monkeypatch.setenv("STREAMWARDEN_SOURCE_UNREACHABLE", "stop")
+    monkeypatch.setenv("STREAMWARDEN_STALE_AFTER_S", "0.2")
+
+    def goes_away() -> None:
+        (store / "payments" / "activations").rename(tmp_path / "elsewhere")
+        (store / "payments" / "activations").write_text("not a folder")
+        time.sleep(2.5)
+
+    line = LINES[0] + b"\n"
+    stdin = io.BufferedReader(Interrupted(line * 2, goes_away, line * 3), 10_000)
+    result = run(
+        *("publish", "-t", "payments", "-b", broker.bootstrap, "--store", f"dir:{store}"),
+        *("--json", "-"),
+        stdin=stdin,
+    )
+
+    said = json.loads(result.stdout)
+    assert result.exit_code == 1
+    assert (said["read"], said["allow"], said["failed"]) == (5, 2, 3)
+    assert "3 of 5 events were not sent, the first is standard input:3" in result.stderr
