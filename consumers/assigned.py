@@ -96,6 +96,16 @@ class Assigned:
                 found.append(TopicPartition(topic, partition, frontier))
         return found
 
+    def handled(self, places: Iterable[Place]) -> list[TopicPartition]:
+        """What a transaction commits that parked its events itself."""
+        found: list[TopicPartition] = []
+        for topic, partition in places:
+            offsets = self.get(topic, partition)
+            upto = None if offsets is None else offsets.handled()
+            if upto is not None:
+                found.append(TopicPartition(topic, partition, upto))
+        return found
+
     def store(self, client: Consumer) -> None:
         """Let the client commit, when it does by itself, what may be committed by now."""
         if not self._touched:

@@ -14,19 +14,27 @@ from streamwarden.errors import ConfigurationError
 from ..policy.guard import Guard
 from ..producers.callbacks import CLIENT_CALLBACKS, Callbacks
 from ..producers.clients import deadline_of
-from ..producers.connection import ConfigMap, consumer_parking_config, merged
+from ..producers.connection import ConfigMap, connection_of, consumer_parking_config, merged
 from ..producers.failing import failure_mode
 from ..producers.parking import Parking
+from ..producers.producer import GuardedProducer
+from .exactly_once import (
+    ExactlyOnce,
+    TransactionalHandler,
+    reading_config,
+    transactional_config,
+)
 from .messages import GuardedMessage
 from .reader import DRAIN_TIMEOUT_S, Polled, Reader
 from .rebalance import RebalanceCallback, Rebalancing
-from .runner import Failing, Handler, Runner
+from .runner import Handler, Runner
+from .running import Failing, RunLimits
 
 __all__ = ["GuardedConsumer", "GuardedMessage"]
 
 log = logging.getLogger("streamwarden")
 
-_Handled = TypeVar("_Handled", bound=Handler)
+_Handled = TypeVar("_Handled", bound=Handler | TransactionalHandler)
 
 
 class GuardedConsumer:
@@ -41,6 +49,13 @@ class GuardedConsumer:
     `block` waits for the parking topics. `on_handler_error`, `handler_retries` and
     `handler_backoff_s` are for `run`. Without these keywords STREAMWARDEN_PARKING_UNREACHABLE and
     STREAMWARDEN_ON_HANDLER_ERROR count.
+
+    With `transactional_id`, a prefix, `run(handler)` is exactly once: the handler is called with
+    the message and a guarded producer in an open transaction, and what it produces, what is parked
+    and the offsets are committed together; `parking` then are settings of that producer. To
+    control transactions by hand, give a transactional GuardedProducer as `producer`: begin a
+    transaction before reading, send `position()` to it; after an abort reading goes back to where
+    the transaction began.
     """
 
     def __init__(
@@ -54,18 +69,27 @@ class GuardedConsumer:
         on_handler_error: Literal["stop", "quarantine"] | None = None,
         handler_retries: int = 3,
         handler_backoff_s: float = 0.2,
+        producer: GuardedProducer | None = None,
+        transactional_id: str | None = None,
         **settings: Any,
     ) -> None:
         unreachable = failure_mode("parking_unreachable", parking_unreachable, ("stop", "block"))
         on_error = failure_mode("on_handler_error", on_handler_error, ("stop", "quarantine"))
         failing = Failing(on_error, retries=handler_retries, backoff_s=handler_backoff_s)
+        if producer is not None and transactional_id is not None:
+            raise ConfigurationError(
+                "`producer` and `transactional_id` exclude each other", remedy="give one of them"
+            )
         self.guard = guard
-        self._handler: Handler | None = None
+        self._handler: Any = None
         self._callbacks = callbacks = Callbacks(guard.count)
         given = merged(config, settings)
         for name in CLIENT_CALLBACKS:
             if callable(given.get(name)):
                 given[name] = callbacks.safe(given[name])
+        self._in_transactions = producer is not None or transactional_id is not None
+        if self._in_transactions:
+            given = reading_config(given)
         self._reader = Reader(
             {**given, "enable.auto.offset.store": False, "enable.partition.eof": True},
             guard=guard,
@@ -83,6 +107,19 @@ class GuardedConsumer:
             tells_end=_flag(given.get("enable.partition.eof", False)),
         )
         self._runner = Runner(self._reader, failing)
+        self._exactly_once: ExactlyOnce | None = None
+        if producer is not None:
+            reader = self._reader
+            reader.in_transactions = True
+            reader.use_parking(producer.parking_for_consumer(reader.section, reader.rewind))
+        elif transactional_id is not None:
+            writing = transactional_config(transactional_id, given, parking or {})
+            base = connection_of(given)
+
+            def make() -> GuardedProducer:
+                return GuardedProducer({**base, **writing}, guard=guard)
+
+            self._exactly_once = ExactlyOnce(self._reader, guard, make, failing)
 
     @property
     def _client(self) -> Consumer:
@@ -114,6 +151,7 @@ class GuardedConsumer:
 
         Raises DeliveryError before an event that is refused and could not be parked.
         """
+        self._check_by_hand()
         return self._reader.read(deadline_of(timeout))
 
     def consume(self, num_messages: int = 1, timeout: float | None = -1) -> list[Polled]:
@@ -123,11 +161,12 @@ class GuardedConsumer:
         """
         if not 0 <= num_messages <= 1_000_000:
             raise ValueError("num_messages must be between 0 and 1000000 (1M)")
+        self._check_by_hand()
         return self._reader.read_batch(num_messages, deadline_of(timeout))
 
     def run(
         self,
-        handler: Handler | None = None,
+        handler: Handler | TransactionalHandler | None = None,
         *,
         max_messages: int | None = None,
         idle_timeout_s: float | None = None,
@@ -141,15 +180,22 @@ class GuardedConsumer:
         `max_messages`, after `idle_timeout_s` without an event, or with `until_end` where the
         partitions ended when they were assigned.
         """
-        chosen = handler or self._handler
+        chosen: Any = handler or self._handler
         if chosen is None:
             raise ConfigurationError(
                 "there is nothing to run",
                 remedy="give a handler, or name one by `@consumer.handler`",
             )
-        return self._runner.run(
-            chosen, max_messages=max_messages, idle_timeout_s=idle_timeout_s, until_end=until_end
-        )
+        limits = RunLimits(max_messages, idle_timeout_s, until_end)
+        once = self._exactly_once
+        if once is not None:
+            return self._runner.run_with(lambda stopping: once.run(chosen, limits, stopping))
+        if self._in_transactions:
+            raise ConfigurationError(
+                "`run` does not begin the transactions of `producer`",
+                remedy="read by `poll()`, or give `transactional_id` instead of `producer`",
+            )
+        return self._runner.run(chosen, limits)
 
     def handler(self, function: _Handled) -> _Handled:
         """A decorator: `function` is what `run()` without a handler runs."""
@@ -172,6 +218,7 @@ class GuardedConsumer:
         """
         if message is not None and offsets is not None:
             raise ValueError("message and offsets are mutually exclusive")
+        self._check_commits()
         if not asynchronous:
             self._reader.intake.drain(DRAIN_TIMEOUT_S)
         self._reader.assigned.touch_all()
@@ -190,8 +237,23 @@ class GuardedConsumer:
         """As the client's, capped at what is safely parked, and stored further as that goes on."""
         if (message is None) == (offsets is None):
             raise ValueError("one of message and offsets is needed")
+        self._check_commits()
         self._client.store_offsets(offsets=self._capped(message, offsets))
         self._reader.assigned.touch_all()
+
+    def _check_by_hand(self) -> None:
+        if self._exactly_once is not None:
+            raise ConfigurationError(
+                "a consumer with `transactional_id` reads in `run(handler)` only",
+                remedy="give a handler, or `producer` instead to control transactions by hand",
+            )
+
+    def _check_commits(self) -> None:
+        if self._in_transactions:
+            raise ConfigurationError(
+                "offsets are committed in the transaction",
+                remedy="call `send_offsets_to_transaction()` of the producer",
+            )
 
     def _capped(
         self, message: Message | GuardedMessage | None, offsets: list[TopicPartition] | None
@@ -242,7 +304,7 @@ class GuardedConsumer:
 
     def position(self, partitions: list[TopicPartition]) -> list[TopicPartition]:
         """As the client's, capped: a position is what transactions commit."""
-        return [self._reader.assigned.position(each) for each in self._client.position(partitions)]
+        return [self._reader.position(each) for each in self._client.position(partitions)]
 
     def assignment(self) -> list[TopicPartition]:
         """As the client's."""
@@ -292,6 +354,8 @@ class GuardedConsumer:
     def close(self) -> None:
         """As the client's; what is parked is written before."""
         self._reader.close()
+        if self._exactly_once is not None:
+            self._exactly_once.close()
         self._callbacks.raise_first()
 
     def __enter__(self) -> Self:

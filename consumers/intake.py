@@ -7,26 +7,38 @@ import time
 from collections.abc import Callable
 from functools import partial
 
-from confluent_kafka import TIMESTAMP_NOT_AVAILABLE, Consumer, KafkaError, Message, TopicPartition
+from confluent_kafka import (
+    TIMESTAMP_NOT_AVAILABLE,
+    Consumer,
+    KafkaError,
+    KafkaException,
+    Message,
+    TopicPartition,
+)
 
-from streamwarden.errors import DeliveryError
+from streamwarden.errors import ConfigurationError, DeliveryError
 
 from ..policy.decision import Decision
 from ..policy.guard import Guard
 from ..policy.parking import Kind
+from ..producers.codes import STATE, error_of
 from ..producers.parking import Parking
 from ..schemas.event import Event
 from .assigned import Assigned
 from .messages import GuardedMessage
 from .offsets import PartitionOffsets
 
-__all__ = ["Intake"]
+__all__ = ["Intake", "NoTransactionError"]
 
 log = logging.getLogger("streamwarden")
 
 #: Parked events on their way; beyond it nothing is read until some are acknowledged.
 _PENDING_MAX = 1000
 _SLICE_S = 0.1
+
+
+class NoTransactionError(ConfigurationError):
+    """Reading by hand within transactions, outside of any, or in one that has failed."""
 
 
 class Intake:
@@ -38,6 +50,10 @@ class Intake:
         self._guard, self._evaluate, self._now = guard, guard.evaluate, guard.now
         self._parking, self._assigned, self._group = parking, assigned, group
         self._failures: list[tuple[PartitionOffsets, TopicPartition, KafkaError]] = []
+
+    def use_parking(self, parking: Parking) -> None:
+        """Park by another way from now on."""
+        self._parking = parking
 
     @property
     def full(self) -> bool:
@@ -94,6 +110,15 @@ class Intake:
             except BufferError:
                 # Every write ends within the client's delivery timeout, so there will be room.
                 self._parking.poll(_SLICE_S)
+            except KafkaException as raised:
+                offsets.unparked(decision.event.offset or 0)
+                if error_of(raised).code() != STATE:
+                    raise
+                raise NoTransactionError(
+                    "an event is refused, and no transaction is open to park it in",
+                    remedy="call `begin_transaction()` before reading, or abort the transaction"
+                    " that failed; the event is read again",
+                ) from raised
             else:
                 return
 
@@ -158,6 +183,10 @@ class Intake:
                 remedy="make the parking topics writable (`streamwarden topics ensure`) and read on;"
                 " nothing was passed over",
             )
+
+    def forget_failures(self) -> None:
+        """What could not be written is read again anyway."""
+        self._failures.clear()
 
     @property
     def failing(self) -> bool:

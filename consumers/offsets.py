@@ -77,6 +77,10 @@ class PartitionOffsets:
         """The parked event at `offset` is safely written."""
         self._forget(offset)
 
+    def unparked(self, offset: int) -> None:
+        """The event at `offset` was not even taken to be parked: it will be read again."""
+        self._forget(offset)
+
     def failed(self, offset: int) -> None:
         """The event at `offset` could not be parked: nothing from it on may be committed."""
         if self._is_pending(offset):
@@ -119,6 +123,12 @@ class PartitionOffsets:
     def cap(self, offset: int) -> int:
         """`offset`, or the first parked event that is not acknowledged where that is before it."""
         return min(offset, self._pending[0]) if self._pending else offset
+
+    def handled(self) -> int | None:
+        """As `frontier`, where parked events are written in the same transaction."""
+        if self._runs:
+            return self._runs[0][0]
+        return self._next
 
     def frontier(self) -> int | None:
         """What may be committed now; None while nothing was read or done.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any, TypeAlias
 
 from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
@@ -63,6 +63,13 @@ class Reader:
         self.ends: set[Place] = set()
         #: Grows with every change of the assignment.
         self.generation = 0
+        #: Where reading began, by partition, since the last `section`.
+        self.began: dict[Place, int] = {}
+        #: Within transactions positions and offsets are theirs, and not capped here.
+        self.in_transactions = False
+        #: Called before partitions go, and after they were lost.
+        self.on_settle: Callable[[], None] | None = None
+        self.on_gone: Callable[[list[TopicPartition]], None] | None = None
         self._ready: deque[Polled] = deque()
         self._handed: dict[Place, int] = {}
         self._paused: set[Place] = set()  # by the application
@@ -106,7 +113,8 @@ class Reader:
         self._resume()
         raw = self.client.poll(0)
         if raw is None and left > 0:
-            self.store()
+            if not self.in_transactions:
+                self.store()
             slice_s = _PARKING_SLICE_S if len(self.parking) else _SLICE_S
             raw = self.client.poll(min(left, slice_s))
         if raw is not None:
@@ -119,6 +127,7 @@ class Reader:
             message = todo[0]
             error = message.error()
             if error is None:
+                self._note(message)
                 try:
                     guarded = self.intake.judge(message)
                 except BaseException:
@@ -133,6 +142,39 @@ class Reader:
             else:
                 self._ready.append(message)
             todo.popleft()
+
+    def _note(self, message: Message) -> None:
+        if self.in_transactions:
+            place = message.topic() or "", message.partition() or 0
+            self.began.setdefault(place, message.offset() or 0)
+
+    def use_parking(self, parking: Parking) -> None:
+        """Park by another way from now on."""
+        self.parking = parking
+        self.intake.use_parking(parking)
+
+    def position(self, given: TopicPartition) -> TopicPartition:
+        """A position of the client as it may be committed; before what is not handed out yet."""
+        if not self.in_transactions:
+            return self.assigned.position(given)
+        for message in self._ready:
+            if (message.topic(), message.partition()) == (given.topic, given.partition):
+                return TopicPartition(given.topic, given.partition, message.offset() or 0)
+        return given
+
+    def section(self) -> None:
+        """What is read from now on is read again after `rewind`."""
+        self.began.clear()
+
+    def rewind(self) -> None:
+        """Read again all that was read in this section: its transaction is undone."""
+        began, self.began = self.began, {}
+        self.intake.forget_failures()
+        self._ready.clear()
+        for (topic, partition), offset in began.items():
+            place = TopicPartition(topic, partition, offset)
+            self.assigned.forget([place])
+            self.seek_back(place)
 
     def _put_back(self, messages: Iterable[Message]) -> None:
         """What could not even be decided (there is no policy, say) is read again."""
@@ -176,7 +218,7 @@ class Reader:
         self.intake.serve()
         if self.intake.failing:
             self.intake.stop_before_failures(self.client, self._moved)
-        if time.monotonic() - self._stored_at >= _STORE_EVERY_S:
+        if not self.in_transactions and time.monotonic() - self._stored_at >= _STORE_EVERY_S:
             self.store()
 
     def store(self) -> None:
@@ -243,6 +285,10 @@ class Reader:
 
     def settle(self, partitions: list[TopicPartition] | None = None) -> None:
         """Write what is parked, and commit what may be, of `partitions` or of all."""
+        if self.in_transactions:
+            if self.on_settle is not None:
+                self.on_settle()
+            return
         self.intake.drain(DRAIN_TIMEOUT_S)
         self.assigned.touch_all()
         self.store()
@@ -270,9 +316,12 @@ class Reader:
 
     def gone(self, partitions: list[TopicPartition]) -> None:
         """These partitions are not read any more."""
+        if self.on_gone is not None:
+            self.on_gone(partitions)
         self.assigned_now(partitions)
         for each in partitions:
             self._moved(each)
+            self.began.pop((each.topic, each.partition), None)
 
     def is_assigned(self, topic: str, partition: int, generation: int) -> bool:
         """Whether a partition that was read in `generation` still is, without a break."""

@@ -6,17 +6,18 @@ import logging
 import math
 import time
 from collections.abc import Callable, Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from threading import get_ident
 from typing import Any
 
-from confluent_kafka import KafkaException, Producer
+from confluent_kafka import KafkaError, KafkaException, Producer
 
 from streamwarden.errors import ConfigurationError
 
 from ..policy.keys import KeyRing
 from .absent import Absent, watch_forks
 from .callbacks import Callbacks
+from .codes import PURGED
 from .connection import ConfigMap, parking_config
 from .parking import Parking, inherited
 
@@ -28,8 +29,14 @@ log = logging.getLogger("streamwarden")
 _SLICE_S = 0.1
 #: Shorter while parked events are under way: their callers wait for a report.
 _PARKING_SLICE_S = 0.01
+#: How long the cause of a failed transaction is waited for.
+_CAUSE_WAIT_S = 0.5
 #: Metadata of a cluster in the same process.
 _EMBEDDED_TIMEOUT_S = 10.0
+
+
+def _client_timeout(deadline: float) -> float:
+    return -1 if deadline == math.inf else max(0.0, deadline - time.monotonic())
 
 
 def deadline_of(timeout: float | None) -> float:
@@ -58,6 +65,10 @@ class Clients:
         self.callbacks, self._count, self._keys = callbacks, count, keys
         self._polling: set[int] = set()  # the threads inside a poll
         self._in_transaction = False
+        #: What went wrong with a record of the open transaction: it can only be aborted then.
+        self.transaction_error: KafkaError | None = None
+        #: Told when a transaction begins and when one was aborted.
+        self.watchers: list[tuple[Callable[[], None], Callable[[], None]]] = []
         self.closed = False
         self.connect()
         watch_forks(self)
@@ -81,8 +92,21 @@ class Clients:
             callbacks=self.callbacks,
             count=self._count,
             through=self.inner if self.transactional else None,
+            failed=self.transaction_failed,
             keys=self._keys,
             block=self._block,
+        )
+
+    def parking_for_consumer(self) -> Parking:
+        """A second line of parked events through this producer, for what a consumer reads."""
+        return Parking(
+            {},
+            callbacks=self.callbacks,
+            count=self._count,
+            through=self.inner,
+            failed=self.transaction_failed,
+            keys=self._keys,
+            pointers=True,
         )
 
     def after_fork(self) -> None:
@@ -194,13 +218,65 @@ class Clients:
         self.parking.set_sasl_credentials(username, password)
         self._config |= {"sasl.username": username, "sasl.password": password}
 
-    def began(self) -> None:
-        """A transaction is open."""
-        self._in_transaction = True
+    def transaction_failed(self, error: KafkaError) -> None:
+        """A record was not written, or given up because of another one."""
+        present = self.transaction_error
+        if self._in_transaction and (present is None or present.code() in PURGED):
+            self.transaction_error = error
 
-    def ended(self) -> None:
-        """No transaction is open any more."""
+    def begin(self) -> None:
+        """Begin a transaction."""
+        self.inner.begin_transaction()
+        self._in_transaction, self.transaction_error = True, None
+        for began, _ in self.watchers:
+            began()
+
+    def commit(self, timeout: float | None) -> None:
+        """Commit the transaction, unless one of its records failed already.
+
+        The client's own commit would wait in vain for records that are queued behind that one.
+        """
+        deadline = deadline_of(timeout)
+        while len(self.inner) and self.transaction_error is None:
+            left = deadline - time.monotonic()
+            if left <= 0:
+                break
+            self.poll_aside(min(left, _SLICE_S))
+        if self.transaction_error is not None:
+            self._wait_for_cause()
+            said = f"a record of the transaction was not written: {self.transaction_error.str()}"
+            code = self.transaction_error.code()
+            raise KafkaException(KafkaError(code, said, txn_requires_abort=True))
+        self.inner.commit_transaction(_client_timeout(deadline))
         self._in_transaction = False
+
+    def _wait_for_cause(self) -> None:
+        """The record that failed first may be told after those that were given up for it."""
+        deadline = time.monotonic() + _CAUSE_WAIT_S
+        while (
+            self.transaction_error is not None
+            and self.transaction_error.code() in PURGED
+            and len(self.inner)
+            and (left := deadline - time.monotonic()) > 0
+        ):
+            self.poll_aside(min(left, _PARKING_SLICE_S))
+
+    def abort(self, timeout: float | None) -> None:
+        """Abort the transaction."""
+        self._in_transaction = False  # what is given up now is no failure
+        self.inner.abort_transaction(_client_timeout(deadline_of(timeout)))
+        for _, aborted in self.watchers:
+            aborted()
+
+    def abandon(self) -> None:
+        """Let go at once; what is not sent is given up, and callbacks tell so."""
+        if not self.closed:
+            with suppress(KafkaException):  # a fatal error, and fatal it is anyway
+                self.purge(in_queue=True, in_flight=True, blocking=True)
+                self.poll_aside(0)
+            self.closed = True
+            self.parking.close()
+            self._replace(Absent.closed("the producer"))
 
     def close(self, timeout: float) -> int:
         """Flush, give up what is left then, and let go; gives how many events were given up."""
@@ -209,7 +285,7 @@ class Clients:
         deadline = time.monotonic() + timeout
         if self._in_transaction:
             try:
-                self.inner.abort_transaction(timeout)
+                self.abort(timeout)
             except KafkaException as error:
                 log.warning("the open transaction could not be aborted: %s", error)
         left = self._flush(deadline)

@@ -78,7 +78,7 @@ class Parking:
     """The way of parked events into their topics. Thread-safe.
 
     `through` is a transactional producer to write with; without it, an own producer with `config`
-    is made at the first parked event. `pointers` says that a record which is too large may become
+    is made at the first parked event, and `failed` is told of each failure. `pointers` says that a record which is too large may become
     a pointer to the event, which is then in Kafka. With `block`, a write that cannot be done is
     tried again for ever; without, its error is told.
     """
@@ -90,6 +90,7 @@ class Parking:
         callbacks: Callbacks,
         count: Callable[[str], None],
         through: Producer | None = None,
+        failed: Callable[[KafkaError], None] | None = None,
         keys: KeyRing | None = None,
         pointers: bool = False,
         block: bool = False,
@@ -99,6 +100,7 @@ class Parking:
             self._config.pop("delivery.timeout.ms", None)
         self._callbacks, self._count, self._keys = callbacks, count, keys
         self._through, self._pointers, self._block = through, pointers, block
+        self._on_failure = failed
         self._lock = threading.Lock()
         self._batched: Producer | None = None
         self._single: Producer | None = None
@@ -271,8 +273,10 @@ class Parking:
         if self._block and self._through is None and not error.fatal():
             self._count("fallbacks/parking_retried")
             self._again.append((time.monotonic() + _RETRY_PAUSE_S, write))
-        else:
-            self._told.append((write.done, error))
+            return
+        if self._through is not None and self._on_failure is not None:
+            self._on_failure(error)
+        self._told.append((write.done, error))
 
     def _send_again(self) -> None:
         while self._again and self._again[0][0] <= time.monotonic():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, NoReturn, Self
@@ -24,6 +24,7 @@ from .connection import ConfigMap, merged
 from .failing import failure_mode
 from .notices import Notices
 from .outgoing import as_bytes, check_topic_name, normal_headers
+from .parking import Parking
 from .record_time import Lane, RecordTimes
 from .refusal import PolicyRejected, RefusedMessage, refusal
 
@@ -77,7 +78,6 @@ class GuardedProducer:
         self.guard = guard
         self._evaluate, self._now = guard.evaluate, guard.now
         self._keys = guard.stamp_keys
-        self._constant_stamps = self._keys is None
         self._raises = on_reject == "raise"
         self._queue_full_wait_s = queue_full_wait_s
         self._notices = Notices(guard.count)
@@ -99,6 +99,9 @@ class GuardedProducer:
             own=parking,
             block=unreachable == "block",
         )
+        self._transactional = self._clients.transactional
+        #: Nothing is added to an event but the constant stamp.
+        self._plain = self._keys is None and not self._transactional
 
     def produce(
         self,
@@ -149,7 +152,7 @@ class GuardedProducer:
             and lane.keeps_time
             and not headers
             and not timestamp
-            and self._constant_stamps
+            and self._plain
             and count & _POLL_MASK
         ):
             # The common case: everything is constant but the event itself.
@@ -174,6 +177,8 @@ class GuardedProducer:
 
     def _forward(self, decision: Decision, lane: Lane, report: Report | None) -> None:
         record = forward(decision, stamp_keys=self._keys, at=not lane.keeps_time)
+        if self._transactional:
+            report = _InTransaction(self._clients, report)
         # Also on a known lane a report is looked at now and then: the setting can be changed.
         self._clients.send(
             record.topic,
@@ -239,8 +244,7 @@ class GuardedProducer:
 
     def begin_transaction(self) -> None:
         """As the client's. Events that are parked from now on share the transaction's fate."""
-        self._client.begin_transaction()
-        self._clients.began()
+        self._clients.begin()
 
     def send_offsets_to_transaction(
         self, positions: list[TopicPartition], group_metadata: Any, timeout: float = -1
@@ -249,14 +253,45 @@ class GuardedProducer:
         self._client.send_offsets_to_transaction(positions, group_metadata, timeout)
 
     def commit_transaction(self, timeout: float = -1) -> None:
-        """As the client's: events parked in the transaction are parked for good."""
-        self._client.commit_transaction(timeout)
-        self._clients.ended()
+        """As the client's: events parked in the transaction are parked for good.
+
+        When a record of it was not written, that is raised at once, as an error that requires an
+        abort.
+        """
+        self._clients.commit(timeout)
 
     def abort_transaction(self, timeout: float = -1) -> None:
         """As the client's: events parked in the transaction are gone, as those sent in it are."""
-        self._client.abort_transaction(timeout)
-        self._clients.ended()
+        self._clients.abort(timeout)
+
+    def parking_for_consumer(
+        self, began: Callable[[], None], aborted: Callable[[], None]
+    ) -> Parking:
+        """How a consumer parks events within this producer's transactions.
+
+        `began` and `aborted` are told of each. Raises ConfigurationError without transactions.
+        """
+        if not self._transactional:
+            raise ConfigurationError(
+                "`producer=` of a consumer needs a transactional producer",
+                remedy="give it a `transactional.id`, or leave `producer=` out",
+            )
+        self._clients.watchers.append((began, aborted))
+        return self._clients.parking_for_consumer()
+
+    @property
+    def transaction_failed(self) -> bool:
+        """True once a record of the open transaction was not written."""
+        return self._clients.transaction_error is not None
+
+    def abandon(self) -> None:
+        """Let go at once: what is not sent is given up, and callbacks tell so.
+
+        For a transactional producer that cannot go on: the next one with its `transactional.id`
+        makes the broker abort what was open.
+        """
+        self._clients.abandon()
+        self._times.close()
 
     @property
     def _client(self) -> Producer:
@@ -331,3 +366,18 @@ def _parked(
         notices.refused(decision)
     else:
         notices.nowhere(decision, error)
+
+
+class _InTransaction:
+    """The delivery report of an event in a transaction: a failure is the transaction's too."""
+
+    __slots__ = ("_clients", "_report")
+
+    def __init__(self, clients: Clients, report: Report | None) -> None:
+        self._clients, self._report = clients, report
+
+    def __call__(self, error: KafkaError | None, message: Any) -> None:
+        if error is not None and error.code() != KafkaError.POLICY_VIOLATION:
+            self._clients.transaction_failed(error)
+        if self._report is not None:
+            self._report(error, message)
