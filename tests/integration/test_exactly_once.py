@@ -68,6 +68,10 @@ def forward(to: str) -> Callable[[GuardedMessage, GuardedProducer], None]:
     return handle
 
 
+def handle_nothing(_message: GuardedMessage, _producer: GuardedProducer) -> None:
+    """A handler without effects."""
+
+
 def test_every_event_is_written_or_parked_once(
     make_guarded: Make, make_topic: MakeTopic, consume_all: ConsumeAll
 ) -> None:
@@ -225,7 +229,7 @@ def test_a_record_that_the_broker_refuses_undoes_its_transaction(
         with pytest.raises(KafkaException, match="size too large"):
             consumer.run(handle)
         assert committed(config, guarded.topic) in (3, 4)  # 3 is parked, perhaps together with it
-        consumer.run(lambda *_: None, until_end=True)
+        consumer.run(handle_nothing, until_end=True)
 
     assert sorted(keys_of(consume_all, small)) == [0, 0, 1, 1, 2, 2]
     assert committed(config, guarded.topic) == 6
