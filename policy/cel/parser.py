@@ -39,8 +39,9 @@ from .values import INT_MAX
 
 __all__ = ["NESTING_MAX", "RESERVED", "parse"]
 
-#: As in cel-go. Every later stage may recurse over the tree: two Python frames a level fit.
-NESTING_MAX: Final = 250
+#: Later stages recurse over the tree with up to five Python frames a level, and some of them only
+#: when the first event comes: at 80 levels more than half of Python's stack is left to the service.
+NESTING_MAX: Final = 80
 
 #: Names that CEL keeps for itself; they may be fields and methods.
 RESERVED: Final = frozenset({

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Callable
 from hashlib import sha256
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any
 import pytest
 
 from streamwarden.errors import ConfigurationError, NoPolicyError
+from streamwarden.policy.cel.parser import NESTING_MAX
 from streamwarden.policy.guard import Guard
 from streamwarden.policy.model import Effect, Mode
 
@@ -375,3 +377,24 @@ def test_a_swap_changes_the_version_between_two_events(
 
     assert (before.effect, after.effect) == (Effect.REJECT, Effect.WARN)
     assert before.digest != after.digest
+
+
+@pytest.mark.parametrize(
+    "condition",
+    [
+        " + ".join(f"value.a{n}" for n in range(NESTING_MAX - 3)) + " > 1",
+        "value.a == " + "[" * (NESTING_MAX - 3) + "1" + "]" * (NESTING_MAX - 3),
+    ],
+)
+def test_what_may_be_written_can_be_decided_deep_in_a_service(
+    make_guard: MakeGuard, condition: str
+) -> None:
+    """A condition as deep as the limit allows leaves half of the stack to the caller."""
+    guard = make_guard(policy(f"{{id: deep, when: '{condition}', effect: warn}}"))
+
+    def called(frames: int) -> dict[str, Any]:
+        if frames:
+            return called(frames - 1)
+        return guard.decide(topic="t", value=value(b=1)).to_dict()
+
+    assert called(sys.getrecursionlimit() // 2 - 100)["effect"] == "warn"

@@ -62,6 +62,6 @@ def test_nesting_is_limited() -> None:
 
 def test_estimating_is_quick() -> None:
     """The estimate is linear in the expression."""
-    estimate(parse("true ? 1 : " * 120 + "1"))
-    estimate(parse("[" * 240 + "]" * 240))
+    estimate(parse("true ? 1 : " * 70 + "1"))
+    estimate(parse("[" * 75 + "]" * 75))
     estimate(parse("true || " * 5000 + "true"))
