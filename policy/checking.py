@@ -10,15 +10,17 @@ from .cel import Environment, check
 from .cel.types import DYN, INT, STRING, TIMESTAMP, Type, list_of, map_of, record
 from .conditions import Part
 from .documents import TOMBSTONES, WrittenPolicy
-from .model import BundleSettings
+from .model import BundleSettings, Path
 from .nodes import ListNode, Node, ScalarNode
 from .problems import closest, quoted
 from .rule_documents import WrittenRule
 
-__all__ = ["ValueTypes", "check_policies", "environment"]
+__all__ = ["MaskProblem", "ValueTypes", "check_policies", "environment"]
 
 #: The type of the values of a subject, None where there is no such subject.
 ValueTypes: TypeAlias = Callable[[str], Type | None]
+#: Why values of a subject cannot take a mask, by path and kind; None where they can.
+MaskProblem: TypeAlias = Callable[[str, Path, str], str | None]
 
 _LATER: Final = "say `stages: [consume]` in the policy, or leave it out"
 _CLIENT: Final = record("client", {"id": STRING, "labels": map_of(STRING, STRING)})
@@ -30,6 +32,7 @@ def check_policies(
     lists: Mapping[str, object],
     cases: Iterable[WrittenCases] = (),
     value_types: ValueTypes | None = None,
+    mask_problem: MaskProblem | None = None,
 ) -> list[WrittenPolicy]:
     """Adds every problem of the bundle to its documents; the policies whose ids are unique.
 
@@ -46,6 +49,8 @@ def check_policies(
         _check_tombstones(policy, settings)
         env = environment(policy.policy.stages, lists, _value_type(policy, value_types))
         for rule in policy.rules:
+            if mask_problem is not None:
+                _check_masks(policy, rule, mask_problem)
             _check_exempts(policy, rule, rules)
             _check_exemptible_by(policy, rule, owners)
             for written in (rule.when, rule.require):
@@ -213,6 +218,23 @@ def _value_type(policy: WrittenPolicy, value_types: ValueTypes | None) -> Type:
             remedy="name a subject of the schemas that are given, or remove the key",
         )
     return type_ or DYN
+
+
+def _check_masks(policy: WrittenPolicy, rule: WrittenRule, mask_problem: MaskProblem) -> None:
+    """By the schema that the policy names, and by those of its topics."""
+    named = [] if policy.policy.schema is None else [policy.policy.schema]
+    subjects = dict.fromkeys([*named, *(f"{topic}-value" for topic in policy.policy.topics)])
+    for mask in rule.rule.masks:
+        for subject in subjects:
+            problem = mask_problem(subject, mask.path, mask.how)
+            if problem is not None:
+                policy.reader.problem(
+                    rule.node.get("mask") or rule.node,
+                    "SW171",
+                    f"{quoted(mask.text)} cannot be masked with `{mask.how}`: {problem}",
+                    remedy=f"use `redact`, or change the schema {quoted(subject)}",
+                )
+                break
 
 
 def _type_of(value: object) -> Type:

@@ -143,7 +143,9 @@ class Decision(msgspec.Struct, eq=False):
                 else key_text(event.key),
                 "sha256": None if event.value is None else sha256(event.value).hexdigest(),
             },
-            "schema": None,
+            "schema": None
+            if plan.framed is None
+            else plan.framed.named(event.topic, event.value, event.headers),
             "guard": {**plan.client, "version": __version__},
             "evaluated": len(plan.rules),
             "matched": len(matches),

@@ -28,7 +28,7 @@ from .cel.ast import (
     children,
     walk,
 )
-from .compiler import Undecodable, activation
+from .compiler import Undecodable
 from .match import Match
 from .model import Path, Policy, ReasonPart, Rule
 from .privacy import HIDDEN, Privacy, path_of, show_text
@@ -73,14 +73,7 @@ def explain_rules(decision: Decision) -> tuple[Match, ...]:
 def _known(plan: Plan, event: Event) -> Mapping[str, object]:
     """Every variable of the event; all but the value where that does not decode."""
     for attempt in (event, structs.replace(event, value=None)):
-        found = activation(
-            attempt,
-            stage=plan.stage,
-            client=plan.client,
-            lists=plan.lists,
-            key_format=plan.key_format,
-            value_format=plan.value_format,
-        )
+        found = plan.compiled.activation(attempt)
         if not isinstance(found, Undecodable):
             break
     else:

@@ -18,7 +18,10 @@ from streamwarden.errors import ConfigurationError, NoPolicyError, StreamwardenE
 from streamwarden.settings import source_settings
 
 from ..schemas.event import Event, Headers
+from ..schemas.schema_directory import DirectorySource
+from ..schemas.schema_sources import Schemas, open_schemas
 from .bundle import Bundle
+from .compiler.framed import FramedValues
 from .decision import Decision, new_ids
 from .keys import KeyRing
 from .loader import load_directories
@@ -26,6 +29,7 @@ from .model import BundleSettings, Mode
 from .plan import Plan
 from .plan_table import PlanTable
 from .routing import Routed, route
+from .schema_types import SchemaTypes
 from .sources import BundleSource, open_source
 
 __all__ = ["Guard", "Keys"]
@@ -59,6 +63,10 @@ class Guard:
         source_unreachable: str | None = None,
         stale_after_s: float | None = None,
         last_known_good: str | Path | None = None,
+        schemas: Schemas | None = None,
+        schema_unavailable: str | None = None,
+        schema_timeout_s: float | None = None,
+        schema_wait_s: float | None = None,
         clock: Callable[[], int] = time.time_ns,
     ) -> None:
         self.mode = _mode(mode)
@@ -71,8 +79,13 @@ class Guard:
                 "source_unreachable": source_unreachable,
                 "stale_after_s": stale_after_s,
                 "last_known_good": last_known_good,
+                "schema_unavailable": schema_unavailable,
+                "schema_timeout_s": schema_timeout_s,
+                "schema_wait_s": schema_wait_s,
             }
         )
+        #: What reads values framed by a schema registry; None without `schemas`.
+        self.framed = None if schemas is None else self._framed(schemas)
         self._client = {"client": client_id, "labels": dict(labels or {})}
         self._clock = clock
         self._next_id = new_ids()
@@ -86,20 +99,34 @@ class Guard:
         if bundle is not None:
             self.swap(bundle)
 
+    def _framed(self, schemas: Schemas) -> FramedValues:
+        return FramedValues(
+            open_schemas(schemas, timeout_s=self.failing.schema_timeout_s),
+            forgiving=self.failing.schema_unavailable == "undecodable",
+        )
+
     @classmethod
     def from_directory(
-        cls, *directories: str | Path, schemas: str | Path | None = None, **settings: Any
+        cls, *directories: str | Path, schemas: Schemas | None = None, **settings: Any
     ) -> Guard:
         """A guard on policy documents; several directories compose into one bundle.
 
-        Raises PolicyError with every problem in the documents. `settings` are the keywords of
-        the class.
+        `schemas` is a directory of schemas, the URL of a registry or a configuration of
+        Confluent's client for one. Raises PolicyError with every problem in the documents;
+        policies that name a `schema` are checked against it where it is at hand. `settings` are
+        the keywords of the class.
         """
-        if schemas is not None:
-            raise ConfigurationError(
-                "`schemas` is not supported by this version", remedy="leave it out for JSON topics"
-            )
-        return cls(load_directories([Path(d) for d in directories]), **settings)
+        guard = cls(schemas=schemas, **settings)
+        source = None if guard.framed is None else guard.framed.schemas
+        # A registry would have to be asked over the network, which starts with the first event.
+        types = SchemaTypes(source) if isinstance(source, DirectorySource) else None
+        bundle = load_directories(
+            [Path(d) for d in directories],
+            value_types=None if types is None else types.value_type,
+            mask_problem=None if types is None else types.mask_problem,
+        )
+        guard.swap(bundle)
+        return guard
 
     @classmethod
     def from_url(
@@ -147,6 +174,7 @@ class Guard:
             client=self._client,
             mask_keys=self.mask_keys,
             next_id=self._next_id,
+            framed=self.framed,
         )
         before = self._table if self._halted is None else self._halted[1]
         if before is not None:
@@ -226,7 +254,10 @@ class Guard:
         return table.plan(topic, stage, now)
 
     def evaluate(self, event: Event, stage: str) -> Decision:
-        """The decision on one event, by the version in use. Never raises for a bad event."""
+        """The decision on one event, by the version in use. Never raises for a bad event.
+
+        Raises SchemaUnavailableError where its schema cannot be had now.
+        """
         table = self._table
         if table is None:
             table = self.table
@@ -275,6 +306,8 @@ class Guard:
         """Stop following the source. The guard goes on deciding by its last version."""
         if self._source is not None:
             self._source.close()
+        if self.framed is not None:
+            self.framed.schemas.close()
 
     def __enter__(self) -> Self:
         return self.start()

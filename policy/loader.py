@@ -31,7 +31,7 @@ from .bundle_documents import (
 )
 from .canonical import canonical_json, portable
 from .case_documents import WrittenCases, read_cases
-from .checking import ValueTypes, check_policies
+from .checking import MaskProblem, ValueTypes, check_policies
 from .documents import WrittenPolicy, read_policy
 from .ignoring import is_ignored
 from .lists import LIST_MAX_BYTES, list_path, read_list
@@ -49,32 +49,42 @@ _DATA: Final = frozenset((".csv", ".tsv", ".json", ".jsonl", ".ndjson"))
 
 
 def load_directories(
-    paths: Sequence[str | Path] | str | Path, *, value_types: ValueTypes | None = None
+    paths: Sequence[str | Path] | str | Path,
+    *,
+    value_types: ValueTypes | None = None,
+    mask_problem: MaskProblem | None = None,
 ) -> Bundle:
     """The bundle that the directories make together; raises PolicyError with all problems.
 
-    With `value_types` the conditions of a policy that names a `schema` are checked against it.
+    With `value_types` the conditions of a policy that names a `schema` are checked against it, with
+    `mask_problem` the masks against that and the schemas of its topics.
     """
     problems = Problems()
-    bundle = _load(paths, problems, value_types)
+    bundle = _load(paths, problems, value_types, mask_problem)
     problems.raise_errors()
     assert bundle is not None
     return bundle
 
 
 def check_directories(
-    paths: Sequence[str | Path] | str | Path, *, value_types: ValueTypes | None = None
+    paths: Sequence[str | Path] | str | Path,
+    *,
+    value_types: ValueTypes | None = None,
+    mask_problem: MaskProblem | None = None,
 ) -> list[Problem]:
     """All problems of the directories, warnings included, by file and line; never raises them."""
-    return read_directories(paths, value_types=value_types)[1]
+    return read_directories(paths, value_types=value_types, mask_problem=mask_problem)[1]
 
 
 def read_directories(
-    paths: Sequence[str | Path] | str | Path, *, value_types: ValueTypes | None = None
+    paths: Sequence[str | Path] | str | Path,
+    *,
+    value_types: ValueTypes | None = None,
+    mask_problem: MaskProblem | None = None,
 ) -> tuple[Bundle | None, list[Problem]]:
     """The bundle, where no error keeps it from being made, and all problems."""
     problems = Problems()
-    bundle = _load(paths, problems, value_types)
+    bundle = _load(paths, problems, value_types, mask_problem)
     return bundle, problems.sorted()
 
 
@@ -92,7 +102,10 @@ class _Directory:
 
 
 def _load(
-    paths: Sequence[str | Path] | str | Path, problems: Problems, value_types: ValueTypes | None
+    paths: Sequence[str | Path] | str | Path,
+    problems: Problems,
+    value_types: ValueTypes | None,
+    mask_problem: MaskProblem | None,
 ) -> Bundle | None:
     roots = [Path(paths)] if isinstance(paths, (str, Path)) else [Path(path) for path in paths]
     seen: set[tuple[int, int]] = set()
@@ -118,7 +131,8 @@ def _load(
     bundles = [directory.bundle for directory in directories if directory.bundle is not None]
     settings, written_settings = compose(bundles, fallback)
     unread = {reference.name: None for directory in directories for reference in directory.lists}
-    unique = check_policies(policies, settings, {**unread, **lists}, cases, value_types)
+    every = {**unread, **lists}
+    unique = check_policies(policies, settings, every, cases, value_types, mask_problem)
     if not policies and not problems.errors:
         shown = str(roots[0]) if roots else "."
         problems.add(

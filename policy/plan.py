@@ -7,16 +7,19 @@ outcomes are cached by their hits, so that a refused event costs little more tha
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from ..schemas.event import Event
-from .compiler import Compiled, Undecodable
+from streamwarden.errors import SchemaUnavailableError
+
+from ..schemas.event import Event, Headers
+from .compiler import Compiled, UnavailableError, Undecodable
+from .compiler.framed import FramedValues
 from .decision import Decision
 from .explain import Trail
 from .keys import KeyRing
-from .masking import MaskError, mask_value, strictest
+from .masking import Masker, MaskError, strictest
 from .model import Approvals, BundleSettings, Effect, MaskField, Mode, Policy, Rule
 from .privacy import Privacy
 from .stamp import Stamp
@@ -96,6 +99,8 @@ class Plans(Protocol):
     client: Mapping[str, Any]
     lists: Mapping[str, object]
     mask_keys: KeyRing | None
+    masker: Masker
+    framed: FramedValues | None
     next_id: Callable[[], str]
 
 
@@ -114,11 +119,13 @@ class Plan:
         "compiled",
         "covered",
         "digest",
+        "framed",
         "key_format",
         "label",
         "language",
         "lists",
         "mask_keys",
+        "masker",
         "mode",
         "next_id",
         "privacy",
@@ -155,6 +162,7 @@ class Plan:
         self.settings, self.label, self.digest = source.settings, source.label, source.digest
         self.language, self.mode, self.client = source.language, source.mode, source.client
         self.lists, self.mask_keys, self.next_id = source.lists, source.mask_keys, source.next_id
+        self.masker, self.framed = source.masker, source.framed
         self.rules, self.compiled, self.privacy = tuple(rules), compiled, privacy
         self.value_format, self.key_format = formats
         self.covered, self.tombstone_rejects = covered, tombstone_rejects
@@ -172,17 +180,28 @@ class Plan:
         )
 
     def decide(self, event: Event) -> Decision:
-        """The decision on one event. Never raises."""
-        hits = self._run(event)
+        """The decision on one event.
+
+        Raises SchemaUnavailableError where its schema cannot be had now; nothing else.
+        """
+        try:
+            hits = self._run(event)
+        except UnavailableError as error:
+            raise _unavailable(str(error)) from None
         if not hits and self._open and not (event.value is None and self.tombstone_rejects):
             self.tally.clear += 1
             return Decision(self, event, self.all_clear.effect, self.all_clear)
         return self.conclude(event, hits)
 
     def conclude(self, event: Event, hits: tuple[int, ...] | Undecodable) -> Decision:
-        """The decision that follows where the conditions come to `hits` (see `Compiled.run`)."""
+        """The decision that follows where the conditions come to `hits` (see `Compiled.run`).
+
+        Raises SchemaUnavailableError likewise.
+        """
         undecodable: str | None = None
         if isinstance(hits, Undecodable):
+            if hits.unavailable:
+                raise _unavailable(hits.reason)
             undecodable, hits = hits.reason, hits.hits
         outcome = self._outcomes.get(hits)
         if outcome is None:
@@ -194,11 +213,21 @@ class Plan:
         masked: bytes | None = None
         if outcome.masks and event.value is not None:
             try:
-                masked = mask_value(event.value, self.value_format, outcome.masks, self.mask_keys)
+                masked = self.mask(event.value, event.headers, outcome.masks)
             except MaskError as error:
                 outcome = self._with(outcome, _unmaskable(str(error)))
         self._count(outcome, undecodable)
         return Decision(self, event, outcome.effect, outcome, undecodable, masked)
+
+    def mask(self, value: bytes, headers: Headers, masks: Iterable[MaskField]) -> bytes:
+        """A value of the plan's topic with `masks` applied.
+
+        Raises MaskError where it cannot take them, SchemaUnavailableError likewise.
+        """
+        try:
+            return self.masker.mask(value, self.value_format, masks, headers)
+        except UnavailableError as error:
+            raise _unavailable(str(error)) from None
 
     def _count(self, outcome: Outcome, undecodable: str | None) -> None:
         tally = self.tally
@@ -326,6 +355,12 @@ def _effect_of(rule: Rule, errored: bool) -> str:
     if errored and rule.on_error != "fire":
         return "none" if rule.on_error == "skip" else rule.on_error
     return "exempt" if rule.effect is None else rule.effect.value
+
+
+def _unavailable(why: str) -> SchemaUnavailableError:
+    return SchemaUnavailableError(
+        why, remedy="see to the registry, or set `schema_unavailable` to `undecodable`"
+    )
 
 
 def _unmaskable(why: str) -> SyntheticRule:

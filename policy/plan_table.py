@@ -9,8 +9,10 @@ from typing import Any
 
 from .bundle import Bundle
 from .compiler import RuleInput, compile_rules
+from .compiler.framed import FramedValues
 from .decision import new_ids
 from .keys import KeyRing
+from .masking import Masker
 from .model import Mode, Policy
 from .plan import Plan, PlanRule
 from .privacy import Privacy
@@ -30,7 +32,7 @@ class PlanTable:
 
     `mode` is the guard's. `detective` adds the policies of stage `reconcile` to every plan. With
     `replay`, masks are computed with a throw-away key where none is given, since only whether they
-    can be applied matters.
+    can be applied matters. `framed` reads what a schema registry has framed.
     """
 
     def __init__(
@@ -43,6 +45,7 @@ class PlanTable:
         next_id: Callable[[], str] | None = None,
         detective: bool = False,
         replay: bool = False,
+        framed: FramedValues | None = None,
     ) -> None:
         self.bundle = bundle
         self.settings, self.label, self.digest = bundle.settings, bundle.label, bundle.digest
@@ -50,6 +53,8 @@ class PlanTable:
         self.mode = mode.weakest(bundle.settings.mode)
         self.client: Mapping[str, Any] = {"client": "", "labels": {}, **(client or {})}
         self.mask_keys = mask_keys or (KeyRing({"replay": b"\0" * 16}) if replay else None)
+        self.framed = framed
+        self.masker = Masker(self.mask_keys, framed)
         self.next_id = next_id or new_ids()
         self.detective = detective
         #: Plans that were dropped to stay within the limit.
@@ -123,6 +128,7 @@ class PlanTable:
             lists=self.lists,
             client=_client_variable(self.client),
             strict_values=self.settings.strict_values,
+            framed=self.framed,
         )
         return Plan(
             self,

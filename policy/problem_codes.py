@@ -170,6 +170,9 @@ PROBLEM_CODES: Final[dict[str, ProblemCode]] = {
         "In an unquoted text ` #` starts a comment: `see #42` is `see`.",
     ),
     "SW170": ProblemCode("unknown schema", "No schema of that subject is among those given."),
+    "SW171": ProblemCode(
+        "impossible mask", "Avro leaves no gaps: the field's type has to allow what a mask leaves."
+    ),
     # ---------------------------------------------------------- stored bundles
     "SW190": ProblemCode(
         "newer than this streamwarden", "The bundle was built by a later version: upgrade."

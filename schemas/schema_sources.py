@@ -16,15 +16,15 @@ __all__ = ["Schemas", "open_schemas"]
 Schemas: TypeAlias = str | Path | Mapping[str, Any] | SchemaSource
 
 
-def open_schemas(schemas: Schemas) -> SchemaSource:
+def open_schemas(schemas: Schemas, *, timeout_s: float = 5.0) -> SchemaSource:
     """The source behind what a caller gave. Asks no network.
 
-    Raises ConfigurationError for a directory that cannot be read.
+    `timeout_s` is for one lookup in a registry. Raises ConfigurationError for a directory that cannot be read.
     """
     if isinstance(schemas, Mapping):
-        return RegistrySource(schemas)
+        return RegistrySource(schemas, timeout_s=timeout_s)
     if isinstance(schemas, str) and "://" in schemas:
-        return RegistrySource({"url": schemas})
+        return RegistrySource({"url": schemas}, timeout_s=timeout_s)
     if isinstance(schemas, str | Path):
         return DirectorySource(Path(schemas))
     return schemas

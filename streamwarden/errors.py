@@ -4,6 +4,7 @@
     ├── PolicyError            documents that cannot become a bundle; `.problems` lists all of them
     ├── ConfigurationError     a setting, flag or key file that makes no sense
     ├── NoPolicyError          a guard that has never had a policy
+    ├── SchemaUnavailableError nobody can say now how an event is to be read
     ├── StoreError             a bundle store that refuses or cannot be read
     ├── QuarantineError        a parked event that cannot be selected, released or discarded
     ├── DeliveryError          the broker did not take what had to be written
@@ -27,6 +28,7 @@ __all__ = [
     "Problem",
     "QuarantineError",
     "ReconcileError",
+    "SchemaUnavailableError",
     "StoreError",
     "StreamwardenError",
 ]
@@ -133,3 +135,9 @@ class ReconcileError(StreamwardenError):
     """A reconciliation cannot start or go on."""
 
     code = "SW006"
+
+
+class SchemaUnavailableError(StreamwardenError):
+    """The schema of an event cannot be had now: nothing was decided, and nothing written."""
+
+    code = "SW007"

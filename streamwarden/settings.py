@@ -27,7 +27,9 @@ class SourceSettings(BaseModel):
     `source_unreachable`: `keep` the last good policy, or `stop` deciding once nothing was heard for
     `stale_after_s`. `last_known_good`: the file that the policy is kept in for the next start;
     `default` is a file of the user's state directory for stores that are not on this machine, `off`
-    is none.
+    is none. `schema_unavailable`: an event whose schema cannot be had now is an `error` to the
+    caller (a consumer waits for up to `schema_wait_s` first), or `undecodable`; one lookup takes up
+    to `schema_timeout_s`.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -36,6 +38,9 @@ class SourceSettings(BaseModel):
     source_unreachable: Literal["keep", "stop"] = "keep"
     stale_after_s: Annotated[float, Field(gt=0, le=10_000_000, allow_inf_nan=False)] = 300.0
     last_known_good: Annotated[str, Field(min_length=1)] = "default"
+    schema_unavailable: Literal["error", "undecodable"] = "error"
+    schema_timeout_s: Annotated[float, Field(gt=0, le=600, allow_inf_nan=False)] = 5.0
+    schema_wait_s: Annotated[float, Field(ge=0, le=10_000_000, allow_inf_nan=False)] = 60.0
 
     def __str__(self) -> str:
         return " ".join(f"{name}={value}" for name, value in self.model_dump().items())

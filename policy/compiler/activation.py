@@ -10,7 +10,7 @@ import msgspec
 
 from ...schemas.event import Event, Headers
 from ...schemas.json_projection import DecodeError, Node, decode_json
-from ...schemas.views import facts_view, headers_view, key_view, value_view
+from ...schemas.views import facts_view, headers_view, key_view, text_or_bytes, value_view
 from ..cel.values import TIMESTAMP_MAX_NS, TIMESTAMP_MIN_NS, CelError, Timestamp
 from ..stamp import Stamp, StampError, find_stamps
 
@@ -45,8 +45,20 @@ class Framed(Protocol):
         """
         ...
 
+    def key_reader(
+        self,
+        root: Node,
+        unframed: Callable[[bytes], object] | None,
+        json: Callable[[bytes], object],
+    ) -> Callable[[bytes, Headers], object]:
+        """The same for keys; `json` reads what was framed by a JSON schema."""
+        ...
+
     def schema(self, topic: str, value: bytes | None, headers: Headers) -> dict[str, object]:
-        """The variable `schema`: subject, id and tags; empty for what is not framed."""
+        """The variable `schema`: subject, id and tags; empty for what is not framed.
+
+        Raises DecodeError likewise.
+        """
         ...
 
 
@@ -86,11 +98,14 @@ def activation(
         return Undecodable((), str(error), isinstance(error, UnavailableError))
     known: dict[str, object] = {"value": value, "message": value}
     for name in ("key", "headers", "timestamp", "facts", "now"):
-        known[name] = variable(name, event, key_format=key_format)
+        known[name] = variable(name, event, key_format=key_format, framed=framed)
     known["stamp"] = variable("stamp", event) if stamp is None else stamp
     known["topic"], known["stage"] = event.topic, stage
     known["client"], known["lists"] = facts_view(client, Timestamp), dict(lists)
-    known["schema"] = schema_of(event, framed)
+    try:
+        known["schema"] = schema_of(event, framed)
+    except UnavailableError:
+        known["schema"] = {}
     if stage != "produce":
         known["partition"], known["offset"] = event.partition, event.offset
     return known
@@ -110,20 +125,24 @@ def without_value(event: Event) -> Event:
 
 
 def schema_of(event: Event, framed: Framed | None) -> dict[str, object]:
-    """The variable `schema` of an event. Never raises."""
+    """The variable `schema` of an event. Raises UnavailableError, and nothing else."""
     if framed is None:
         return {}
     try:
         return framed.schema(event.topic, event.value, event.headers)
+    except UnavailableError:
+        raise
     except Exception:  # noqa: BLE001 — a registry is asked; whatever happens, a decision is made
         return {}
 
 
-def variable(name: str, event: Event, *, key_format: str = "auto") -> object:
+def variable(
+    name: str, event: Event, *, key_format: str = "auto", framed: Framed | None = None
+) -> object:
     """One of the variables that come from the event alone (not the value). Never raises."""
     match name:
         case "key":
-            return _key(event, key_format)
+            return _key(event, key_format, framed)
         case "headers":
             return _headers(event)
         case "timestamp":
@@ -147,9 +166,12 @@ def _time(ns: int) -> object:
     return CelError("timestamp_range", "the time is outside the years 1 to 9999")
 
 
-def _key(event: Event, key_format: str) -> object:
+def _key(event: Event, key_format: str, framed: Framed | None) -> object:
     try:
-        return key_view(event.key, key_format)
+        if framed is None or event.key is None or key_format not in ("auto", "avro"):
+            return key_view(event.key, key_format)
+        unframed = text_or_bytes if key_format == "auto" else None
+        return framed.key_reader(Node(), unframed, decode_json)(event.key, event.headers)
     except DecodeError as error:
         return CelError("undecodable_key", f"the key cannot be read: {error}")
 

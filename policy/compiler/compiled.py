@@ -20,7 +20,8 @@ class Compiled:
     """What `compile_rules` makes. Immutable; shared by threads.
 
     `run(event)` gives the indexes of the rules that are true, `~index` for those whose condition is
-    an error, in the order of the rules; `()` when all are definitely false. It never raises.
+    an error, in the order of the rules; `()` when all are definitely false. It raises nothing but
+    UnavailableError, where a schema for the key cannot be had now, or one that a rule asks about.
     `definition` is the same without generated code, and says what that has to come to.
     """
 

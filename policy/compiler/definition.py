@@ -136,7 +136,11 @@ class ValueReader:
 
 
 class Definition:
-    """The rules of a plan, evaluated exactly. Immutable; `run` never raises."""
+    """The rules of a plan, evaluated exactly. Immutable.
+
+    `run` raises UnavailableError where a schema that a rule needs for the key, or asks about,
+    cannot be had now; nothing else.
+    """
 
     __slots__ = (
         "_programs",
@@ -157,7 +161,7 @@ class Definition:
         self.constants = setting.constants()
         self.reader = ValueReader(setting, self.reads)
         self.key_projection = JsonProjection(self.reads.shape("key"))
-        self.key_root = key_reader(setting.key_format, self.key_projection)
+        self.key_root = key_reader(setting.key_format, self.key_projection, setting.framed)
         self._programs: dict[int, Program] = {}
 
     def run(self, event: Event) -> tuple[int, ...] | Undecodable:

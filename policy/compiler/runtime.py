@@ -12,11 +12,12 @@ from ...schemas.json_projection import MISSING, DecodeError, JsonProjection
 from ...schemas.views import header_value, is_framed, text_or_bytes
 from ..cel.library.time import timestamp_from_string
 from ..cel.values import TIMESTAMP_MAX_NS, TIMESTAMP_MIN_NS, Timestamp
-from .activation import variable
+from .activation import Framed, UnavailableError, variable
 
 __all__ = [
     "HELPERS",
     "ODD",
+    "any_missing",
     "facts_root",
     "finish",
     "finish_merged",
@@ -130,8 +131,12 @@ def header_map(event: Event) -> dict[str, bytes | None] | None:
         return None
 
 
-def key_reader(key_format: str, projection: JsonProjection) -> Callable[[Event], Any]:
-    """The key as rules read it: MISSING where it does not decode."""
+def key_reader(
+    key_format: str, projection: JsonProjection, framed: Framed | None = None
+) -> Callable[[Event], Any]:
+    """The key as rules read it: MISSING where it does not decode. Raises UnavailableError."""
+    if framed is not None and key_format in ("auto", "avro"):
+        return _framed_key(key_format, projection, framed)
 
     def text(event: Event) -> Any:
         return text_or_bytes(event.key)
@@ -153,6 +158,23 @@ def key_reader(key_format: str, projection: JsonProjection) -> Callable[[Event],
         return event.key
 
     return {"text": text, "json": json, "avro": avro, "bytes": raw}.get(key_format, unframed)
+
+
+def _framed_key(
+    key_format: str, projection: JsonProjection, framed: Framed
+) -> Callable[[Event], Any]:
+    unframed = text_or_bytes if key_format == "auto" else None
+    read = framed.key_reader(projection.root, unframed, projection.decode)
+
+    def key(event: Event) -> Any:
+        try:
+            return None if event.key is None else read(event.key, event.headers)
+        except UnavailableError:
+            raise
+        except DecodeError:
+            return MISSING
+
+    return key
 
 
 def facts_root(event: Event) -> Any:

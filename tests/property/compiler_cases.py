@@ -68,6 +68,59 @@ PATTERNS = [
 ]
 ORDER = ["<", "<=", ">", ">="]
 
+#: Conditions on a place that are computed inline.
+COMPUTED = [
+    "{0} < value.b",
+    "{0} >= value.c",
+    "{0} == value.a",
+    "{0} != value.b",
+    "!({0} == value.c)",
+    "!({0} > value.c)",
+    "{0} + 1 > 2",
+    "{0} + value.b > value.c",
+    "{0} * 2 == value.b",
+    "{0} - value.b * 3 <= 1.5",
+    "!({0} + value.b < 3)",
+    "{0} * {0} > value.b + 1",
+    "timestamp({0}) < now",
+    "timestamp({0}) == timestamp",
+    "timestamp({0}) > now - duration('24h')",
+    "timestamp({0}) - timestamp(value.b) > duration('1h')",
+    "timestamp({0}) + duration('1h') < timestamp(value.a)",
+    "!(now - timestamp({0}) <= duration('-5s'))",
+    "duration('1h') < now - timestamp",
+    "{0} - now > duration('1s')",
+    "{0} > timestamp('2025-01-01T00:00:00Z')",
+    "({0} > 1 ? has(value.a) : value.b == 1)",
+    "(has(value.o.x) ? 1 / 0 > 1 : {0} == 1)",
+    "!({0} ? {0} : value.flag) || {0} == 2",
+]
+#: Conditions that the exact evaluator decides, or that are errors.
+UNUSUAL = [
+    "type({0}) == int",
+    'string({0}) == "1"',
+    '{0} < "b"',
+    '{0}["x"] == 1',
+    "10 / {0} > 3",
+    "{0}[value.b] == 1",
+    "{0}.filter(v, v == 1).size() > 0",
+    "{0}.nothing() == 1",
+    "{0}.?x.orValue(1) == 1",
+    "nothing == {0}",
+    "{0} in value.l",
+    "{0}.exists(v, v.exists(w, w == 1))",
+    "{0}.exists_one(v, v == 1)",
+    "{0}.exists(v, v + 1 > value.b)",
+    "-{0} < 1",
+    "dyn({0}) == 1",
+    "1 / 0 == 1",
+    "topic == 't'",
+    "stage == 'produce' && {0} == 1",
+    "schema == {{}}",
+    "schema.id == 3",
+    "has(client.labels.tier)",
+]
+
 SETTING: dict[str, Any] = {
     "client": {"id": "c", "labels": {"tier": "a"}, "limit": 2},
     "lists": {
@@ -96,6 +149,22 @@ class Registry:
                 return projected(OBJECTS[data[1]], root)
             if unframed is None:
                 raise DecodeError("the bytes are not framed")
+            return unframed(data)
+
+        return read
+
+    def key_reader(
+        self,
+        root: Node,
+        unframed: Callable[[bytes], object] | None,
+        json: Callable[[bytes], object],
+    ) -> Callable[[bytes, Headers], object]:
+        del root, json
+
+        def read(data: bytes, headers: Headers) -> object:
+            del headers
+            if unframed is None or data[:1] == b"\0":
+                raise DecodeError("nobody knows that schema")
             return unframed(data)
 
         return read
@@ -214,28 +283,8 @@ class Drawer:
         return self.odd(place)
 
     def odd(self, place: str) -> str:
-        """What the generator leaves to the exact evaluator."""
-        forms = [
-            *(
-                "{0} + 1 > 2",
-                "type({0}) == int",
-                'string({0}) == "1"',
-                "{0} < value.b",
-                '{0} < "b"',
-            ),
-            *("{0} == value.a", '{0}["x"] == 1', "({0} ? true : value.b > 1)", "10 / {0} > 3"),
-            *("{0}[value.b] == 1", "{0}.filter(v, v == 1).size() > 0", "{0}.nothing() == 1"),
-            *("{0}.?x.orValue(1) == 1", "nothing == {0}", "{0} in value.l", "timestamp({0}) < now"),
-            *("{0}.exists(v, v.exists(w, w == 1))", "{0}.exists_one(v, v == 1)", "-{0} < 1"),
-            *(
-                "timestamp({0}) > now - duration('24h')",
-                "dyn({0}) == 1",
-                "1 / 0 == 1",
-                "topic == 't'",
-            ),
-            *("stage == 'produce' && {0} == 1", "schema == {{}}", "has(client.labels.tier)"),
-        ]
-        return str(self.one(forms)).format(place)
+        """What is computed inline, and what the generator leaves to the exact evaluator."""
+        return str(self.one(COMPUTED if self.chance(0.5) else UNUSUAL)).format(place)
 
     def quantified(self) -> str:
         body = self.one(["v", "v.q", "v.q", "v.q.x"])

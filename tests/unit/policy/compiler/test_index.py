@@ -96,6 +96,15 @@ class _Fixed(Framed):
 
         return read
 
+    def key_reader(self, root: Any, unframed: Any, json: Any) -> Any:
+        del root
+
+        def read(key: bytes, headers: object) -> object:
+            del headers
+            return (unframed or json)(key)
+
+        return read
+
     def schema(self, topic: str, value: bytes | None, headers: Any) -> dict[str, object]:
         del topic, value, headers
         return {"id": 7}
