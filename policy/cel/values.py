@@ -289,6 +289,8 @@ def _numbers_equal(left: Number, right: Number) -> bool:
 def _aligned(left: Number, right: Number) -> tuple[Number, Number]:
     """Two numbers as ones that Python compares as CEL does: doubles, ints, or decimals."""
     if type(left) is Decimal or type(right) is Decimal:
+        if left != left or right != right:  # noqa: PLR0124 - NaN, with which decimals do not compare
+            return math.nan, math.nan
         return _as_decimal(left), _as_decimal(right)
     if (
         type(left) is float
