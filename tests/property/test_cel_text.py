@@ -20,6 +20,7 @@ from streamwarden.policy.cel import (
 )
 from streamwarden.policy.cel.ast import Expr, Literal, MapEntry, Span
 from streamwarden.policy.cel.library import FUNCTIONS
+from streamwarden.policy.cel.parser import NESTING_MAX
 from streamwarden.policy.cel.types import DYN
 
 from .cel_expressions import conditions, events, terms
@@ -57,12 +58,12 @@ def all_stages(expr: Expr) -> None:
 
 
 @given(st.text() | st.lists(st.sampled_from(PIECES)).map("".join))
-@example("a" + ".a" * 249)
-@example("[" * 249 + "]" * 249)
-@example("true ? 1 : " * 248 + "1")
-@example("1" + " + 1" * 249)
-@example("!" * 249 + "true")
-@example("[1].map(x, " * 120 + "1" + ")" * 120)
+@example("a" + ".a" * (NESTING_MAX - 1))
+@example("[" * (NESTING_MAX - 1) + "]" * (NESTING_MAX - 1))
+@example("true ? 1 : " * (NESTING_MAX - 2) + "1")
+@example("1" + " + 1" * (NESTING_MAX - 1))
+@example("!" * (NESTING_MAX - 1) + "true")
+@example("[1].map(x, " * (NESTING_MAX // 2 - 1) + "1" + ")" * (NESTING_MAX // 2 - 1))
 def test_any_text(text: str) -> None:
     """A text either goes through every stage, or is refused with a place inside it."""
     try:
