@@ -16,6 +16,7 @@ from typing import Any
 from streamwarden.errors import StoreError
 
 from ..policy.bundle import Bundle
+from ..policy.compiler.framed import FramedValues
 from ..policy.keys import KeyRing
 from ..policy.model import Mode
 from ..policy.plan_table import PlanTable
@@ -31,9 +32,11 @@ _VERSIONS_MAX = 64
 class Version:
     """One version with its plans, by the mode of the guard that decided."""
 
-    def __init__(self, bundle: Bundle, mask_keys: KeyRing | None = None) -> None:
+    def __init__(
+        self, bundle: Bundle, mask_keys: KeyRing | None = None, framed: FramedValues | None = None
+    ) -> None:
         self.bundle = bundle
-        self._mask_keys = mask_keys
+        self._mask_keys, self._framed = mask_keys, framed
         self._tables: dict[str, PlanTable] = {}
 
     def table(self, mode: str | None) -> PlanTable:
@@ -42,7 +45,11 @@ class Version:
         table = self._tables.get(name)
         if table is None:
             table = self._tables[name] = PlanTable(
-                self.bundle, mode=Mode(name), mask_keys=self._mask_keys, replay=True
+                self.bundle,
+                mode=Mode(name),
+                mask_keys=self._mask_keys,
+                replay=True,
+                framed=self._framed,
             )
         return table
 
@@ -74,6 +81,8 @@ class History:
             self._names.add(name)
         self._fetch = fetch
         self._mask_keys = mask_keys
+        #: Reads what a schema registry has framed; set where slices are done, since it stays there.
+        self.framed: FramedValues | None = None
         self._versions: OrderedDict[str, Version | None] = OrderedDict()
         self._stored: dict[int, bytes] = {}
         #: Versions that the store should have and did not give, with its reason.
@@ -125,7 +134,7 @@ class History:
             self._versions.move_to_end(digest)
             return self._versions[digest]
         bundle = fetch()
-        version = None if bundle is None else Version(bundle, self._mask_keys)
+        version = None if bundle is None else Version(bundle, self._mask_keys, self.framed)
         self._versions[digest] = version
         if len(self._versions) > _VERSIONS_MAX:
             self._versions.popitem(last=False)

@@ -8,18 +8,20 @@ on unknowns) as the lane's pair. The common event then costs one or two runs of 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from hmac import compare_digest
 
-from ..policy.keys import KeyRing
+from ..policy.keys import KeyRing, mac_text
 from ..policy.model import Effect, MaskField
 from ..policy.plan import Plan
 from ..policy.plan_table import FOREVER, PlanTable
-from ..policy.stamp import STAMP_HEADER, Stamp, StampError, verify
+from ..policy.stamp import STAMP_HEADER, Stamp, StampError
 from .findings import Finding
 from .history import History, Version
 from .pairs import Pair, lost_to, pair_of
-from .possibilities import Branch, Case, Outlook
+from .possibilities import Branch, Outlook
 from .reviewed import Reviewed
 from .seen import Seen
 from .verdict import drift_of, masks_anew
@@ -33,6 +35,12 @@ _LANES_MAX = 4096
 #: Pairs of plans; each keeps what it has found out.
 _PAIRS_MAX = 256
 _WARN = Effect.WARN.rank
+#: A stamp that may differ from event to event, in what does not decide which lane it is on.
+_VARYING = re.compile(
+    rb"(1;[^;]{1,150};[0-9a-f]{12};[a-z]{1,8};[a-z]{1,12})(;id=[A-Za-z0-9_-]{1,64})?"
+    rb"(?:;at=(0|[1-9][0-9]{0,15}))?(;mode=(?:shadow|off))?"
+    rb"(;mac=([A-Za-z0-9_-]{1,32})\.([A-Za-z0-9_-]{22}))?"
+)
 _NEVER = -1
 
 
@@ -96,7 +104,8 @@ class Judge:
     def __init__(self, topic: str, history: History, today: PlanTable, terms: Terms) -> None:
         self.topic, self.history, self.today, self.terms = topic, history, today, terms
         self._lanes: dict[tuple[bytes | None, bool], _Lane] = {}
-        self._heads: dict[tuple[Stamp, str, bool], _Lane] = {}
+        self._heads: dict[tuple[bytes | str | bool | None, ...], _Lane] = {}
+        self._topic_bytes = topic.encode()
         self._pairs: dict[tuple[object, ...], Pair] = {}
         self._maker = FindingMaker(today.bundle)
         since = today.bundle.guarded_from(topic)
@@ -126,35 +135,61 @@ class Judge:
 
     def _with_stamp(self, event: Seen, data: bytes | None) -> Finding | None:
         """A stamp not seen before, or one that is new with every event."""
+        parts = None if data is None else _VARYING.fullmatch(data)
+        if parts is None or data is None:
+            return self._parsed(event, data)
+        head, _, at, mode, signed, kid, mac = parts.groups()
+        forged = ""
+        if self.terms.stamp_keys is not None:
+            moment = event.now if at is None else int(at) * 1_000_000
+            forged = self._mac_problem(event, moment, data[: parts.start(5)], kid, mac)
+        key = (head, mode, at is None, forged, event.appended)
+        lane = self._heads.get(key)
+        if lane is None:
+            try:
+                stamp = Stamp.parse(data)
+            except StampError as error:
+                return self._judge(event, self._unstamped(str(error)))
+            lane = self._lane(stamp, forged)
+            if len(self._heads) < _LANES_MAX:
+                self._heads[key] = lane
+        if at is not None:
+            if not lane.forged:
+                event = _at(event, int(at))
+        elif signed is None and self.terms.stamp_keys is None and len(self._lanes) < _LANES_MAX:
+            self._lanes[data, event.appended] = lane
+        return self._judge(event, lane, data)
+
+    def _parsed(self, event: Seen, data: bytes | None) -> Finding | None:
+        """A stamp of a release or an override, or none at all."""
         try:
             stamp = Stamp.parse(data)
         except StampError as error:
             return self._judge(event, self._unstamped(str(error)))
-        if stamp.at is not None:
+        at = event.now if stamp.at is None else stamp.at * 1_000_000
+        kid = mac = None
+        if stamp.mac is not None:
+            kid, mac = (part.encode() for part in stamp.mac)
+        forged = self._mac_problem(event, at, replace(stamp, mac=None).encode(), kid, mac)
+        lane = self._lane(stamp, forged)
+        if stamp.at is not None and not lane.forged:
             event = _at(event, stamp.at)
-        forged = self._mac_problem(event, stamp)
-        head = replace(stamp, id=None, at=None if stamp.at is None else 0, mac=None)
-        lane = self._heads.get((head, forged, event.appended))
-        if lane is None:
-            lane = self._lane(stamp, forged)
-            if len(self._heads) < _LANES_MAX:
-                self._heads[head, forged, event.appended] = lane
-        if head == stamp and self.terms.stamp_keys is None and len(self._lanes) < _LANES_MAX:
-            self._lanes[data, event.appended] = lane
-        return self._judge(event, lane, stamp)
+        return self._judge(event, lane, data)
 
-    def _mac_problem(self, event: Seen, stamp: Stamp) -> str:
+    def _mac_problem(
+        self, event: Seen, at: int, stamp: bytes, kid: bytes | None, mac: bytes | None
+    ) -> str:
+        """What is wrong with the mac of `stamp`, which stands before it; empty where nothing is."""
         keys, since = self.terms.stamp_keys, self.terms.mac_since
         if keys is None:
             return ""
-        verdict = verify(stamp, keys, self.topic, event.key, event.value)
-        if verdict == "invalid":
-            return "the mac does not fit"
-        if verdict == "unknown-key":
+        if kid is None or mac is None:
+            return "the stamp is not signed" if since is None or at >= since else ""
+        secret = keys.get(kid.decode())
+        if secret is None:
             return "the mac was made with an unknown key"
-        if verdict == "unsigned" and (since is None or event.now >= since):
-            return "the stamp is not signed"
-        return ""
+        expected = mac_text(secret, stamp, self._topic_bytes, event.key, event.value)
+        return "" if compare_digest(expected.encode(), mac) else "the mac does not fit"
 
     def _lane(self, stamp: Stamp, forged: str) -> _Lane:
         found = self.history.find(stamp)
@@ -187,7 +222,7 @@ class Judge:
         stage = self.terms.stage or "produce"
         return _Lane(None, forged, None, None, stage, stage, False, False, quick=None)
 
-    def _judge(self, event: Seen, lane: _Lane, stamp: Stamp | None = None) -> Finding | None:
+    def _judge(self, event: Seen, lane: _Lane, data: bytes | None = None) -> Finding | None:
         when = event.now if event.timestamp is not None or event.now else self.terms.now
         if when != event.now:
             event = _at(event, when // 1_000_000)
@@ -199,7 +234,8 @@ class Judge:
             self.unverifiable += 1
         if lane.quick is not None and pair.is_clean(event, lane.quick):
             return None
-        return self._slowly(event, lane, stamp or lane.stamp, pair)
+        stamp = lane.stamp if lane.stamp is None or data is None else Stamp.parse(data)
+        return self._slowly(event, lane, stamp, pair)
 
     def _enter(self, lane: _Lane, when: int, appended: bool) -> None:
         """Find the pair of plans that holds at the event time `when`."""
@@ -242,7 +278,7 @@ class Judge:
         if pair.same and honest is not None and drifts is None and honest.ov is None:
             drifts = {None}  # the same policy on the same event: nothing can have changed
         drift = next(iter(drifts)) if drifts is not None and len(drifts) == 1 else None
-        now = pair.now.branch(Case(event)) if not agreeing else agreeing[0].now
+        now = pair.now.branch(pair.now.case(event)) if not agreeing else agreeing[0].now
         unsure = _unsure(drifts, pair, now)
         if lane.forged:
             kind, detail = "forged", lane.forged

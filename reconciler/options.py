@@ -12,6 +12,7 @@ from streamwarden.errors import ConfigurationError
 from ..policy.bundle import Bundle
 from ..policy.keys import KeyRing
 from ..policy.store import BundleStore
+from ..schemas.schema_sources import Schemas
 from .findings import KINDS
 from .slices import SLICE_MAX_OFFSETS
 
@@ -31,7 +32,7 @@ class ReconcileOptions:
     `retroactive` judges by the policies in force at `now` and not at event time; `stage` judges
     today's policy at that stage. `mac_since` says from when stamps must be signed, with
     `stamp_keys`. `fail_on` are the kinds that count for the exit status, all that are drift by
-    default. `known_id` and `released`: see `judge.Terms`. `timeout_s` is how long the brokers may
+    default. `schemas` is a directory of schemas or the URL of a registry. `known_id` and `released`: see `judge.Terms`. `timeout_s` is how long the brokers may
     stay silent.
     """
 
@@ -51,6 +52,7 @@ class ReconcileOptions:
     stamp_keys: KeyRing | None = None
     mac_since: int | None = None
     mask_keys: KeyRing | None = None
+    schemas: Schemas | None = None
     now: int | None = None
     timeout_s: float = 30.0
     slice_offsets: int = SLICE_MAX_OFFSETS

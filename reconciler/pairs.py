@@ -13,7 +13,7 @@ from ..policy.model import Effect, MaskField, Mode, Rule
 from ..policy.plan import Outcome, Plan, PlanRule
 from ..policy.stamp import Stamp
 from ..schemas.event import Event
-from .possibilities import Case, Outlook, Possibilities, Side
+from .possibilities import Outlook, Possibilities, Side
 from .unknowns import Unknowns, overlaps
 from .verdict import masks_anew
 
@@ -105,7 +105,7 @@ class Pair:
     def _masks_anew(self, event: Event, now: Outcome, then: Outcome) -> bool:
         if not now.masks:
             return False
-        return masks_anew(Case(event), self.now.plan, now.masks, then.masks)
+        return masks_anew(self.now.case(event), self.now.plan, now.masks, then.masks)
 
     def outlooks(
         self, event: Event, given: Mapping[str, object] = _NOTHING
@@ -157,8 +157,7 @@ def pair_of(
 ) -> Pair:
     """The pair of a lane, with what `lost_to` says about its stamp."""
     masks = tuple(_masks(then, today, now.topic)) if masked else ()
-    plan = now if then is None else then
-    return Pair(then, now, Unknowns.of(masks, plan.value_format, also=also), masks)
+    return Pair(then, now, Unknowns.of(masks, also=also), masks)
 
 
 def _masks(then: Plan | None, today: Bundle, topic: str) -> Iterable[MaskField]:

@@ -28,7 +28,7 @@ from .findings import Finding
 from .history import Found, History
 from .judge import Terms
 from .pairs import Pair, pair_of
-from .possibilities import Case, Outlook
+from .possibilities import Outlook
 from .seen import Seen
 from .writing import FindingMaker
 
@@ -106,7 +106,7 @@ class ParkedJudge:
             self.unverifiable += 1
         pair = self._pair(event, None if forged else stamp, found)
         outlooks = pair.outlooks(event, _given(event, parked))
-        now = pair.now.branch(Case(event))
+        now = pair.now.branch(pair.now.case(event))
         agreeing: Sequence[Outlook] | None = outlooks
         kind = detail = ""
         if forged:

@@ -11,20 +11,22 @@ import contextlib
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Final, NamedTuple, TypeAlias
 
-from ..policy.compiler import Undecodable
-from ..policy.compiler.activation import variable
+from ..policy.compiler import UnavailableError, Undecodable
+from ..policy.compiler.activation import schema_of, variable
 from ..policy.compiler.definition import EVENT_VARIABLES, PLACED, ValueReader
+from ..policy.compiler.framed import frame_or_error
 from ..policy.compiler.reads import Place, Reads, reads_of
 from ..policy.decision import Decision
 from ..policy.model import Effect, MaskField
 from ..policy.plan import Outcome, Plan
 from ..schemas.event import Event
 from ..schemas.json_projection import DecodeError, decode_json
+from ..schemas.views import is_framed
 from .formulas import Atom, Circumstances, Formula, Shape, atoms_of, shape_of, truth
 from .unknowns import Unknowns
 from .worlds import Hidden, worlds
 
-__all__ = ["OPAQUE", "Branch", "Case", "Outlook", "Possibilities", "Side"]
+__all__ = ["OPAQUE", "Branch", "Case", "Outlook", "Possibilities", "Side", "is_opaque"]
 
 #: Distinct remains of conditions whose worlds are kept: mostly a handful for a topic.
 _KNOWN_MAX = 4096
@@ -36,13 +38,24 @@ _Hits: TypeAlias = tuple[int, ...]
 _Told: TypeAlias = "tuple[Effect, tuple[MaskField, ...]]"
 
 
+def is_opaque(event: Event, schemas: bool) -> bool:
+    """True for a value that a registry has framed, also by a header where `schemas` are given."""
+    value = event.value or b""
+    if not schemas:
+        return is_framed(value)
+    try:
+        return frame_or_error(value, event.headers, "value") is not None
+    except DecodeError:
+        return True
+
+
 class Case:
     """An event, and what has been found out about it whoever asked."""
 
-    __slots__ = ("_decoded", "event")
+    __slots__ = ("_decoded", "_schemas", "event")
 
-    def __init__(self, event: Event) -> None:
-        self.event = event
+    def __init__(self, event: Event, schemas: bool) -> None:
+        self.event, self._schemas = event, schemas
         self._decoded: object = _NOT_YET
 
     @property
@@ -51,7 +64,7 @@ class Case:
         if self._decoded is _NOT_YET:
             value = self.event.value
             self._decoded = OPAQUE
-            if value is not None and value[:1] != b"\0":
+            if value is not None and not is_opaque(self.event, self._schemas):
                 with contextlib.suppress(DecodeError):
                     self._decoded = decode_json(value)
         return self._decoded
@@ -119,22 +132,29 @@ class _View:
     def __init__(self, plan: Plan, reads: Reads, unknowns: Unknowns, placed: bool) -> None:
         known = EVENT_VARIABLES | PLACED if placed else EVENT_VARIABLES
         self._names = tuple((known & reads.variables) - unknowns.variables)
-        self._unknowns, self._key_format = unknowns, plan.key_format
-        self._reader: ValueReader | None = None
-        if reads.reads_value:
-            self._reader = ValueReader(plan.compiled.definition.setting, reads)
+        self._unknowns, self._setting = unknowns, plan.compiled.definition.setting
+        self._reads_schema = reads.reads_schema
+        self._reader = ValueReader(self._setting, reads) if reads.reads_value else None
 
     def of(
         self, event: Event, given: Mapping[str, object]
     ) -> tuple[dict[str, object], dict[Place, Hidden]]:
         """The variables, and what is known of masked fields."""
-        known = {name: variable(name, event, key_format=self._key_format) for name in self._names}
+        setting = self._setting
+        known = {
+            name: variable(name, event, key_format=setting.key_format, framed=setting.framed)
+            for name in self._names
+        }
+        if self._reads_schema:
+            known["schema"] = schema_of(event, setting.framed)
         value: object = None
+        telling = True
         if self._reader is not None and event.value is not None:
+            telling = not is_opaque(event, self._setting.framed is not None)
             # Where a plan cannot decode the value, its rules that read it are not asked.
             with contextlib.suppress(DecodeError):
-                value = self._reader.plain(self._reader.decode(event.value))
-        return self._unknowns.over(known, value, given)
+                value = self._reader.plain(self._reader.decode(event.value, event.headers))
+        return self._unknowns.over(known, value, given, telling=telling)
 
 
 class Side:
@@ -150,6 +170,7 @@ class Side:
         self.steady: dict[int, Formula] = {}
         self._reading_value: set[int] = set()
         constants = plan.compiled.definition.constants
+        steady = unknowns.variables | (constants.keys() - {"schema"})
         found: list[Reads] = []
         for index, planned in enumerate(plan.rules):
             condition = planned.rule.condition
@@ -158,7 +179,7 @@ class Side:
                 found.append(reads)
                 if reads.reads_value:
                     self._reading_value.add(index)
-                elif reads.variables <= unknowns.variables | constants.keys():
+                elif reads.variables <= steady:
                     self.steady[index] = self.open[index].value(unknowns.nothing_known(constants))
         self.reads = Reads.union(found)
         self._steady = tuple((i, left) for i, left in self.steady.items() if left is not False)
@@ -177,10 +198,15 @@ class Side:
         self._tombstone_rejects = plan.tombstone_rejects
 
     def _run(self, event: Event) -> _Hits | Undecodable:
-        """What the compiled rules come to; the same event is asked about several times in a row."""
+        """What the compiled rules come to; the same event is asked about several times in a row.
+
+        Raises UnavailableError where the event's schema cannot be had now.
+        """
         last, found = self._last
         if last is not event:
             found = self._compiled(event)
+            if isinstance(found, Undecodable) and found.unavailable:
+                raise UnavailableError(found.reason)
             self._last = (event, found)
         return found
 
@@ -202,6 +228,10 @@ class Side:
     def objects(self, event: Event) -> bool:
         """True where the bundle itself refuses the event, whatever its rules say."""
         return self.closed or (event.value is None and self._tombstone_rejects)
+
+    def case(self, event: Event) -> Case:
+        """`event`, for branches of it and of its mate."""
+        return Case(event, self.plan.framed is not None)
 
     def branch(self, case: Case) -> Branch:
         """The one decision where nothing is unknown; else the one as far as things are known."""
@@ -287,8 +317,8 @@ class Possibilities:
 
         `given` is what was kept of variables that are unknown otherwise.
         """
-        case = Case(event)
         then_side, now_side = self._then, self._now
+        case = now_side.case(event)
         if self.certain:
             then_branch = None if then_side is None else then_side.branch(case)
             return [Outlook(then_branch, now_side.branch(case))]

@@ -8,6 +8,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Protocol
 
+from streamwarden.errors import SchemaUnavailableError
+
+from ..policy.compiler import UnavailableError
 from .findings import Finding
 from .seen import Seen
 from .tally import Tally
@@ -43,7 +46,8 @@ def replay(
 ) -> Tally:
     """The account of `records`, which come in the order of their offsets.
 
-    `sink` takes every finding; `tick` is told now and then how many records were seen since.
+    `sink` takes every finding; `tick` is told now and then how many records were seen since. Where
+    the schema of a record cannot be had now, nothing is guessed: the replay stops there.
     """
     tally = Tally()
     finding, add = judge.finding, tally.add
@@ -58,7 +62,12 @@ def replay(
         if windowed and not _within(record.timestamp, window):
             continue
         events += 1
-        found = finding(record)
+        try:
+            found = finding(record)
+        except (SchemaUnavailableError, UnavailableError) as error:
+            events -= 1
+            tally.stopped = (record.offset or 0, str(error))
+            break
         if found is not None:
             add(found)
             if sink is not None:

@@ -202,6 +202,7 @@ def _work(options: ReconcileOptions, plan: Plan, history: History, slices: Seque
         timeout_s=options.timeout_s,
         with_findings=options.findings is not None,
         mask_keys=options.mask_keys,
+        schemas=options.schemas,
     )
 
 

@@ -173,4 +173,6 @@ def _offsets(
             told[place.topic, place.partition] = int(future.result(left).offset)
         except KafkaException as error:
             told[place.topic, place.partition] = reason_of(error)
+        except TimeoutError:
+            told[place.topic, place.partition] = "its leader does not answer"
     return told

@@ -99,6 +99,8 @@ class Tally:
         self.events = 0
         self.parked = 0
         self.unverifiable = 0
+        #: Where the replay had to stop before the end of the slice, and why.
+        self.stopped: tuple[int, str] | None = None
         self._counts: dict[str, dict[str, int]] = {}
         self._drift: dict[str, int] = {}
         self._causes: dict[_CauseName, tuple[int, list[tuple[str, int, int]]]] = {}

@@ -34,19 +34,15 @@ class Unknowns:
 
     variables: frozenset[str] = frozenset({"client", "facts", "stamp"})
     masks: Mapping[Path, frozenset[str]] = field(default_factory=dict[Path, frozenset[str]])
-    #: False where masked values have no look of their own (Avro: nulls, zeros, defaults).
-    telling: bool = True
 
     @classmethod
-    def of(
-        cls, masks: Iterable[MaskField], value_format: str, *, also: Iterable[str] = ()
-    ) -> Unknowns:
+    def of(cls, masks: Iterable[MaskField], *, also: Iterable[str] = ()) -> Unknowns:
         """Unknown variables, those `also` named, and what `masks` may have hidden."""
         hows: dict[Path, frozenset[str]] = {}
         for mask in masks:
             hows[mask.path] = hows.get(mask.path, frozenset()) | {mask.how}
         names = frozenset({"client", "facts", "stamp", *also})
-        return cls(names, hows, telling=value_format in ("auto", "json"))
+        return cls(names, hows)
 
     def touch(self, reads: Reads) -> bool:
         """True where a condition with these `reads` may hang on something unknown."""
@@ -60,19 +56,25 @@ class Unknowns:
         return {**constants, **{name: _ALL_UNKNOWN[name] for name in self.variables}}
 
     def over(
-        self, known: Mapping[str, object], value: object, given: Mapping[str, object]
+        self,
+        known: Mapping[str, object],
+        value: object,
+        given: Mapping[str, object],
+        *,
+        telling: bool = True,
     ) -> tuple[dict[str, object], dict[Place, Hidden]]:
         """The variables of a rule with the unknown ones in place, and what is known of fields.
 
-        `given` is what was kept of variables that are unknown otherwise. `value` is changed in
-        place where it is a container.
+        `given` is what was kept of variables that are unknown otherwise. `telling` is False where
+        masked values have no look of their own (Avro: nulls, zeros, defaults): there every field
+        that a mask names is unknown. `value` is changed in place where it is a container.
         """
         hidden: dict[Place, Hidden] = {}
         seen = dict(known)
         for name in self.variables:
             seen[name] = given[name] if name in given else _ALL_UNKNOWN[name]
         for path, hows in self.masks.items():
-            value = self._hide(value, path, 0, hows, hidden)
+            value = self._hide(value, path, 0, hows, hidden if telling else None)
         seen["value"] = seen["message"] = value
         return seen, hidden
 
@@ -82,11 +84,13 @@ class Unknowns:
         path: Path,
         at: int,
         hows: frozenset[str],
-        hidden: dict[Place, Hidden],
+        hidden: dict[Place, Hidden] | None,
     ) -> object:
         """`node` with what `path[at:]` names in it unknown."""
         if at == len(path):
-            if self.telling and not looks_masked(node, hows):
+            if hidden is None:
+                return _unknown(path)
+            if not looks_masked(node, hows):
                 return node
             if all(isinstance(name, str) for name in path):
                 place = ("value", cast("tuple[str | None, ...]", path))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Any, cast
 
-from ..policy.masking import MaskError, mask_value
+from ..policy.masking import MaskError
 from ..policy.model import Effect, MaskField, Path
 from ..policy.plan import Plan
 from ..policy.stamp import Stamp
@@ -48,8 +48,7 @@ def masks_anew(
     wrote the stamp did not do what it says. Where an element was dropped from a list, what stands
     at a position now need not be what stood there then, and says nothing about masks that were due.
     """
-    value = case.event.value
-    if value is None:
+    if case.event.value is None:
         return False
     applied = tuple(then_masks)
     done = {mask.path for mask in applied}
@@ -57,7 +56,7 @@ def masks_anew(
     decoded = case.decoded if plan.value_format in ("auto", "json") else OPAQUE
     for mask in masks:
         if decoded is OPAQUE:
-            if mask.path not in done and _changes(value, plan, mask):
+            if mask.path not in done and _changes(case, plan, mask):
                 return True
             continue
         if mask.path in done and any(_moves(where, mask.path) for where in moved):
@@ -65,7 +64,7 @@ def masks_anew(
         plain = [leaf for leaf in _leaves(decoded, mask.path) if not looks_masked(leaf, _MASKS)]
         if mask.path in done:
             plain = [leaf for leaf in plain if leaf is not None]
-        if plain and _changes(value, plan, mask):
+        if plain and _changes(case, plan, mask):
             return True
     return False
 
@@ -87,9 +86,10 @@ def _moves(where: Path, path: Path) -> bool:
     )
 
 
-def _changes(value: bytes, plan: Plan, mask: MaskField) -> bool:
+def _changes(case: Case, plan: Plan, mask: MaskField) -> bool:
+    value = case.event.value or b""
     try:
-        return mask_value(value, plan.value_format, (mask,), plan.mask_keys) != value
+        return plan.mask(value, case.event.headers, (mask,)) != value
     except MaskError:
         return True
 

@@ -9,14 +9,16 @@ from typing import Any, BinaryIO, Protocol
 
 import msgspec
 
+from ..policy.compiler.framed import FramedValues
 from ..policy.keys import KeyRing
 from ..policy.plan_table import PlanTable
+from ..schemas.schema_sources import Schemas, open_schemas
 from .findings import Finding
 from .history import History
 from .holes import Holes, compacts
 from .judge import Judge, Terms
 from .parked import ParkedJudge
-from .reading import Reader
+from .reading import Gap, Reader
 from .replay import Judging, Window, replay
 from .slices import Slice
 from .tally import SliceReport
@@ -40,6 +42,7 @@ class Work:
     timeout_s: float
     with_findings: bool
     mask_keys: KeyRing | None = None
+    schemas: Schemas | None = None
 
 
 class Watch(Protocol):
@@ -71,8 +74,14 @@ class _Judges:
 
     def __init__(self, work: Work) -> None:
         self._work = work
+        framed = None if work.schemas is None else FramedValues(open_schemas(work.schemas))
+        work.history.framed = framed
         self._today = PlanTable(
-            work.history.today, mask_keys=work.mask_keys, detective=True, replay=True
+            work.history.today,
+            mask_keys=work.mask_keys,
+            detective=True,
+            replay=True,
+            framed=framed,
         )
         self._made: dict[str, Judging] = {}
 
@@ -111,8 +120,12 @@ def run_slices(work: Work, slices: Sequence[Slice], saving: Saving, watch: Watch
                     sink=None if out is None else _writer(out),
                     tick=watch.seen,
                 )
-            gaps = holes.reasons(piece, reading.gaps)
-            saving.save(piece, tally.report(piece, gaps, reading.problem))
+            gaps, problem = reading.gaps, reading.problem
+            if tally.stopped is not None:
+                offset, problem = tally.stopped
+                gaps = [gap for gap in gaps if gap.end <= offset]
+                gaps.append(Gap(offset, piece.end, "unread"))
+            saving.save(piece, tally.report(piece, holes.reasons(piece, gaps), problem))
             watch.done(piece)
     finally:
         reader.close()

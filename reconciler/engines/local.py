@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import pickle
 import threading
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
@@ -79,6 +80,13 @@ def _run_pool(
     signs: Any = context.Queue()
     kept = {name: value for name, value in work.config.items() if name not in _CALLBACKS}
     sent = replace(work, config=kept)
+    try:
+        pickle.dumps(sent)
+    except (AttributeError, TypeError, pickle.PicklingError) as error:
+        raise ConfigurationError(
+            f"what was asked for cannot be sent to other processes: {error}",
+            remedy="use `processes=1`, or functions of a module",
+        ) from None
     with ProcessPoolExecutor(
         processes, context, initializer=_begin, initargs=(sent, spool.folder, signs)
     ) as pool:

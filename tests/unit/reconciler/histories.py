@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from streamwarden.policy.bundle import Bundle
+from streamwarden.policy.compiler.framed import FramedValues
 from streamwarden.policy.decision import Decision
 from streamwarden.policy.guard import Guard
 from streamwarden.policy.loader import load_directories
@@ -21,6 +22,7 @@ from streamwarden.reconciler.judge import Judge, Terms
 from streamwarden.reconciler.parked import ParkedJudge
 from streamwarden.reconciler.seen import Seen
 from streamwarden.schemas.event import Record
+from streamwarden.schemas.registry import SchemaSource
 
 __all__ = ["NOON", "Past", "as_bytes", "make_bundle", "policy"]
 
@@ -53,8 +55,9 @@ def as_bytes(value: object) -> bytes | None:
 class Past:
     """Records by topic, in the order in which they were written."""
 
-    def __init__(self, *versions: Bundle) -> None:
+    def __init__(self, *versions: Bundle, schemas: SchemaSource | None = None) -> None:
         self.versions = versions
+        self.schemas = schemas
         self.topics: dict[str, list[Seen]] = {}
 
     def write(self, record: Record, *, appended_at: int | None = None) -> Seen:
@@ -106,7 +109,7 @@ class Past:
         **event: Any,
     ) -> Decision:
         """Write to `t` through a guard; refused events go where the guard parks them."""
-        guard = Guard(bundle, clock=lambda: at, **(settings or {}))
+        guard = Guard(bundle, clock=lambda: at, schemas=self.schemas, **(settings or {}))
         decision = guard.decide(topic="t", value=as_bytes(value), **event)
         carries_at = carries_at or appended_at is not None
         for record in route(decision, stamp_keys=guard.stamp_keys, at=carries_at).records:
@@ -148,7 +151,9 @@ class Past:
         """Each record with its finding."""
         terms = terms or Terms(now=NOON)
         history = self.history(today, store=store)
-        table = PlanTable(today, detective=True, replay=True)
+        framed = None if self.schemas is None else FramedValues(self.schemas)
+        history.framed = framed
+        table = PlanTable(today, detective=True, replay=True, framed=framed)
         for topic in sorted(self.topics):
             if topic == "t":
                 judge: Judge | ParkedJudge = Judge(topic, history, table, terms)

@@ -154,11 +154,16 @@ def test_a_masked_field_can_make_no_event_guilty() -> None:
         (f"1;b@1;{'0' * 12};allow;produce", "b@1 has another digest"),
         (f"1;b@9;{'0' * 12};allow;produce", "b@9 was never published"),
         (f"1;b@1;{V1.digest[:12]};maybe;produce", "the stamp names an unknown effect or stage"),
+        (
+            f"1;b@1;{V1.digest[:12]};allow;produce;id=a b",
+            "the stamp does not have the form of format 1",
+        ),
     ],
 )
 def test_a_stamp_that_no_guard_wrote_is_forged(stamp: str, why: str) -> None:
     """Malformed stamps, and versions that an authoritative store shows never to have existed."""
     past = Past(V1, V2)
+    past.guarded(V1, {"amount": 1})
     past.bypass({"amount": 1}, stamp=stamp)
     past.bypass({"amount": 99}, stamp=stamp)
 
@@ -561,3 +566,37 @@ def test_records_without_a_time_are_judged_at_todays() -> None:
     past.topics["t"] = [without]
 
     assert past.kinds(V1) == ["unchecked"]
+
+
+def test_a_forged_time_is_not_believed() -> None:
+    """What is forged is judged at the record's time: it cannot place itself before a policy."""
+    today = make_bundle(policy(OVER_10, more="effective: {from: 2026-02-01}\n"), number=1)
+    past = Past(today)
+    past.bypass({"amount": 99}, stamp=f"1;b@7;{'0' * 12};allow;produce;at=5")
+    past.bypass({"amount": 99}, stamp=f"1;b@7;{'0' * 12};reject;produce;at=5;ov=x")
+
+    assert [(f.kind, f.drift) for f in past.findings(today)] == [("forged", "now-rejected")] * 2
+
+
+def test_what_varies_with_every_stamp_is_verified_every_time() -> None:
+    """Ids, times and macs: each event is judged by its own."""
+    keys = {"k1": b"0123456789abcdef"}
+    bundle = make_bundle(policy(OVER_10, more="effective: {from: 2026-03-01}\n"), number=1)
+    past = Past(bundle)
+    settings = {"stamp_keys": keys}
+    for day in range(3):
+        past.guarded(bundle, {"a": 1, "amount": 1}, at=NOON + day, settings=settings)
+        past.guarded(
+            bundle, {"amount": 99}, at=NOON - (30 - day) * _DAY, carries_at=True, settings=settings
+        )
+    signed = past.topics["t"][1]
+    headers: list[tuple[str, bytes | None]] = [
+        (name, (value or b"").replace(b";at=", b";at=1")) for name, value in signed.headers
+    ]
+    past.write(Record("t", None, None, signed.value, headers, None))
+    terms = Terms(now=NOON, stamp_keys=KeyRing.load(keys))
+
+    assert len(past.topics["t"]) == 7
+    assert [(f.offset, f.detail) for f in past.findings(bundle, terms=terms)] == [
+        (6, "the mac does not fit")
+    ]

@@ -27,7 +27,7 @@ def masks(*fields: tuple[Path, str]) -> list[MaskField]:
 
 def hidden(value: Any, *fields: tuple[Path, str]) -> Any:
     """The value as rules see it, with `?` for what is unknown."""
-    seen, _ = Unknowns.of(masks(*fields), "json").over({}, value, {})
+    seen, _ = Unknowns.of(masks(*fields)).over({}, value, {})
     return shown(seen["value"])
 
 
@@ -87,7 +87,7 @@ def test_fields_that_look_masked_are_unknown(
 
 def test_where_masks_have_no_look_every_named_field_is_unknown() -> None:
     """Avro has no stars: a redacted number is a zero."""
-    seen, _ = Unknowns.of(masks((("a",), "redact")), "avro").over({}, {"a": 0, "b": 0}, {})
+    seen, _ = Unknowns.of(masks((("a",), "redact"))).over({}, {"a": 0, "b": 0}, {}, telling=False)
 
     assert shown(seen["value"]) == {"a": "?", "b": 0}
 
@@ -103,7 +103,7 @@ def test_where_masks_have_no_look_every_named_field_is_unknown() -> None:
 def test_a_masked_field_was_there(how: str, known: Hidden) -> None:
     """Masks make nothing of nothing; stars and hashes nothing of null."""
     masked = mask_value(b'{"a": "4111111111111111"}', "json", masks((("a",), how)), _KEYS)
-    _, fields = Unknowns.of(masks((("a",), how)), "json").over({}, decode_json(masked), {})
+    _, fields = Unknowns.of(masks((("a",), how))).over({}, decode_json(masked), {})
 
     assert fields == {("value", ("a",)): known}
 
@@ -128,14 +128,14 @@ def test_a_masked_field_was_there(how: str, known: Hidden) -> None:
 )
 def test_rules_that_hang_on_unknowns(text: str, touched: bool) -> None:
     """Those that read something unknown, above it or below it."""
-    unknowns = Unknowns.of(masks((("card",), "last4"), (("items", None, "secret"), "hash")), "json")
+    unknowns = Unknowns.of(masks((("card",), "last4"), (("items", None, "secret"), "hash")))
 
     assert unknowns.touch(reads_of(parse(text))) is touched
 
 
 def test_what_was_kept_is_known() -> None:
     """A decision that logged its facts leaves them known."""
-    seen, _ = Unknowns.of([], "json").over({}, None, {"facts": {"score": 3}})
+    seen, _ = Unknowns.of([]).over({}, None, {"facts": {"score": 3}})
 
     assert seen["facts"] == {"score": 3}
     assert isinstance(seen["client"], Unknown)
