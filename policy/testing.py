@@ -17,13 +17,18 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import TypeAlias, cast
+from uuid import UUID
 
 import msgspec
 
+from ..schemas.avro_json import avro_bytes
 from ..schemas.event import Event
+from ..schemas.framing import with_id
+from ..schemas.registry import Schema
 from .bundle import Bundle
 from .canonical import canonical_json, portable
 from .case_documents import Case
+from .compiler.framed import FramedValues
 from .decision import Decision, Match
 from .keys import KeyRing
 from .model import Mode
@@ -59,11 +64,13 @@ def run_cases(
     *,
     clock: Callable[[], int],
     mask_keys: KeyRing | None = None,
+    framed: FramedValues | None = None,
 ) -> Iterator[CaseResult]:
     """Try `cases` (those of the bundle without) one by one.
 
     `clock` gives the `now` of cases that name none, in nanoseconds. Without `mask_keys`, `hash`
-    masks are made with a key that is thrown away.
+    masks are made with a key that is thrown away. With `framed`, values of topics that have an Avro
+    schema under the subject `TOPIC-value` are written by its newest version.
     """
     enforced = replace(bundle, settings=replace(bundle.settings, mode=Mode.ENFORCE))
     rules = {f"{rule.policy}/{rule.id}" for policy in bundle.policies for rule in policy.rules}
@@ -79,6 +86,7 @@ def run_cases(
                 client={"client": case.client or "", "labels": dict(case.labels)},
                 mask_keys=mask_keys,
                 replay=True,
+                framed=framed,
             )
         yield _run(case, table, clock() if case.now is None else case.now, rules)
 
@@ -86,7 +94,8 @@ def run_cases(
 def _run(case: Case, table: PlanTable, now: int, rules: set[str]) -> CaseResult:
     plan = table.plan(case.topic, case.stage, now)
     try:
-        value = _value_bytes(case.value, plan.value_format)
+        write = _writer(case.topic, plan.value_format, table.framed)
+        value = None if case.value is None else write(case.value)
     except ValueError as error:
         return CaseResult(case, (str(error),), None)
     event = Event(
@@ -101,21 +110,33 @@ def _run(case: Case, table: PlanTable, now: int, rules: set[str]) -> CaseResult:
         case.facts or None,
     )
     decision = plan.decide(event)
-    return CaseResult(case, tuple(_differences(case, decision, rules)), decision)
+    return CaseResult(case, tuple(_differences(case, decision, rules, write)), decision)
 
 
-def _value_bytes(value: object, value_format: str) -> bytes | None:
-    """The bytes that a producer would send; ValueError where this cannot make them."""
-    if value is None:
-        return None
+def _writer(
+    topic: str, value_format: str, framed: FramedValues | None
+) -> Callable[[object], bytes]:
+    """What makes of a value the bytes that a producer would send; ValueError where nothing can."""
+    if framed is not None and value_format in ("avro", "auto"):
+        schema = framed.schemas.latest(f"{topic}-value")
+        if isinstance(schema, Schema) and schema.avro is not None:
+            root, name = schema.avro.root, schema.id
+            identity = b"\1" + name.bytes if isinstance(name, UUID) else with_id(name, b"")
+            return lambda value: identity + avro_bytes(root, value)
     if value_format == "avro":
-        raise ValueError("the topic's values are Avro, for which this case has no schema")
+        raise ValueError(f"there is no schema for the subject `{topic}-value`; give --schemas")
+    return lambda value: _plain_bytes(value, value_format)
+
+
+def _plain_bytes(value: object, value_format: str) -> bytes:
     if value_format in ("text", "bytes") and isinstance(value, str):
         return value.encode()
     return msgspec.json.encode(value)
 
 
-def _differences(case: Case, decision: Decision, rules: set[str]) -> Iterator[str]:
+def _differences(
+    case: Case, decision: Decision, rules: set[str], write: Callable[[object], bytes]
+) -> Iterator[str]:
     expect, matches = case.expect, decision.matches
     counted = [m for m in matches if m.counts and f"{m.policy}/{m.rule}" in rules]
     if decision.effect is not expect.effect:
@@ -134,7 +155,7 @@ def _differences(case: Case, decision: Decision, rules: set[str]) -> Iterator[st
     if expect.reason is not None and not any(expect.reason in m.reason for m in counted):
         said = "; ".join(m.reason for m in counted) or "none"
         yield f"no reason contains `{expect.reason}`: {said}"
-    if expect.has_value and (text := _other_value(expect.value, decision)) is not None:
+    if expect.has_value and (text := _other_value(expect.value, decision, write)) is not None:
         yield text
 
 
@@ -174,12 +195,19 @@ def _hint(name: str, matches: Iterable[Match]) -> str:
     return ""
 
 
-def _other_value(expected: object, decision: Decision) -> str | None:
+def _other_value(
+    expected: object, decision: Decision, write: Callable[[object], bytes]
+) -> str | None:
     """How the value after masks differs from `expected`; None where it does not."""
     masked = decision.masked_value
     data = decision.event.value if masked is None else masked
     if data is None:
         return None if expected is None else "the event has no value"
+    if data[:1] in (b"\0", b"\1"):
+        try:
+            return None if write(expected) == data else "the value is another one"
+        except ValueError as error:
+            return f"the expected value does not fit the schema: {error}"
     if decision.plan.value_format in ("text", "bytes"):
         found: object = data.decode("utf-8", "replace")
     else:

@@ -14,17 +14,18 @@ import click
 from streamwarden.errors import ConfigurationError, StoreError
 
 from ..policy.bundle import Bundle
+from ..policy.compiler.framed import FramedValues
 from ..policy.diff import Change, compare
 from ..policy.keys import KeyRing
-from ..policy.loader import load_directories
 from ..policy.store import ActiveBundle, BundleStore
 from ..policy.testing import CaseResult, run_cases
+from ..schemas.registry import SchemaSource
 from .client import Client
 from .failures import OK
 from .lazy import HelpGroup
+from .loading import load, opened_schemas, schemas_option
 from .options import output_options, store_client_options
 from .output import Output, counted, escaped, write_json
-from .policy_check import present
 from .policy_show import change_json, print_changes
 from .stores import opened
 from .versions import activation_json, active_json, print_active, print_history, publication_json
@@ -75,8 +76,11 @@ _yes = click.option("--yes", is_flag=True, help="Do not ask.")
     metavar="FILE",
     help="Write its stored form there.",
 )
+@schemas_option
 @output_options
-def _build(directories: tuple[Path, ...], file: Path | None, output: Output) -> None:
+def _build(
+    directories: tuple[Path, ...], file: Path | None, schemas: str | None, output: Output
+) -> None:
     """Make a bundle of directories and tell its digest; equal policies have equal digests.
 
       streamwarden bundle build --policies policies/
@@ -84,8 +88,8 @@ def _build(directories: tuple[Path, ...], file: Path | None, output: Output) -> 
 
     The stored form is JSON, and holds everything that a guard needs.
     """
-    present(directories)
-    built = load_directories(list(directories))
+    with opened_schemas(schemas) as source:
+        built = load(directories, source)
     stored = built.to_json()
     if file is not None:
         try:
@@ -124,6 +128,7 @@ def _build(directories: tuple[Path, ...], file: Path | None, output: Output) -> 
 @click.option(
     "--mask-keys", type=click.Path(path_type=Path), metavar="FILE", help="Keys of `hash` masks."
 )
+@schemas_option
 @output_options
 def _publish(
     directories: tuple[Path, ...],
@@ -135,6 +140,7 @@ def _publish(
     no_activate: bool,
     no_tests: bool,
     mask_keys: Path | None,
+    schemas: str | None,
     output: Output,
 ) -> int:
     """Check and test policies, show what changes, and make them the next version.
@@ -147,9 +153,9 @@ def _publish(
 
     Exit status: 0 published, or active already; 1 refused, and then nothing has changed.
     """
-    present(directories)
-    candidate = load_directories(list(directories))
-    tried = None if no_tests else _tested(candidate, mask_keys, output)
+    with opened_schemas(schemas) as source:
+        candidate = load(directories, source)
+        tried = None if no_tests else _tested(candidate, mask_keys, source, output)
     with _open(url, client, candidate.name) as store:
         active = store.active()
         changes = compare(None if active is None else active.bundle, candidate)
@@ -198,10 +204,13 @@ def _published(
     }
 
 
-def _tested(candidate: Bundle, mask_keys: Path | None, output: Output) -> int:
+def _tested(
+    candidate: Bundle, mask_keys: Path | None, schemas: SchemaSource | None, output: Output
+) -> int:
     """Run the cases beside the policies; raises StoreError where one fails."""
     keys = None if mask_keys is None else KeyRing.load(mask_keys)
-    results = list(run_cases(candidate, clock=time.time_ns, mask_keys=keys))
+    framed = None if schemas is None else FramedValues(schemas)
+    results = list(run_cases(candidate, clock=time.time_ns, mask_keys=keys, framed=framed))
     failed: list[CaseResult] = [result for result in results if not result.passed]
     for result in failed[:_TOLD_MAX]:
         case = result.case

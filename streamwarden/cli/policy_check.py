@@ -13,13 +13,13 @@ from rich.text import Text
 from streamwarden.errors import ConfigurationError, Problem
 
 from ..policy.bundle import Bundle
-from ..policy.loader import read_directories
 from ..policy.problem_codes import PROBLEM_CODES
 from .failures import FAILED, OK, VIOLATIONS
+from .loading import opened_schemas, read, schemas_option
 from .options import output_options
 from .output import Output, counted, escaped, write_json
 
-__all__ = ["check", "directories_argument", "explain_code", "overdue", "present"]
+__all__ = ["check", "directories_argument", "explain_code", "overdue"]
 
 #: A file or directory that cannot be read says nothing about policies.
 _UNREADABLE = "SW101"
@@ -31,8 +31,9 @@ directories_argument = click.argument(
 
 @click.command("check")
 @directories_argument
+@schemas_option
 @output_options
-def check(directories: tuple[Path, ...], output: Output) -> int:
+def check(directories: tuple[Path, ...], schemas: str | None, output: Output) -> int:
     """Tell every problem in directories of policies, with its place and what to write instead.
 
     Several directories are checked together, as the one bundle that they compose.
@@ -42,8 +43,8 @@ def check(directories: tuple[Path, ...], output: Output) -> int:
 
     Exit status: 0 clean (warnings do not count), 2 problems found, 1 something cannot be read.
     """
-    present(directories)
-    bundle, problems = read_directories(list(directories))
+    with opened_schemas(schemas) as source:
+        bundle, problems = read(directories, source)
     errors = [problem for problem in problems if problem.severity == "error"]
     if output.json:
         write_json(_report(problems, len(errors), bundle))
@@ -58,15 +59,6 @@ def check(directories: tuple[Path, ...], output: Output) -> int:
     if any(problem.code == _UNREADABLE for problem in errors):
         return FAILED
     return VIOLATIONS if errors else OK
-
-
-def present(directories: Sequence[Path]) -> None:
-    """Raise ConfigurationError for a directory that is not there."""
-    for directory in directories:
-        if not directory.exists():
-            raise ConfigurationError(
-                f"there is no `{directory}`", remedy="name a directory of policies"
-            )
 
 
 def _report(problems: Sequence[Problem], errors: int, bundle: Bundle | None) -> dict[str, object]:

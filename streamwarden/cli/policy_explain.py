@@ -16,9 +16,9 @@ from .decide import STAGES, decision_on
 from .events import FORMATS, EventReader
 from .failures import OK, VIOLATIONS
 from .lines import Lines
+from .loading import present, schemas_option
 from .options import output_options, topic_option
 from .output import Output, write_json
-from .policy_check import present
 from .times import Instant
 from .trails import decision_tree
 
@@ -55,6 +55,7 @@ _FILE_MAX_BYTES = 64 * 1024 * 1024
 @click.option(
     "--mask-keys", type=click.Path(path_type=Path), metavar="FILE", help="Keys of `hash` masks."
 )
+@schemas_option
 @output_options
 def explain(
     directory: Path,
@@ -68,6 +69,7 @@ def explain(
     everything: bool,
     now_ms: int | None,
     mask_keys: Path | None,
+    schemas: str | None,
     output: Output,
 ) -> int:
     """Say why an event is decided as it is: each rule that fired, each condition, each value.
@@ -89,6 +91,7 @@ def explain(
     guard = Guard.from_directory(
         directory,
         *more,
+        schemas=schemas,
         mask_keys=None if mask_keys is None else KeyRing.load(mask_keys),
         clock=lambda: time.time_ns() if now_ms is None else now_ms * 1_000_000,
     )

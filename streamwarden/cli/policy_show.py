@@ -16,13 +16,13 @@ from rich.text import Text
 
 from ..policy.bundle import Bundle
 from ..policy.diff import Change, Field, compare
-from ..policy.loader import load_directories
 from ..policy.model import Rule
 from ..policy.show import PolicyWords, RuleWords, as_cel, as_documents, in_sentences
 from .failures import OK, VIOLATIONS
+from .loading import load
 from .options import output_options
 from .output import Output, escaped, write_json
-from .policy_check import directories_argument, present
+from .policy_check import directories_argument
 from .stores import opened
 
 __all__ = ["change_json", "diff", "print_changes", "show"]
@@ -55,8 +55,7 @@ def show(directories: tuple[Path, ...], form: str, only: tuple[str, ...], output
     What has no good words stays CEL between backticks, so that no sentence is less exact than its
     rule.
     """
-    present(directories)
-    bundle = load_directories(list(directories))
+    bundle = load(directories)
     unknown = set(only) - {policy.id for policy in bundle.policies}
     if unknown:
         raise click.UsageError(f"there is no policy `{min(unknown)}`", click.get_current_context())
@@ -150,8 +149,7 @@ def _bundle(place: str) -> Bundle:
     """The bundle of a directory, or of a store."""
     stored = _STORED.fullmatch(place)
     if stored is None or Path(place).exists():
-        present([Path(place)])
-        return load_directories([Path(place)])
+        return load([Path(place)])
     store = opened(stored["url"])
     try:
         if stored["number"] is not None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 import xml.etree.ElementTree as ET
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path
 
@@ -13,14 +13,16 @@ from rich.text import Text
 
 from streamwarden.errors import ConfigurationError
 
+from ..policy.bundle import Bundle
 from ..policy.case_documents import Case
+from ..policy.compiler.framed import FramedValues
 from ..policy.keys import KeyRing
-from ..policy.loader import load_directories
 from ..policy.testing import CaseResult, run_cases
 from .failures import OK, VIOLATIONS
+from .loading import load, opened_schemas, schemas_option
 from .options import output_options
 from .output import Output, counted, escaped, write_json
-from .policy_check import directories_argument, present
+from .policy_check import directories_argument
 from .times import Instant
 
 __all__ = ["test"]
@@ -37,6 +39,7 @@ __all__ = ["test"]
 @click.option(
     "--mask-keys", type=click.Path(path_type=Path), metavar="FILE", help="Keys of `hash` masks."
 )
+@schemas_option
 @output_options
 def test(
     directories: tuple[Path, ...],
@@ -45,34 +48,51 @@ def test(
     junit: Path | None,
     now_ms: int | None,
     mask_keys: Path | None,
+    schemas: str | None,
     output: Output,
 ) -> int:
     """Run the cases of tests documents against the policies beside them.
 
     A case gives an event and expects an effect and, if it says so, exactly the rules that count.
     A case without `now` is decided at the clock's time; the mode of the bundle does not count.
+    With --schemas, values of topics with an Avro schema `TOPIC-value` are written by it.
 
       streamwarden policy test policies/
       streamwarden policy test policies/ --run 'payment-limits*' --junit report.xml
 
     Exit status: 0 all passed, 2 some failed, 1 the policies cannot be loaded.
     """
-    present(directories)
-    bundle = load_directories(list(directories))
+    with opened_schemas(schemas) as source:
+        return _test(
+            load(directories, source),
+            None if source is None else FramedValues(source),
+            verbose=verbose,
+            pattern=pattern,
+            junit=junit,
+            clock=lambda: time.time_ns() if now_ms is None else now_ms * 1_000_000,
+            mask_keys=None if mask_keys is None else KeyRing.load(mask_keys),
+            output=output,
+        )
+
+
+def _test(
+    bundle: Bundle,
+    framed: FramedValues | None,
+    *,
+    verbose: bool,
+    pattern: str | None,
+    junit: Path | None,
+    clock: Callable[[], int],
+    mask_keys: KeyRing | None,
+    output: Output,
+) -> int:
     cases = [case for case in bundle.tests if pattern is None or _fits(case, pattern)]
     if pattern is not None and not cases:
         raise ConfigurationError(
             f"no case fits `{pattern}`", remedy="it is compared with `policy`, `note`, and both"
         )
     started = time.monotonic()
-    results = list(
-        run_cases(
-            bundle,
-            cases,
-            clock=lambda: time.time_ns() if now_ms is None else now_ms * 1_000_000,
-            mask_keys=None if mask_keys is None else KeyRing.load(mask_keys),
-        )
-    )
+    results = list(run_cases(bundle, cases, clock=clock, mask_keys=mask_keys, framed=framed))
     seconds = time.monotonic() - started
     failed = [result for result in results if not result.passed]
     if junit is not None:

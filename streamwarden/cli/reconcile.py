@@ -8,13 +8,13 @@ import click
 
 from streamwarden.errors import ConfigurationError
 
-from ..policy.loader import load_directories
 from ..reconciler import Progress, ReconcileOptions
 from ..reconciler import reconcile as replay
 from ..reconciler.findings import KINDS
 from ..reconciler.text import render
 from .client import Client
 from .decide import STAGES
+from .loading import load, opened_schemas
 from .options import PolicySource, client_options, output_options, policy_options, topic_option
 from .output import Output, write_json
 from .stores import opened
@@ -90,14 +90,13 @@ def reconcile(
 
     Exit status: 0 clean, 2 drift found, 1 failed, or not everything was read.
     """
-    if source.schemas is not None:
-        raise ConfigurationError(
-            "`--schemas` is not supported by this version", remedy="leave it out for JSON topics"
-        )
+    with opened_schemas(source.schemas) as schemas:
+        bundle = load(source.directories, schemas) if source.directories else None
     options = ReconcileOptions(
         config=client.config(),
         topics=topics,
-        bundle=load_directories(list(source.directories)) if source.directories else None,
+        bundle=bundle,
+        schemas=source.schemas,
         store=None if source.store is None else opened(source.store, client),
         since=since,
         until=until,

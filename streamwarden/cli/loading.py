@@ -1,0 +1,87 @@
+"""Directories of policies to a bundle, checked against schemas where these are given."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import click
+
+from streamwarden.errors import ConfigurationError, PolicyError, Problem
+
+from ..policy.bundle import Bundle
+from ..policy.loader import read_directories
+from ..policy.schema_types import SchemaTypes
+from ..schemas.registry import SchemaAnswer, SchemaSource, Unavailable
+from ..schemas.schema_sources import open_schemas
+from .output import SECRETS, say
+
+__all__ = ["load", "opened_schemas", "present", "read", "schemas_option"]
+
+schemas_option = click.option(
+    "--schemas", metavar="DIR|URL", help="Schemas to check against: a directory or a registry."
+)
+
+
+def present(directories: Sequence[Path]) -> None:
+    """Raise ConfigurationError for a directory that is not there."""
+    for directory in directories:
+        if not directory.exists():
+            raise ConfigurationError(
+                f"there is no `{directory}`", remedy="name a directory of policies"
+            )
+
+
+@contextmanager
+def opened_schemas(schemas: str | None) -> Generator[SchemaSource | None]:
+    """The schemas that `--schemas` names; None without."""
+    if schemas is None:
+        yield None
+        return
+    SECRETS.note_url(schemas)
+    source = open_schemas(schemas)
+    try:
+        yield source
+    finally:
+        source.close()
+
+
+def read(
+    directories: Sequence[Path], schemas: SchemaSource | None = None
+) -> tuple[Bundle | None, list[Problem]]:
+    """The bundle, where no error keeps it from being made, and all problems.
+
+    Raises ConfigurationError for a directory that is not there.
+    """
+    present(directories)
+    if schemas is None:
+        return read_directories(list(directories))
+    types = SchemaTypes(_Told(schemas))
+    return read_directories(
+        list(directories), value_types=types.value_type, mask_problem=types.mask_problem
+    )
+
+
+def load(directories: Sequence[Path], schemas: SchemaSource | None = None) -> Bundle:
+    """The bundle of directories; PolicyError with all problems where there is none."""
+    bundle, problems = read(directories, schemas)
+    if bundle is None:
+        raise PolicyError([each for each in problems if each.severity == "error"])
+    return bundle
+
+
+class _Told:
+    """A source whose silence does not go unnoticed."""
+
+    def __init__(self, schemas: SchemaSource) -> None:
+        self._schemas, self._told = schemas, set[str]()
+        self.schema, self.close = schemas.schema, schemas.close
+
+    def latest(self, subject: str) -> SchemaAnswer:
+        """As the source says; that it cannot say is told once."""
+        found = self._schemas.latest(subject)
+        if isinstance(found, Unavailable) and subject not in self._told:
+            self._told.add(subject)
+            say(f"warning: not checked against schema `{subject}`: {found.reason}")
+        return found

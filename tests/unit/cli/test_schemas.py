@@ -1,0 +1,130 @@
+"""With schemas, policies are checked against them, and Avro values are read and written."""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+from pathlib import Path
+
+import fastavro
+import pytest
+
+from .conftest import Run
+
+SCHEMA = {
+    "type": "record",
+    "name": "Payment",
+    "fields": [
+        {"name": "amount", "type": "double"},
+        {"name": "card", "type": ["null", "string"], "default": None},
+    ],
+}
+POLICY = """
+policy: p
+owner: o
+topics: [payments]
+schema: payments-value
+rules:
+  - id: large
+    when: value.amount > 100.0
+    effect: hold
+  - id: card
+    when: has(value.card)
+    effect: mask
+    mask: [{field: value.card, with: last4}]
+"""
+CASES = """
+tests: p
+cases:
+  - note: a large one waits
+    topic: payments
+    value: {amount: 200}
+    expect: {effect: hold, rules: [large, card]}
+  - note: cards are masked
+    topic: payments
+    value: {amount: 1, card: "12345678"}
+    expect: {effect: mask, value: {amount: 1, card: "****5678"}}
+  - note: a value that no producer could write
+    topic: payments
+    value: {amount: many}
+    expect: {effect: allow}
+"""
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "schemas").mkdir()
+    (tmp_path / "schemas" / "payments-value.avsc").write_text(json.dumps(SCHEMA))
+    (tmp_path / "policies").mkdir()
+    (tmp_path / "policies" / "p.yaml").write_text(POLICY)
+    return tmp_path
+
+
+def event(amount: float) -> bytes:
+    stream = io.BytesIO()
+    fastavro.schemaless_writer(stream, SCHEMA, {"amount": amount, "card": None})
+    framed = b"\0\0\0\0\1" + stream.getvalue()
+    value = {"base64": base64.b64encode(framed).decode()}
+    return json.dumps({"topic": "payments", "value": value}).encode() + b"\n"
+
+
+def test_conditions_are_checked_against_the_schema(run: Run, folder: Path) -> None:
+    """A field that it does not have is a problem, and was none without."""
+    path = folder / "policies" / "p.yaml"
+    path.write_text(POLICY.replace("value.amount", "value.amuont"))
+
+    without = run("policy", "check", folder / "policies")
+    result = run("policy", "check", folder / "policies", "--schemas", folder / "schemas")
+
+    assert without.exit_code == 0
+    assert result.exit_code == 2
+    assert "p.yaml:8:" in result.stdout
+    assert "amuont" in result.stdout
+
+
+def test_avro_values_are_decided(run: Run, folder: Path) -> None:
+    """By the schema that they name."""
+    result = run(
+        *("decide", "--policies", folder / "policies", "--schemas", folder / "schemas"),
+        *("--format", "record", "-"),
+        stdin=event(1) + event(200),
+    )
+
+    effects = [json.loads(line)["effect"] for line in result.stdout.splitlines()]
+    assert effects == ["mask", "hold"]
+
+
+def test_cases_of_avro_topics_are_written_by_the_schema(run: Run, folder: Path) -> None:
+    """And say where a value does not fit it."""
+    (folder / "policies" / "cases.yaml").write_text(CASES)
+
+    result = run("policy", "test", folder / "policies", "--schemas", folder / "schemas", "-v")
+
+    assert "ok    " in result.stdout
+    assert "2 passed, 1 failed" in result.stdout
+    assert "`value.amount` is not a double" in result.stdout
+
+
+def test_bundles_are_checked_and_tested_likewise(run: Run, folder: Path) -> None:
+    """Before they are published."""
+    (folder / "policies" / "cases.yaml").write_text(CASES)
+
+    result = run(
+        *("bundle", "publish", "--policies", folder / "policies", "--yes"),
+        *("--store", f"dir:{folder}/store", "--schemas", folder / "schemas"),
+    )
+
+    assert result.exit_code == 1
+    assert "1 of 3 tests failed" in result.stderr
+
+
+def test_a_registry_that_cannot_be_asked_is_told(run: Run, folder: Path) -> None:
+    """What was not checked is said; nothing is refused for it."""
+    result = run(
+        "policy", "check", folder / "policies", "--schemas", "http://a:hunter2@localhost:1"
+    )
+
+    assert result.exit_code == 0
+    assert "warning: not checked against schema `payments-value`" in result.stderr
+    assert "hunter2" not in result.output
