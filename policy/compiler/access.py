@@ -12,18 +12,16 @@ from dataclasses import dataclass, replace
 from typing import Final, NamedTuple
 
 from .formula import (
-    Atom,
     Conjunction,
     Contains,
     Disjunction,
     Equal,
-    Exact,
     Flag,
     Formula,
     Order,
+    Placed,
     Present,
     Quantified,
-    Settled,
     Size,
     Text,
     Time,
@@ -71,7 +69,7 @@ class Entry:
     """
 
     rule: Rule
-    atom: Atom
+    atom: Placed
     rest: tuple[Formula, ...] = ()
     others: tuple[Formula, ...] = ()
 
@@ -83,7 +81,7 @@ class Kind(NamedTuple):
     member: tuple[str | int, ...] = ()
 
 
-def kind_of(atom: Atom) -> Kind | None:
+def kind_of(atom: Formula) -> Kind | None:
     """The kind of group that `atom` is looked up in; None where it is not."""
     if isinstance(atom, Quantified):
         return _quantified_kind(atom)
@@ -108,7 +106,7 @@ def _quantified_kind(atom: Quantified) -> Kind | None:
     return Kind("some", body.place.path)
 
 
-def _kind_name(atom: Atom) -> str | None:
+def _kind_name(atom: Formula) -> str | None:
     match atom:
         case Equal():
             return "equal" if atom.wanted else "unequal"
@@ -153,7 +151,7 @@ def entries_of(rule: Rule) -> list[Entry] | None:
         ]
         found = [entry for entries in branches for entry in entries or ()]
         return None if None in branches or len(found) > _BRANCHES_MAX else found
-    assert not isinstance(part, Conjunction), "conjunctions are flat"
+    assert isinstance(part, Placed), "nothing else has a rate"
     if isinstance(part, Text) and (head := _literal_head(part)) is not None:
         searched = replace(part, test="searched")  # which has no head to be looked up again
         return [Entry(rule, head, (*others, searched), others)]
@@ -175,7 +173,7 @@ def _rate(formula: Formula) -> float | None:
             return None if kind_of(formula) is None else _atom_rate(formula)
 
 
-def _atom_rate(atom: Atom) -> float:
+def _atom_rate(atom: Formula) -> float:
     match atom:
         case Equal(wanted=True):
             return sum(0.5 if isinstance(each, bool) else 0.02 for each in atom.constants)
@@ -209,11 +207,11 @@ def _literal_head(atom: Text) -> Text | None:
     return Text(atom.place, "prefix", head, True, atom.expr)
 
 
-def _implied(formula: Formula, atom: Atom) -> bool:
+def _implied(formula: Formula, atom: Placed) -> bool:
     """Whether `formula` is true whenever `atom` is: what was read was there."""
     if not isinstance(formula, Present) or not formula.wanted:
         return False
-    if isinstance(atom, Present | Settled | Exact | Quantified):
+    if isinstance(atom, Present | Quantified):
         return False
     place, read = formula.place, atom.place
     return place.variable == read.variable and read.path[: len(place.path)] == place.path

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from ..cel.unparse import unparse
 from .access import Entry, Rule
-from .formula import Conjunction, Disjunction, Exact, Formula, Settled, Text, atoms
+from .formula import Choice, Conjunction, Disjunction, Exact, Formula, Settled, Text, atoms
 
 __all__ = ["RulePlan", "describe"]
 
@@ -81,6 +81,9 @@ def _text(formula: Formula) -> str:
             return "(" + " && ".join(map(_text, formula.parts)) + ")"
         case Disjunction():
             return "(" + " || ".join(map(_text, formula.parts)) + ")"
+        case Choice():
+            parts = (formula.test, formula.then, formula.otherwise)
+            return "({} ? {} : {})".format(*map(_text, parts))
         case Settled():
             return "error" if formula.value is None else str(formula.value).lower()
         case _:

@@ -18,6 +18,8 @@ __all__ = [
     "MIRRORED",
     "TRUE",
     "Atom",
+    "Choice",
+    "Comparison",
     "Conjunction",
     "Contains",
     "Disjunction",
@@ -25,23 +27,29 @@ __all__ = [
     "Exact",
     "Flag",
     "Formula",
+    "Interval",
+    "Moment",
+    "Operation",
     "Order",
     "Place",
+    "Placed",
     "Present",
     "Quantified",
     "Scalar",
     "Settled",
     "Size",
+    "Term",
     "Text",
     "Time",
     "atoms",
     "conjuncts",
+    "leaves",
 ]
 
 Scalar: TypeAlias = str | int | float | bool | None
 
 #: `!(a < b)` is `a >= b`.
-FLIPPED: Final = {"<": ">=", "<=": ">", ">": "<=", ">=": "<"}
+FLIPPED: Final = {"<": ">=", "<=": ">", ">": "<=", ">=": "<", "==": "!=", "!=": "=="}
 #: `a < b` is `b > a`.
 MIRRORED: Final = {"<": ">", "<=": ">=", ">": "<", ">=": "<=", "==": "==", "!=": "!="}
 
@@ -162,6 +170,47 @@ class Quantified:
     expr: Expr = field(compare=False)
 
 
+class Operation(NamedTuple):
+    """`left + right`, `left - right` or `left * right`."""
+
+    operator: str
+    left: Term
+    right: Term
+
+
+#: What is computed with inline.
+Term: TypeAlias = Place | int | float | Operation
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """`left < right`, both hanging on the event, or computed; not `wanted`: its negation."""
+
+    left: Term
+    operator: str
+    right: Term
+    wanted: bool
+    expr: Expr = field(compare=False)
+
+
+class Moment(NamedTuple):
+    """A time in an event: `timestamp(place)`, or `place` itself where it does not convert."""
+
+    place: Place
+    converts: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Interval:
+    """`later - earlier < length`; an order of two times, with durations added, is one, too."""
+
+    later: Moment
+    earlier: Moment
+    operator: str
+    length_ns: int
+    expr: Expr = field(compare=False)
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Exact:
     """What is left to the exact evaluator."""
@@ -183,10 +232,26 @@ class Disjunction:
     parts: tuple[Formula, ...]
 
 
-Atom: TypeAlias = (
-    Order | Equal | Text | Present | Flag | Size | Time | Contains | Quantified | Exact | Settled
-)
-Formula: TypeAlias = Atom | Conjunction | Disjunction
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """`test ? then : otherwise`, of conditions."""
+
+    test: Formula
+    then: Formula
+    otherwise: Formula
+
+
+#: Atoms about one place.
+Placed: TypeAlias = Order | Equal | Text | Present | Flag | Size | Time | Contains | Quantified
+Atom: TypeAlias = Placed | Comparison | Interval | Exact | Settled
+Formula: TypeAlias = Atom | Conjunction | Disjunction | Choice
+
+
+def leaves(term: Term) -> list[Place]:
+    """The places that `term` is computed from."""
+    if isinstance(term, Operation):
+        return [*leaves(term.left), *leaves(term.right)]
+    return [term] if isinstance(term, Place) else []
 
 
 def conjuncts(formula: Formula) -> tuple[Formula, ...]:
@@ -201,5 +266,7 @@ def atoms(formula: Formula) -> Iterator[Atom]:
         top = stack.pop()
         if isinstance(top, Conjunction | Disjunction):
             stack.extend(reversed(top.parts))
+        elif isinstance(top, Choice):
+            stack += (top.otherwise, top.then, top.test)
         else:
             yield top

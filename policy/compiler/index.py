@@ -11,7 +11,7 @@ from collections.abc import Callable, Collection, Sequence
 from typing import Final
 
 from .access import Entry, Kind, Rule, entries_of, kind_of
-from .formula import Exact, Place, Quantified, Settled
+from .formula import Place, Quantified, Settled
 from .groups import Groups
 from .hoisting import Roots, Scope
 from .lowering import Lowering
@@ -66,7 +66,7 @@ class Index:
                 self.merges = True
             for entry in entries or ():
                 kind = kind_of(entry.atom)
-                if kind is not None and not isinstance(entry.atom, Settled | Exact):
+                if kind is not None:
                     groups.setdefault(entry.atom.place, {}).setdefault(kind, []).append(entry)
         scope = Scope(self._roots)
         scope.fetch(list(groups))

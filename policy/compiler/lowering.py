@@ -14,7 +14,8 @@ from ..cel.ast import Expr
 from ..cel.regex import safe_matcher
 from .formula import (
     FLIPPED,
-    Atom,
+    Choice,
+    Comparison,
     Conjunction,
     Contains,
     Disjunction,
@@ -22,16 +23,21 @@ from .formula import (
     Exact,
     Flag,
     Formula,
+    Interval,
+    Operation,
     Order,
     Place,
+    Placed,
     Present,
     Quantified,
     Scalar,
     Settled,
     Size,
+    Term,
     Text,
     Time,
     atoms,
+    leaves,
 )
 from .hoisting import Scope, number_test
 from .pycode import (
@@ -40,6 +46,7 @@ from .pycode import (
     Statement,
     assign,
     attribute,
+    between,
     call,
     class_is,
     compare,
@@ -52,8 +59,10 @@ from .pycode import (
     loop,
     name,
     negated,
+    operate,
     return_,
 )
+from .terms import LENGTH_MAX_NS, bound_of
 
 __all__ = ["ELEMENTS_MAX", "Lowering", "class_of", "cost"]
 
@@ -72,6 +81,12 @@ def cost(formula: Formula) -> int:
             return 100
         case Quantified():
             return 30
+        case Choice():
+            return sum(map(cost, (formula.test, formula.then, formula.otherwise)))
+        case Comparison():
+            return 3
+        case Interval():
+            return 8
         case Text(test="pattern" | "searched") | Time():
             return 10
         case _:
@@ -161,22 +176,70 @@ class Lowering:
                 return constant(formula.value is True if true else formula.value is not False)
             case Exact() | Quantified():
                 return self._asked(self.status(formula, scope), true)
+            case Choice():
+                return self._choice(formula, scope, true)
+            case Comparison():
+                return self._comparison(formula, scope, true)
+            case Interval():
+                return self._interval(formula, scope, true)
             case _:
                 return self._atom(formula, scope, true)
+
+    def _choice(self, choice: Choice, scope: Scope, true: bool) -> Node:
+        test, unsure = self.true(choice.test, scope), self.maybe(choice.test, scope)
+        then = self._lower(choice.then, scope, true)
+        otherwise = self._lower(choice.otherwise, scope, true)
+        if true:
+            return either(test, then, conjunction([negated(unsure), otherwise]))
+        return either(test, then, disjunction([unsure, otherwise]))
+
+    def _comparison(self, atom: Comparison, scope: Scope, true: bool) -> Node:
+        places = list(dict.fromkeys([*leaves(atom.left), *leaves(atom.right)]))
+        limit = bound_of(atom.left, atom.right)
+        assert limit is not None, "others are not taken"
+        views = [scope.number(place) for place in places]
+        known = conjunction([between(constant(-limit), view, constant(limit)) for view in views])
+        left, right = _computed(atom.left, scope), _computed(atom.right, scope)
+        values = [scope.slot(place) for place in places]
+        if isinstance(atom.left, Place) and isinstance(atom.right, Place):
+            left, right = scope.slot(atom.left), scope.slot(atom.right)
+            texts = conjunction([class_is(value, "str") for value in values])
+            known = disjunction([known, texts])
+        test = compare(left, atom.operator, right)
+        if not atom.wanted:
+            test = negated(test)
+        equality = atom.operator in ("==", "!=")
+        fails = call("any_missing" if equality else "unordered", *values)
+        return either(known, test, self._unknown(fails, atom.expr, true))
+
+    def _interval(self, atom: Interval, scope: Scope, true: bool) -> Node:
+        later, earlier = (scope.time(*moment) for moment in (atom.later, atom.earlier))
+        limits = constant(-LENGTH_MAX_NS), constant(LENGTH_MAX_NS)
+        known = conjunction([between(limits[0], view, limits[1]) for view in (later, earlier)])
+        test = compare(later, atom.operator, earlier)
+        if atom.length_ns:
+            length = operate(later, "-", earlier)
+            test = compare(length, atom.operator, constant(atom.length_ns))
+        fails = disjunction([compare(view, "!=", view) for view in (later, earlier)])
+        return either(known, test, self._unknown(fails, atom.expr, true))
+
+    def _unknown(self, fails: Node, expr: Expr, true: bool) -> Node:
+        """What `expr` is where it is an error for certain if `fails`, and else not known inline."""
+        asked = self._asked(self.program(expr), true)
+        return conjunction([negated(fails), asked]) if true else disjunction([fails, asked])
 
     def _asked(self, status: Node | None, true: bool) -> Node:
         assert status is not None, "only atoms with a status come here"
         return compare(status, "is" if true else "is not", constant(true))
 
-    def _atom(self, atom: Atom, scope: Scope, true: bool) -> Node:
+    def _atom(self, atom: Placed, scope: Scope, true: bool) -> Node:
         inline = self._inline(atom, scope, true)
-        assert not isinstance(atom, Settled | Exact), "these have no place"
         if atom.place.variable not in self._unruly or not _compares_numbers(atom):
             return inline
         odd = call("is_odd", scope.slot(atom.place))
         return either(odd, self._asked(self.program(atom.expr), true), inline)
 
-    def _inline(self, atom: Atom, scope: Scope, true: bool) -> Node:
+    def _inline(self, atom: Placed, scope: Scope, true: bool) -> Node:
         match atom:
             case Order():
                 return _ordered(scope.number(atom.place), atom.operator, atom.number, true)
@@ -294,7 +357,14 @@ def class_of(value: Node) -> Node:
     return attribute(value, "__class__")
 
 
-def _compares_numbers(atom: Atom) -> bool:
+def _computed(term: Term, scope: Scope) -> Node:
+    if isinstance(term, Operation):
+        left, right = _computed(term.left, scope), _computed(term.right, scope)
+        return operate(left, term.operator, right)
+    return scope.number(term) if isinstance(term, Place) else constant(term)
+
+
+def _compares_numbers(atom: Placed) -> bool:
     """Whether NaN and decimals, which only unruly places hold, make a difference."""
     if isinstance(atom, Equal):
         return any(type(each) is int or type(each) is float for each in atom.constants)

@@ -10,16 +10,31 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-from ..cel.ast import And, Call, Comprehension, Expr, Has, Ident, Index, Literal, Not, Or, Select
+from ..cel.ast import (
+    And,
+    Call,
+    Comprehension,
+    Conditional,
+    Expr,
+    Has,
+    Ident,
+    Index,
+    Literal,
+    Not,
+    Or,
+    Select,
+)
 from ..cel.ast import children as parts_of
 from ..cel.evaluate import compile_exact
 from ..cel.regex import pattern_problem
-from ..cel.values import CelError, Timestamp, UInt, is_list
+from ..cel.values import CelError, Duration, Timestamp, UInt, is_list
 from .formula import (
     FALSE,
     FLIPPED,
     MIRRORED,
     TRUE,
+    Choice,
+    Comparison,
     Conjunction,
     Contains,
     Disjunction,
@@ -27,6 +42,8 @@ from .formula import (
     Exact,
     Flag,
     Formula,
+    Interval,
+    Moment,
     Order,
     Place,
     Present,
@@ -37,8 +54,10 @@ from .formula import (
     Text,
     Time,
     atoms,
+    leaves,
 )
 from .reads import ALIASES
+from .terms import LEAVES_MAX, bound_of, length_of, term_of
 
 __all__ = ["Normalizer"]
 
@@ -82,6 +101,8 @@ class Normalizer:
                 return _junction(parts, isinstance(expr, And) is wanted)
             case Comprehension():
                 return self._quantified(expr, wanted, scope) or self._rest(expr, wanted, scope)
+            case Conditional():
+                return self._choice(expr, wanted, scope)
             case Has():
                 place = self.place(Select(expr.operand, expr.field), scope)
                 if place is not None and place.variable not in _TIMES:
@@ -94,6 +115,14 @@ class Normalizer:
                 if place is not None and place.variable not in _TIMES:
                     return Flag(place, wanted, _signed(expr, wanted))
                 return self._rest(expr, wanted, scope)
+
+    def _choice(self, expr: Conditional, wanted: bool, scope: Mapping[str, str]) -> Formula:
+        test = self._formula(expr.test, True, scope)
+        then = self._formula(expr.then, wanted, scope)
+        otherwise = self._formula(expr.otherwise, wanted, scope)
+        if not isinstance(test, Settled):
+            return Choice(test, then, otherwise)
+        return test if test.value is None else then if test.value else otherwise
 
     def _rest(self, expr: Expr, wanted: bool, scope: Mapping[str, str]) -> Formula:
         """Settled where no event matters, else left to the exact evaluator."""
@@ -126,30 +155,67 @@ class Normalizer:
             value, left = self._value(left, scope), right
             operator = MIRRORED[operator]
         if value is _OPEN:
-            return None
+            return self._open_comparison(call, wanted, scope)
         if isinstance(value, CelError):
             return Settled(None)
         signed = _signed(call, wanted)
+        if isinstance(value, Duration):
+            return self._open_comparison(call, wanted, scope)
         if operator in ("==", "!="):
             place = self.place(left, scope)
             constants = _scalars((value,))
-            if place is None or place.variable in _TIMES or constants is None:
+            if place is None or (place.variable in _TIMES and constants is not None):
+                return self._open_comparison(call, wanted, scope)
+            if constants is None or place.variable in _TIMES:
                 return None
             return Equal(place, constants, (operator == "==") is wanted, signed)
         operator = operator if wanted else FLIPPED[operator]
         if isinstance(value, Timestamp):
-            time = self._time(left, scope)
+            time = self._moment(left, scope)
             return None if time is None else Time(time[0], operator, value.ns, time[1], signed)
         number = _number(value)
         if number is None:
             return None
         sized = _sized(left)
         place = self.place(sized or left, scope)
-        if place is None or place.variable in _TIMES:
+        if place is None:
+            return None if sized else self._open_comparison(call, wanted, scope)
+        if place.variable in _TIMES:
             return None
         if sized is not None:
             return Size(place, operator, number, signed)
         return Order(place, operator, number, not wanted, signed)
+
+    def _open_comparison(
+        self, call: Call, wanted: bool, scope: Mapping[str, str]
+    ) -> Formula | None:
+        """A comparison of what hangs on the event with something that does, or is computed."""
+        if scope:
+            return None  # some values are left to the exact evaluator, which knows no elements
+
+        def moment_of(expr: Expr) -> Moment | None:
+            return self._moment(expr, scope)
+
+        def value_of(expr: Expr) -> object:
+            return self._value(expr, scope)
+
+        def place_of(expr: Expr) -> Place | None:
+            place = self.place(expr, scope)
+            return None if place is None or place.variable in _TIMES else place
+
+        signed = _signed(call, wanted)
+        terms = [term_of(arg, place_of, value_of) for arg in call.args]
+        left, right = terms
+        if left is not None and right is not None:
+            count = len(leaves(left)) + len(leaves(right))
+            if not 1 <= count <= LEAVES_MAX or bound_of(left, right) is None:
+                return None
+            return Comparison(left, call.function, right, wanted, signed)
+        found = length_of(call, moment_of, value_of)
+        if found is None:
+            return None
+        later, earlier, operator, length = found
+        return Interval(later, earlier, operator if wanted else FLIPPED[operator], length, signed)
 
     def _membership(self, call: Call, wanted: bool, scope: Mapping[str, str]) -> Formula | None:
         item, container = call.args
@@ -191,8 +257,8 @@ class Normalizer:
                 pass
         return Quantified(place, variable, body, exists is wanted, signed)
 
-    def _time(self, expr: Expr, scope: Mapping[str, str]) -> tuple[Place, bool] | None:
-        """The place whose time `expr` is, and whether `timestamp()` makes one of it."""
+    def _moment(self, expr: Expr, scope: Mapping[str, str]) -> Moment | None:
+        """The time in an event that `expr` is."""
         converts = False
         while isinstance(expr, Call) and expr.function == "timestamp" and len(expr.args) == 1:
             if expr.target is not None:
@@ -201,7 +267,7 @@ class Normalizer:
         place = self.place(expr, scope)
         if place is None or (place.variable in _TIMES and place.path):
             return None
-        return place, converts and place.variable not in _TIMES
+        return Moment(place, converts and place.variable not in _TIMES)
 
     def place(self, expr: Expr, scope: Mapping[str, str]) -> Place | None:
         """The place that `expr` names."""

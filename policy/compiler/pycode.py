@@ -17,6 +17,7 @@ __all__ = [
     "assign",
     "attempt",
     "attribute",
+    "between",
     "call",
     "class_is",
     "compare",
@@ -32,6 +33,7 @@ __all__ = [
     "loop",
     "name",
     "negated",
+    "operate",
     "return_",
     "run",
     "tuple_",
@@ -75,6 +77,10 @@ class _Compare(_Located, ast.Compare):
 
 
 class _BoolOp(_Located, ast.BoolOp):
+    pass
+
+
+class _BinOp(_Located, ast.BinOp):
     pass
 
 
@@ -152,6 +158,7 @@ _OPERATORS: Final[dict[str, ast.cmpop]] = {
     "in": ast.In(),
     "not in": ast.NotIn(),
 }
+_ARITHMETIC: Final[dict[str, ast.operator]] = {"+": ast.Add(), "-": ast.Sub(), "*": ast.Mult()}
 _NAMES: Final[dict[str, Node]] = {}
 _NAMES_MAX: Final = 10_000
 
@@ -199,6 +206,17 @@ def call(callee: Node | str, *args: Node) -> Node:
 def compare(left: Node, operator: str, right: Node) -> Node:
     """`left operator right`."""
     return _Compare(left, [_OPERATORS[operator]], [right])
+
+
+def between(low: Node, value: Node, high: Node) -> Node:
+    """`low < value < high`."""
+    less = _OPERATORS["<"]
+    return _Compare(low, [less, less], [value, high])
+
+
+def operate(left: Node, operator: str, right: Node) -> Node:
+    """`left + right` and its kin."""
+    return _BinOp(left, _ARITHMETIC[operator], right)
 
 
 def class_is(value: Node, type_: str, wanted: bool = True) -> Node:

@@ -29,6 +29,7 @@ __all__ = [
     "now_ns",
     "stamp_root",
     "timestamp_ns",
+    "unordered",
 ]
 
 #: A value that the generated code does not judge: the exact evaluator is asked.
@@ -198,12 +199,33 @@ def is_odd(value: Any) -> bool:
     return value.__class__ not in _KNOWN
 
 
+def unordered(*values: Any) -> bool:
+    """Whether values, which are no small numbers, certainly have no order; else it is not known."""
+    classes = {value.__class__ for value in values}
+    if type(MISSING) in classes:
+        return True
+    if classes <= _NUMBERS or len(classes) == 1:
+        return classes <= _UNORDERED
+    return classes <= _KNOWN_OR_NUMBER
+
+
+def any_missing(*values: Any) -> bool:
+    """Whether one of `values` cannot be read, so that comparing it is an error."""
+    return any(value is MISSING for value in values)
+
+
+_NUMBERS: Final = frozenset({int, float})
+_UNORDERED: Final = frozenset({list, dict, type(None)})
+_KNOWN_OR_NUMBER: Final = frozenset({str, int, float, bool, type(None), list, dict})
+
+
 #: By the names that generated code uses.
 HELPERS: Final[Mapping[str, Any]] = {
     "MISSING": MISSING,
     "NAN": math.nan,
     "ODD": ODD,
     "facts_root": facts_root,
+    "any_missing": any_missing,
     "finish": finish,
     "finish_merged": finish_merged,
     "header_map": header_map,
@@ -214,6 +236,7 @@ HELPERS: Final[Mapping[str, Any]] = {
     "now_ns": now_ns,
     "stamp_root": stamp_root,
     "timestamp_ns": timestamp_ns,
+    "unordered": unordered,
     "SIZED": frozenset({str, list, dict, bytes}),
     "Decimal": Decimal,
     "Timestamp": Timestamp,
