@@ -35,30 +35,30 @@ _CALLBACKS = ("error_cb", "stats_cb", "throttle_cb", "logger")
 
 @dataclass(frozen=True, slots=True)
 class LocalEngine:
-    """See the module's first lines. `processes` 1 is this process."""
+    """See the module's first lines. With one worker it is this process."""
 
-    processes: int = 1
+    workers: int = 1
 
     @classmethod
     def of(cls, options: Mapping[str, str]) -> Self:
-        """From `--engine-option processes=N` (`all`: one for each processor)."""
-        unknown = sorted(set(options) - {"processes"})
+        """From `--engine-option workers=N` (`all`: one for each processor)."""
+        unknown = sorted(set(options) - {"workers"})
         if unknown:
             raise ConfigurationError(
-                f"engine `local` has no option `{unknown[0]}`", remedy="its option is `processes`"
+                f"engine `local` has no option `{unknown[0]}`", remedy="its option is `workers`"
             )
-        asked = options.get("processes", "1")
+        asked = options.get("workers", "1")
         number = (os.cpu_count() or 1) if asked == "all" else int(asked) if asked.isdigit() else 0
         if not 1 <= number <= _PROCESSES_MAX:
             raise ConfigurationError(
-                f"`processes` cannot be `{asked}`", remedy="use a number from 1 on, or `all`"
+                f"`workers` cannot be `{asked}`", remedy="use a number from 1 on, or `all`"
             )
         return cls(number)
 
     def run(self, work: Work, slices: Sequence[Slice], spool: Spool, watch: Watch) -> None:
         """See `Engine.run`."""
-        groups = _groups(slices, self.processes * _GROUPS_PER_PROCESS)
-        processes = min(self.processes, len(groups))
+        groups = _groups(slices, self.workers * _GROUPS_PER_PROCESS)
+        processes = min(self.workers, len(groups))
         if processes <= 1:
             run_slices(work, slices, spool, watch)
         else:
@@ -85,7 +85,7 @@ def _run_pool(
     except (AttributeError, TypeError, pickle.PicklingError) as error:
         raise ConfigurationError(
             f"what was asked for cannot be sent to other processes: {error}",
-            remedy="use `processes=1`, or functions of a module",
+            remedy="use `workers=1`, or functions of a module",
         ) from None
     with ProcessPoolExecutor(
         processes, context, initializer=_begin, initargs=(sent, spool.folder, signs)

@@ -122,9 +122,9 @@ def test_release_candidates_are_told(plant: Planter, store: DirectoryStore, tmp_
     assert report.account.parked == 4
 
 
-@pytest.mark.parametrize("processes", ["1", "2"])
+@pytest.mark.parametrize("workers", ["1", "2"])
 def test_an_unchanged_policy_finds_nothing(
-    plant: Planter, store: DirectoryStore, tmp_path: Path, processes: str
+    plant: Planter, store: DirectoryStore, tmp_path: Path, workers: str
 ) -> None:
     """Events of every outcome; in this process and in a pool."""
     rules = [OVER_50, HOLD_40, MASK, MAIL, "{id: f, when: facts.score > 8, effect: reject}"]
@@ -138,7 +138,7 @@ def test_an_unchanged_policy_finds_nothing(
         )
 
     report, found = plant.found(
-        None, tmp_path, slice_offsets=7, engine_options={"processes": processes}
+        None, tmp_path, slice_offsets=7, engine_options={"workers": workers}
     )
 
     assert found == {}
@@ -159,7 +159,7 @@ def test_a_pool_comes_to_the_same_result(
         plant.guarded(v1, {"amount": number}, partition=number % 3)
     written: list[bytes] = []
     said: list[dict[str, Any]] = []
-    for options in ({}, {"slice_offsets": 4}, {"engine_options": {"processes": "2"}}):
+    for options in ({}, {"slice_offsets": 4}, {"engine_options": {"workers": "2"}}):
         path = tmp_path / "findings.jsonl"
         report = plant.reconcile(v2, findings=path, now=1_800_000_000_000, **options)
         written.append(path.read_bytes())

@@ -239,7 +239,7 @@ def test_a_worker_that_dies_takes_only_its_slices_along(
             os.kill(killed[0], signal.SIGKILL)
 
     options = plant.options(
-        today, checkpoint=folder, slice_offsets=5, engine_options={"processes": "2"}
+        today, checkpoint=folder, slice_offsets=5, engine_options={"workers": "2"}
     )
     broken = reconcile(options, kill)
     again = reconcile(options)
