@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal, cast
 
 from ..policy.decision import Decision, new_ids
-from ..policy.masking import MaskError, mask_value, strictest
+from ..policy.masking import MaskError, strictest
 from ..policy.model import Effect, Mode
 from ..policy.parking import origin_headers
 from ..policy.stamp import is_guard_header, sign
@@ -260,7 +260,7 @@ def _masked(event: ParkedEvent, decision: Decision) -> bytes | None:
         and isinstance(entry.rule, int)
         for mask in plan.rules[entry.rule].rule.masks
     )
-    return mask_value(event.value, plan.value_format, masks, plan.mask_keys)
+    return plan.mask(event.value, event.headers, masks)
 
 
 def _timestamp(event: ParkedEvent) -> int | None:

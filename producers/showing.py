@@ -3,22 +3,28 @@
 from __future__ import annotations
 
 import base64
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final, cast
 
-from streamwarden.errors import QuarantineError
+from streamwarden.errors import QuarantineError, SchemaUnavailableError
 
 from ..policy.decision import new_ids
 from ..policy.guard import Guard
-from ..policy.masking import MaskError, mask_value
-from ..policy.model import MaskField
+from ..policy.masking import MaskError
+from ..policy.model import MaskField, Path
+from ..policy.plan import Plan
 from ..policy.privacy import HIDDEN, Privacy
+from ..schemas.json_projection import DecodeError
 from .quarantine import ParkedEvent, Quarantine, Selection, load_values, opened, scan
 from .reviews import Review, Signature
 from .writing import write_reviews
 
 __all__ = ["ShownEvent", "show_parked"]
+
+#: Members inside members that are shown one by one.
+_DEPTH_MAX: Final = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +84,7 @@ def _masked(event: ParkedEvent, guard: Guard) -> ShownEvent:
     stage = "consume" if event.parked.origin_offset is not None else "produce"
     plan = guard.plan(event.parked.origin_topic, stage, guard.now())
     privacy = plan.privacy
-    value, note = _masked_value(event.value, plan.value_format, privacy)
+    value, note = _masked_value(event, plan)
     headers = tuple(
         (name, HIDDEN if privacy.hides(("headers", name)) else _text(data))
         for name, data in event.headers
@@ -87,17 +93,39 @@ def _masked(event: ParkedEvent, guard: Guard) -> ShownEvent:
     return ShownEvent(event, key, value, headers, note=note)
 
 
-def _masked_value(value: bytes | None, value_format: str, privacy: Privacy) -> tuple[Any, str]:
+def _masked_value(event: ParkedEvent, plan: Plan) -> tuple[Any, str]:
+    value, privacy = event.value, plan.privacy
+    if value is None:
+        return None, ""
     paths = [path[1:] for path in privacy.paths if path[0] == "value"]
-    if value is None or not paths:
-        return _text(value), ""
     if () in paths:
         return HIDDEN, "all of the value is sensitive"
-    masks = [MaskField(path, "redact", "") for path in paths]
+    if plan.framed is not None and plan.value_format in ("auto", "avro"):
+        try:
+            whole = plan.framed.whole(value, event.headers)
+        except DecodeError:  # not framed, or to be hidden below
+            pass
+        else:
+            return json.dumps(_shown(whole, ("value",), privacy), ensure_ascii=False), ""
+    if not paths:
+        return _text(value), ""
     try:
-        return _text(mask_value(value, value_format, masks, None)), ""
-    except MaskError as error:
+        masks = [MaskField(path, "redact", "") for path in paths]
+        return _text(plan.mask(value, event.headers, masks)), ""
+    except (MaskError, SchemaUnavailableError) as error:
         return HIDDEN, f"all of the value is hidden, since {error}"
+
+
+def _shown(value: object, path: Path, privacy: Privacy) -> Any:
+    """A decoded value for JSON, sensitive members hidden."""
+    leaf: object = value
+    if len(path) <= _DEPTH_MAX and isinstance(value, dict) and value:
+        members = cast("dict[str, object]", value)
+        return {name: _shown(item, (*path, name), privacy) for name, item in members.items()}
+    if len(path) <= _DEPTH_MAX and isinstance(value, list) and value:
+        items = cast("list[object]", value)
+        return [_shown(item, (*path, place), privacy) for place, item in enumerate(items)]
+    return privacy.shown(leaf, path)
 
 
 def _text(data: bytes | None) -> Any:

@@ -42,7 +42,8 @@ class FramedValues:
         self.schemas: Final = schemas
         self._forgiving = forgiving
         #: Readers of whole values, for trails: kept here, since plans ask for them anew each time.
-        self._whole: dict[tuple[bool, str, _Unframed | None], _Reader] = {}
+        self._whole: dict[tuple[bool, _Unframed | None], _Reader] = {}
+        self._framed_whole = _Reader(self.find, "value", _WHOLE, None, decode_json, strict=False)
 
     def reader(
         self, root: Node, unframed: _Unframed | None, *, strict: bool
@@ -50,7 +51,7 @@ class FramedValues:
         """A function of a value and its record's headers that gives what is read of the value."""
         if root != _WHOLE or unframed not in (None, decode_json):
             return _Reader(self.find, "value", root, unframed, unframed, strict).read
-        key = (strict, "value", unframed)
+        key = (strict, unframed)
         made = self._whole.get(key)
         if made is None:
             made = _Reader(self.find, "value", root, unframed, unframed, strict)
@@ -83,6 +84,10 @@ class FramedValues:
             "id": _plain(schema.id),
             "tags": list(schema.tags),
         }
+
+    def whole(self, value: bytes, headers: Headers) -> object:
+        """All of a framed value. Raises DecodeError."""
+        return self._framed_whole.read(value, headers)
 
     def named(self, topic: str, value: bytes | None, headers: Headers) -> dict[str, object] | None:
         """What a decision says of the schema: subject and id; None for what is not framed."""
