@@ -19,6 +19,7 @@ import threading
 import types
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Final, TypeAlias, cast
 
 import msgspec
@@ -140,6 +141,11 @@ class JsonProjection:
         """`projected` as dicts and lists, absent members left out."""
         return _plain(projected, self.root)
 
+    def plain_part(self, shape: Shape) -> Callable[[object], object]:
+        """The same for a part of what is projected: `shape` is within the projection's own."""
+        part = _part(self.root, shape)
+        return partial(_plain, node=part)
+
     def _node(self, shape: Shape) -> Node:
         if shape.whole:
             return _WHOLE
@@ -254,6 +260,21 @@ def nesting(data: bytes) -> int:
         depth += len(run) if run[0] in b"[{" else -len(run)
         deepest = max(deepest, depth)
     return deepest
+
+
+def _part(node: Node, shape: Shape) -> Node:
+    """What `shape` reads of `node`."""
+    if shape.whole:
+        return node
+    members = {
+        name: (attribute, _part(sub, shape.members[name]))
+        for name, (attribute, sub) in node.members.items()
+        if name in shape.members
+    }
+    elements = node.elements
+    if elements is not None and shape.elements is not None:
+        elements = _part(elements, shape.elements)
+    return Node(node.type, members, elements)
 
 
 def _plain(value: object, node: Node) -> object:

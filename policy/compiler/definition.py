@@ -35,6 +35,9 @@ PLACED: Final = frozenset({"partition", "offset"})
 Run: TypeAlias = Callable[[Event], tuple[int, ...] | Undecodable]
 Program: TypeAlias = Callable[[Mapping[str, object]], object]
 
+#: From an event and its decoded value to one variable.
+_Maker: TypeAlias = Callable[[Event, object], object]
+
 _UNREADABLE: Final = "the bytes are framed by a schema registry and cannot be read"
 _FRAMED: Final = "the bytes are framed by a schema registry, and no schemas were given"
 
@@ -162,7 +165,7 @@ class Definition:
         self.reader = ValueReader(setting, self.reads)
         self.key_projection = JsonProjection(self.reads.shape("key"))
         self.key_root = key_reader(setting.key_format, self.key_projection, setting.framed)
-        self._programs: dict[int, Program] = {}
+        self._programs: dict[int, Callable[[Event, object], bool | None]] = {}
 
     def run(self, event: Event) -> tuple[int, ...] | Undecodable:
         """Indexes of the rules that are true; `~index` of those that cannot be evaluated."""
@@ -188,20 +191,31 @@ class Definition:
         condition = self.rules[index].condition
         if condition is None:
             return True
-        program = self._programs.get(index)
-        if program is None:
-            program = self._programs[index] = compile_exact(condition)
-        return _status(program, self._known(self.rule_reads[index], event, value))
+        evaluate = self._programs.get(index)
+        if evaluate is None:
+            evaluate = self._programs[index] = self.program(condition)
+        return evaluate(event, value)
 
     def program(self, expr: Expr) -> Callable[[Event, object], bool | None]:
         """What `expr`, a condition or a part of one, comes to, likewise."""
         made: list[Program] = []  # at the first need: most are only asked about odd values
         reads = reads_of(expr)
+        constants = {name: self.constants[name] for name in reads.variables & self.constants.keys()}
+        makers = self._makers(reads)
 
         def evaluate(event: Event, value: object) -> bool | None:
             if not made:
                 made.append(compile_exact(expr))
-            return _status(made[0], self._known(reads, event, value))
+            known = constants.copy()
+            for name, make in makers:
+                known[name] = make(event, value)
+            if "value" in known:
+                known["message"] = known["value"]
+            try:
+                verdict = made[0](known)
+            except Exception:  # noqa: BLE001 — no event may stop the guard, whatever is wrong in here
+                return None
+            return verdict if isinstance(verdict, bool) else None
 
         return evaluate
 
@@ -214,19 +228,24 @@ class Definition:
 
         return judge
 
-    def _known(self, reads: Reads, event: Event, value: object) -> dict[str, object]:
-        """The variables that are read."""
-        known = dict(self.constants)
-        for name in reads.variables:
+    def _makers(self, reads: Reads) -> list[tuple[str, _Maker]]:
+        """What makes the variables that are read, as far as they are read."""
+        known = EVENT_VARIABLES if self.setting.stage == "produce" else EVENT_VARIABLES | PLACED
+        found: list[tuple[str, _Maker]] = []
+        for name in sorted(reads.variables):
             if name == "value":
-                known["value"] = known["message"] = self.reader.plain(value)
+                found.append((name, self._value_maker(reads)))
             elif name == "key":
-                known["key"] = self._key(event)
+                found.append((name, lambda event, _: self._key(event)))
             elif name == "schema":
-                known["schema"] = schema_of(event, self.setting.framed)
-            elif name in EVENT_VARIABLES or (name in PLACED and self.setting.stage != "produce"):
-                known[name] = variable(name, event)
-        return known
+                found.append((name, lambda event, _: schema_of(event, self.setting.framed)))
+            elif name in known:
+                found.append((name, _variable_maker(name)))
+        return found
+
+    def _value_maker(self, reads: Reads) -> _Maker:
+        plain = self.reader.projection.plain_part(reads.shape("value"))
+        return lambda _, value: plain(value)
 
     def _key(self, event: Event) -> object:
         key = self.key_root(event)
@@ -243,10 +262,5 @@ class Definition:
         return tuple(found)
 
 
-def _status(program: Program, known: Mapping[str, object]) -> bool | None:
-    """True, False, or None for everything that is neither: a condition that is an error."""
-    try:
-        verdict = program(known)
-    except Exception:  # noqa: BLE001 — no event may stop the guard, whatever is wrong in here
-        return None
-    return verdict if isinstance(verdict, bool) else None
+def _variable_maker(name: str) -> _Maker:
+    return lambda event, _: variable(name, event)
