@@ -143,7 +143,7 @@ def test_what_waits_and_what_does_not() -> None:
         'value.kind == "card" && value.amount > 5',
         'value.ref.matches("^ref-[0-9]+x")',
         'value.a == 1 || value.b == "x" && value.c > 3',
-        "value.a + value.b > 3",
+        "value.a / value.b > 3",
         'topic == "payments"',
         "value.nothing.nosuch()",
     )
@@ -152,7 +152,7 @@ def test_what_waits_and_what_does_not() -> None:
         'indexed: by value.kind == "card"; then value.amount > 5',
         'indexed: by the prefix `ref-`; then value.ref.matches("^ref-[0-9]+x")',
         'indexed: by value.a == 1 or value.b == "x"; then value.c > 3',
-        "inline: value.a + value.b > 3; exactly value.a + value.b > 3",
+        "inline: value.a / value.b > 3; exactly value.a / value.b > 3",
         "constant: true",
         "inline: value.nothing.nosuch(); exactly value.nothing.nosuch()",
     ]
