@@ -20,6 +20,7 @@ if TYPE_CHECKING:
         PolicyError,
         QuarantineError,
         ReconcileError,
+        SchemaUnavailableError,
         StoreError,
         StreamwardenError,
     )
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from streamwarden.policy.routing import Routed
     from streamwarden.policy.stamp import Stamp
     from streamwarden.producers.producer import GuardedProducer, PolicyRejected
+    from streamwarden.producers.serializing import GuardedSerializingProducer
     from streamwarden.schemas.event import Event, Record
 
 #: Where each public name lives: imported when it is first used, so that a command that needs no
@@ -44,6 +46,7 @@ _HOMES = {
     "GuardedConsumer": "consumers.consumer",
     "GuardedMessage": "consumers.messages",
     "GuardedProducer": "producers.producer",
+    "GuardedSerializingProducer": "producers.serializing",
     "Match": "policy.match",
     "Mode": "policy.model",
     "NoPolicyError": "errors",
@@ -53,6 +56,7 @@ _HOMES = {
     "ReconcileError": "errors",
     "Record": "schemas.event",
     "Routed": "policy.routing",
+    "SchemaUnavailableError": "errors",
     "Stamp": "policy.stamp",
     "StoreError": "errors",
     "StreamwardenError": "errors",
@@ -68,6 +72,7 @@ __all__ = [
     "GuardedConsumer",
     "GuardedMessage",
     "GuardedProducer",
+    "GuardedSerializingProducer",
     "Match",
     "Mode",
     "NoPolicyError",
@@ -77,6 +82,7 @@ __all__ = [
     "ReconcileError",
     "Record",
     "Routed",
+    "SchemaUnavailableError",
     "Stamp",
     "StoreError",
     "StreamwardenError",
