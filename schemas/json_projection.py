@@ -117,15 +117,21 @@ _WHOLE: Final = Node()
 class JsonProjection:
     """A decoder for one shape. Immutable; shared by threads.
 
-    `decode(data)` raises DecodeError; `raw_decode` is the bare function, which raises what msgspec
-    raises and fails on deep nesting earlier where the stack is deep: pass its failures to
-    `decode_with`.
+    `decode(data)` raises DecodeError; `raw_decode` is the bare function, which may raise anything
+    and refuse what can be decoded: pass its failures to `again`.
+
+    Objects with more than `members_max` members that are read are dicts where that is the whole
+    value: they are found faster so. What counts as decodable is the same.
     """
 
-    __slots__ = ("_made", "raw_decode", "root")
+    __slots__ = ("_made", "_narrow", "raw_decode", "root")
 
-    def __init__(self, shape: Shape) -> None:
+    def __init__(self, shape: Shape, *, members_max: int | None = None) -> None:
         self._made = 0
+        self._narrow: JsonProjection | None = None
+        if members_max is not None and len(shape.members) > members_max:
+            self._narrow = JsonProjection(shape)
+            shape = Shape(whole=True)
         self.root = self._node(shape)
         decoder: msgspec.json.Decoder[object] = msgspec.json.Decoder(self._annotation(self.root))
         self.raw_decode: Callable[[bytes], object] = decoder.decode
@@ -135,7 +141,24 @@ class JsonProjection:
         try:
             return self.raw_decode(data)
         except Exception as error:  # noqa: BLE001 — msgspec raises a handful of kinds
-            return decode_with(self.raw_decode, data, error)
+            value = self.again(data, error)
+        if isinstance(value, DecodeError):
+            raise value from None
+        return value
+
+    def again(self, data: bytes, error: Exception) -> object:
+        """What becomes of `data`, which `raw_decode` has refused: a value, or a DecodeError."""
+        if self._narrow is None:
+            return decode_again(self.raw_decode, data, error)
+        try:
+            return self._narrow.plain(self._narrow.decode(data))
+        except DecodeError as refused:
+            return refused
+
+    @property
+    def is_wide(self) -> bool:
+        """Whether members that nobody reads may make `raw_decode` fail."""
+        return self._narrow is not None
 
     def plain(self, projected: object) -> object:
         """`projected` as dicts and lists, absent members left out."""

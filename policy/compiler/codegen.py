@@ -100,8 +100,16 @@ class _Generator:
         functions = [
             function("blind", ("event", "value"), self.body(blind)),
             function("on_null", ("event", "value"), self.body(on_null)),
-            function("run", ("event",), self.entry(everything)),
         ]
+        if self.definition.reader.projection.is_wide:
+            # Here too a value may be refused at first, by what nobody reads.
+            functions.append(
+                function("judged", ("event", "value"), self.body(everything, top=True))
+            )
+            judged = [return_(call("judged", name("event"), name("value")))]
+        else:
+            judged = self.body(everything, top=True)
+        functions.append(function("run", ("event",), self.entry(judged)))
         self.namespace.values["undecodable"] = self.undecodable
         self.namespace.values["decode"] = self.definition.reader.fast
         self.namespace.load([*self.lowering.functions, *functions])
@@ -112,7 +120,10 @@ class _Generator:
         value = self.definition.reader.again(event.value or b"", error)
         if isinstance(value, DecodeError):
             return self.definition.undecodable(self.namespace.function("blind")(event, None), value)
-        return self.definition.run(event)
+        if not self.definition.reader.projection.is_wide:
+            return self.definition.run(event)
+        found: tuple[int, ...] = self.namespace.function("judged")(event, value)
+        return found
 
     def body(self, rules: Sequence[Rule], *, top: bool = False) -> list[Statement]:
         found = self.index.statements(rules, top=top)
@@ -134,7 +145,7 @@ class _Generator:
         certain = conjunction([compare(element(data, 0), ">", constant(1)), negated(headers)])
         return either(certain, plain, framed)
 
-    def entry(self, rules: Sequence[Rule]) -> list[Statement]:
+    def entry(self, judged: Sequence[Statement]) -> list[Statement]:
         definition, data = self.definition, name("data")
         decode = assign("value", constant(None))
         if definition.reads.reads_value or definition.setting.strict_values:
@@ -145,5 +156,5 @@ class _Generator:
             assign("data", attribute(name("event"), "value")),
             if_(compare(data, "is", constant(None)), [null]),
             decode,
-            *self.body(rules, top=True),
+            *judged,
         ]

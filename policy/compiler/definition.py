@@ -15,7 +15,6 @@ from ...schemas.json_projection import (
     MISSING,
     DecodeError,
     JsonProjection,
-    decode_again,
     decode_json,
 )
 from ...schemas.views import facts_view, is_framed
@@ -26,7 +25,16 @@ from .activation import Framed, UnavailableError, Undecodable, schema_of, variab
 from .reads import Reads, reads_of
 from .runtime import key_reader
 
-__all__ = ["EVENT_VARIABLES", "PLACED", "Definition", "RuleInput", "Run", "Setting", "ValueReader"]
+__all__ = [
+    "EVENT_VARIABLES",
+    "MEMBERS_MAX",
+    "PLACED",
+    "Definition",
+    "RuleInput",
+    "Run",
+    "Setting",
+    "ValueReader",
+]
 
 #: The variables that events have, besides the value; and those of events that are in Kafka.
 EVENT_VARIABLES: Final = frozenset({"key", "headers", "timestamp", "facts", "stamp", "now"})
@@ -37,6 +45,9 @@ Program: TypeAlias = Callable[[Mapping[str, object]], object]
 
 #: From an event and its decoded value to one variable.
 _Maker: TypeAlias = Callable[[Event, object], object]
+
+#: The decoder compares a name with those of all members that are read; a dict takes all at once.
+MEMBERS_MAX: Final = 48
 
 _UNREADABLE: Final = "the bytes are framed by a schema registry and cannot be read"
 _FRAMED: Final = "the bytes are framed by a schema registry, and no schemas were given"
@@ -86,12 +97,14 @@ class ValueReader:
 
     def __init__(self, setting: Setting, reads: Reads) -> None:
         self.format, self.strict = setting.value_format, setting.strict_values
-        self.projection = JsonProjection(reads.shape("value"))
+        framed = setting.framed if self.format in ("auto", "avro") else None
+        members_max = MEMBERS_MAX if framed is None else None
+        self.projection = JsonProjection(reads.shape("value"), members_max=members_max)
         #: Reads what a registry has framed, and what is not framed where that may be.
         self.framed: Callable[[bytes, Headers], object] | None = None
-        if setting.framed is not None and self.format in ("auto", "avro"):
+        if framed is not None:
             unframed = self._unframed if self.format == "auto" else None
-            self.framed = setting.framed.reader(self.projection.root, unframed, strict=self.strict)
+            self.framed = framed.reader(self.projection.root, unframed, strict=self.strict)
 
     def decode(self, value: bytes, headers: Headers = ()) -> object:
         """What the rules read of `value`. Raises DecodeError."""
@@ -131,7 +144,7 @@ class ValueReader:
             return error
         if self.format == "auto" and is_framed(value):
             return DecodeError(_FRAMED if self.framed is None else _UNREADABLE)
-        return decode_again(self.projection.raw_decode, value, error)
+        return self.projection.again(value, error)
 
     def plain(self, decoded: object) -> object:
         """`decoded` as the exact evaluator takes it."""

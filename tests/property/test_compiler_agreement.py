@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from streamwarden.policy.cel import parse
 from streamwarden.policy.cel.evaluate import compile_exact
-from streamwarden.policy.compiler import RuleInput, Undecodable, compile_rules, lowering
+from streamwarden.policy.compiler import RuleInput, Undecodable, compile_rules, definition, lowering
 from streamwarden.policy.compiler.definition import Definition
 
 from .compiler_cases import Case, draw_case, draw_event
@@ -55,6 +55,17 @@ def test_long_lists_are_left_to_the_exact_evaluator(seed: int) -> None:
         assert_agreement(draw_case(source), source, 6)
 
 
+@settings(max_examples=60, deadline=None)
+@given(seed=SEEDS)
+def test_values_of_which_much_is_read_are_dicts(seed: int) -> None:
+    """However many members rules read, decodable is what they read."""
+    source = random.Random(seed)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(definition, "MEMBERS_MAX", 1)
+        assert_agreement(draw_case(source), source, 6)
+
+
 @settings(max_examples=80, deadline=None)
 @given(seed=SEEDS)
 def test_a_rule_means_the_same_alone_and_among_others(seed: int) -> None:
@@ -84,7 +95,7 @@ def test_the_definition_is_the_exact_evaluator_over_every_variable(seed: int) ->
     """What rules do not read does not matter to them: projected and full values agree."""
     source = random.Random(seed)
     case = draw_case(source)
-    definition: Definition = case.compiled.definition
+    exact: Definition = case.compiled.definition
     programs = [None if text is None else compile_exact(parse(text)) for text in case.conditions]
 
     for _ in range(5):
@@ -93,7 +104,7 @@ def test_the_definition_is_the_exact_evaluator_over_every_variable(seed: int) ->
         if isinstance(known, Undecodable) or (event.value is None and not all(case.tombstones)):
             continue
         values = [True if program is None else program(known) for program in programs]
-        assert definition.run(event) == tuple(
+        assert exact.run(event) == tuple(
             index if value is True else ~index
             for index, value in enumerate(values)
             if value is not False
