@@ -37,29 +37,21 @@ if TYPE_CHECKING:
 #: Where each public name lives: imported when it is first used, so that a command that needs no
 #: Kafka client does not load one.
 _HOMES = {
-    "ConfigurationError": "errors",
-    "Decision": "policy.decision",
-    "DeliveryError": "errors",
-    "Effect": "policy.model",
-    "Event": "schemas.event",
-    "Guard": "policy.guard",
-    "GuardedConsumer": "consumers.consumer",
-    "GuardedMessage": "consumers.messages",
-    "GuardedProducer": "producers.producer",
-    "GuardedSerializingProducer": "producers.serializing",
-    "Match": "policy.match",
-    "Mode": "policy.model",
-    "NoPolicyError": "errors",
-    "PolicyError": "errors",
-    "PolicyRejected": "producers.producer",
-    "QuarantineError": "errors",
-    "ReconcileError": "errors",
-    "Record": "schemas.event",
-    "Routed": "policy.routing",
-    "SchemaUnavailableError": "errors",
-    "Stamp": "policy.stamp",
-    "StoreError": "errors",
-    "StreamwardenError": "errors",
+    "consumers.consumer": ("GuardedConsumer",),
+    "consumers.messages": ("GuardedMessage",),
+    "errors": (
+        *("ConfigurationError", "DeliveryError", "NoPolicyError", "PolicyError", "QuarantineError"),
+        *("ReconcileError", "SchemaUnavailableError", "StoreError", "StreamwardenError"),
+    ),
+    "policy.decision": ("Decision",),
+    "policy.guard": ("Guard",),
+    "policy.match": ("Match",),
+    "policy.model": ("Effect", "Mode"),
+    "policy.routing": ("Routed",),
+    "policy.stamp": ("Stamp",),
+    "producers.producer": ("GuardedProducer", "PolicyRejected"),
+    "producers.serializing": ("GuardedSerializingProducer",),
+    "schemas.event": ("Event", "Record"),
 }
 
 __all__ = [
@@ -91,12 +83,12 @@ __all__ = [
 
 
 def __getattr__(name: str) -> object:
-    home = _HOMES.get(name)
-    if home is None:
-        raise AttributeError(f"module `streamwarden` has no attribute `{name}`")
-    found: object = getattr(import_module(f"streamwarden.{home}"), name)
-    globals()[name] = found
-    return found
+    for home, names in _HOMES.items():
+        if name in names:
+            found: object = getattr(import_module(f"streamwarden.{home}"), name)
+            globals()[name] = found
+            return found
+    raise AttributeError(f"module `streamwarden` has no attribute `{name}`")
 
 
 def __dir__() -> list[str]:
