@@ -16,12 +16,11 @@ Place = tuple[str, int]
 class Assigned:
     """One PartitionOffsets for each partition that events come from."""
 
-    __slots__ = ("_places", "_stored", "_touched")
+    __slots__ = ("_places", "_stored")
 
     def __init__(self) -> None:
         self._places: dict[Place, PartitionOffsets] = {}
         self._stored: dict[Place, int] = {}
-        self._touched: set[Place] = set()
 
     def of(self, topic: str, partition: int) -> PartitionOffsets:
         """The bookkeeping of a partition, begun when it is first asked for."""
@@ -57,15 +56,6 @@ class Assigned:
     def _drop(self, place: Place) -> None:
         self._places.pop(place, None)
         self._stored.pop(place, None)
-        self._touched.discard(place)
-
-    def touch(self, topic: str, partition: int) -> None:
-        """What may be committed there may have changed."""
-        self._touched.add((topic, partition))
-
-    def touch_all(self) -> None:
-        """Look at every partition at the next `store`."""
-        self._touched.update(self._places)
 
     def capped(self, given: TopicPartition) -> TopicPartition:
         """`given` as it may be committed; the application is through with all before it."""
@@ -108,16 +98,12 @@ class Assigned:
 
     def store(self, client: Consumer) -> None:
         """Let the client commit, when it does by itself, what may be committed by now."""
-        if not self._touched:
-            return
         changed: list[TopicPartition] = []
-        for topic, partition in self._touched:
-            offsets = self.get(topic, partition)
-            frontier = None if offsets is None else offsets.frontier()
-            if frontier is not None and self._stored.get((topic, partition)) != frontier:
-                self._stored[topic, partition] = frontier
-                changed.append(TopicPartition(topic, partition, frontier))
-        self._touched.clear()
+        for place, offsets in self._places.items():
+            frontier = offsets.frontier()
+            if frontier is not None and self._stored.get(place) != frontier:
+                self._stored[place] = frontier
+                changed.append(TopicPartition(*place, frontier))
         _store_offsets(client, changed)
 
 

@@ -221,7 +221,6 @@ class GuardedConsumer:
         self._check_commits()
         if not asynchronous:
             self._reader.intake.drain(DRAIN_TIMEOUT_S)
-        self._reader.assigned.touch_all()
         if message is None and offsets is None:
             self._reader.finish_handed()
             self._reader.store()
@@ -239,7 +238,6 @@ class GuardedConsumer:
             raise ValueError("one of message and offsets is needed")
         self._check_commits()
         self._client.store_offsets(offsets=self._capped(message, offsets))
-        self._reader.assigned.touch_all()
 
     def _check_by_hand(self) -> None:
         if self._exactly_once is not None:

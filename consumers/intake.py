@@ -58,7 +58,7 @@ class Intake:
     @property
     def full(self) -> bool:
         """True while so many parked events wait that nothing more should be read."""
-        return len(self._parking) > 0 and self._assigned.pending >= _PENDING_MAX
+        return self._parking.pending >= _PENDING_MAX
 
     def judge(self, message: Message) -> GuardedMessage | None:
         """The message as the application may have it; None when its event is parked."""
@@ -83,7 +83,7 @@ class Intake:
         offsets = self._assigned.of(topic, partition)
         if decision.effect.passes:
             offsets.delivered(offset)
-            return GuardedMessage(message, decision)
+            return GuardedMessage(message, decision, offsets)
         if offsets.parked(offset):
             self._park(decision, offsets)
         return None
@@ -136,7 +136,6 @@ class Intake:
             name = kind or ("held" if decision.effect == "hold" else "quarantined")
             self._guard.count(f"parked/{event.topic}/{name}")
             offsets.acknowledged(event.offset)
-            self._assigned.touch(event.topic, event.partition)
             return
         self._guard.count("dropped/parking/failed")
         if self._assigned.is_current(event.topic, event.partition, offsets):
@@ -146,13 +145,11 @@ class Intake:
 
     def serve(self) -> None:
         """Take in what became of parked events."""
-        if len(self._parking):
+        if self._parking.pending:
             self._parking.poll(0)
 
     def drain(self, timeout_s: float) -> bool:
         """Wait until every parked event is written or failed; False at the deadline."""
-        if not len(self._parking):
-            return True
         return self._parking.flush(time.monotonic() + timeout_s) == 0
 
     def stop_before_failures(

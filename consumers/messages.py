@@ -9,6 +9,7 @@ from typing import Any
 from confluent_kafka import KafkaError, Message
 
 from ..policy.decision import Decision
+from .offsets import PartitionOffsets
 
 __all__ = ["GuardedMessage"]
 
@@ -19,12 +20,14 @@ class GuardedMessage:
     `decision` is the consume decision.
     """
 
-    __slots__ = ("_masked", "_message", "decision")
+    __slots__ = ("_masked", "_message", "decision", "offsets")
 
-    def __init__(self, message: Message, decision: Decision) -> None:
+    def __init__(self, message: Message, decision: Decision, offsets: PartitionOffsets) -> None:
         self._message = message
         self._masked = decision.masked_value
         self.decision = decision
+        #: The bookkeeping of its partition, for whoever says that it is done.
+        self.offsets = offsets
 
     def topic(self) -> str:
         return self.decision.event.topic

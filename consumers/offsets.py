@@ -48,7 +48,7 @@ class PartitionOffsets:
     def delivered(self, offset: int) -> None:
         """The event at `offset` is handed to the application."""
         self._read(offset)
-        if offset in self._failed:  # today's policy lets it through
+        if self._failed and offset in self._failed:  # today's policy lets it through
             self._forget(offset)
         if self._done is not None and offset < self._done and self._back is None:
             return  # read again, and done before
@@ -108,17 +108,22 @@ class PartitionOffsets:
 
         An `upto` below an earlier one is a wish to go back, and is kept as it is.
         """
-        if self._done is not None and upto < self._done:
-            self._back = upto
-            return self.cap(upto)
-        self._done, self._back = upto, None
-        while self._runs and self._runs[0][1] < upto:
-            self._runs.popleft()
-        if self._runs and self._runs[0][0] < upto:
-            self._runs[0][0] = upto
+        self.finished(upto)
         frontier = self.frontier()
         assert frontier is not None
         return frontier
+
+    def finished(self, upto: int) -> None:
+        """As `done`, for those who do not commit yet."""
+        if self._done is not None and upto < self._done:
+            self._back = upto
+            return
+        self._done, self._back = upto, None
+        runs = self._runs
+        while runs and runs[0][1] < upto:
+            runs.popleft()
+        if runs and runs[0][0] < upto:
+            runs[0][0] = upto
 
     def cap(self, offset: int) -> int:
         """`offset`, or the first parked event that is not acknowledged where that is before it."""

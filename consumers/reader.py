@@ -29,6 +29,7 @@ Polled: TypeAlias = GuardedMessage | Message
 #: A wait is cut into slices, so that outcomes of parked events are seen, and signals too.
 _SLICE_S = 0.1
 _PARKING_SLICE_S = 0.01
+_BATCH_SLICE_S = 0.5
 #: Offsets are handed to the client for its own commits this often while messages keep coming.
 _STORE_EVERY_S = 0.1
 #: How long parked events may hold up a rebalance, a synchronous commit or the end.
@@ -84,14 +85,26 @@ class Reader:
             self._look_after()
             if self._ready:
                 return self._hand_out(self._ready.popleft())
-            left = deadline - time.monotonic()
             if self.intake.full:
-                self.stay(min(max(left, 0.0), _PARKING_SLICE_S))
+                self.stay(_PARKING_SLICE_S)
+                raw = None
             else:
-                self._fetch(left)
-            if not self._ready and left <= 0:
+                raw = self._fetch(deadline)
+            if raw is not None:
+                message = self._take(raw)
+                if self.callbacks.failing:
+                    if message is not None:
+                        self._ready.append(message)
+                    self.callbacks.raise_first()
+                if message is not None:
+                    return self._hand_out(message)
+            elif time.monotonic() >= deadline:
+                self.callbacks.raise_first()
                 self._look_after()
-                return None
+                if not self._ready:
+                    return None
+            else:
+                self.callbacks.raise_first()
 
     def read_batch(self, count: int, deadline: float) -> list[Polled]:
         """Up to `count` messages; fewer at the deadline, or when a batch had parked events."""
@@ -100,8 +113,7 @@ class Reader:
             if not self._ready and not self.intake.full:
                 self._resume()
                 left = max(0.0, deadline - time.monotonic())
-                raw = self.client.consume(count, min(left, _SLICE_S * 5))
-                self._take(raw)
+                self._take_all(self.client.consume(count, min(left, _BATCH_SLICE_S)))
                 self.callbacks.raise_first()
             elif self.intake.full:
                 self.stay(_PARKING_SLICE_S)
@@ -109,44 +121,46 @@ class Reader:
                 batch = [self._ready.popleft() for _ in range(min(count, len(self._ready)))]
                 return [self._hand_out(message) for message in batch]
 
-    def _fetch(self, left: float) -> None:
-        self._resume()
+    def _fetch(self, deadline: float) -> Message | None:
+        if self._waiting >= 0:
+            self._resume()
         raw = self.client.poll(0)
-        if raw is None and left > 0:
+        if raw is None and (left := deadline - time.monotonic()) > 0:
             if not self.in_transactions:
                 self.store()
-            slice_s = _PARKING_SLICE_S if len(self.parking) else _SLICE_S
+            slice_s = _PARKING_SLICE_S if self.parking.pending else _SLICE_S
             raw = self.client.poll(min(left, slice_s))
-        if raw is not None:
-            self._take((raw,))
-        self.callbacks.raise_first()
+        return raw
 
-    def _take(self, messages: Iterable[Message]) -> None:
-        todo = deque(messages)
-        while todo:
-            message = todo[0]
-            error = message.error()
-            if error is None:
+    def _take_all(self, messages: list[Message]) -> None:
+        for number, message in enumerate(messages):
+            try:
+                taken = self._take(message)
+            except BaseException:
+                self._put_back(messages[number + 1 :])
+                raise
+            if taken is not None:
+                self._ready.append(taken)
+
+    def _take(self, message: Message) -> Polled | None:
+        """The message as the application may have it; None where there is nothing for it."""
+        error = message.error()
+        if error is None:
+            if self.in_transactions:
                 self._note(message)
-                try:
-                    guarded = self.intake.judge(message)
-                except BaseException:
-                    self._put_back(todo)
-                    raise
-                if guarded is not None:
-                    self._ready.append(guarded)
-            elif error.code() == PARTITION_EOF:
-                self.ends.add((message.topic() or "", message.partition() or 0))
-                if self._tells_end:
-                    self._ready.append(message)
-            else:
-                self._ready.append(message)
-            todo.popleft()
+            try:
+                return self.intake.judge(message)
+            except BaseException:
+                self._put_back([message])
+                raise
+        if error.code() == PARTITION_EOF:
+            self.ends.add((message.topic() or "", message.partition() or 0))
+            return message if self._tells_end else None
+        return message
 
     def _note(self, message: Message) -> None:
-        if self.in_transactions:
-            place = message.topic() or "", message.partition() or 0
-            self.began.setdefault(place, message.offset() or 0)
+        place = message.topic() or "", message.partition() or 0
+        self.began.setdefault(place, message.offset() or 0)
 
     def use_parking(self, parking: Parking) -> None:
         """Park by another way from now on."""
@@ -189,7 +203,7 @@ class Reader:
     def _hand_out(self, message: Polled) -> Polled:
         if self.auto_store and isinstance(message, GuardedMessage):
             if self.auto_commit:
-                self.finished(message)
+                message.offsets.finished(message.offset() + 1)
             else:
                 # The application commits, perhaps less than it was given: that is not known yet.
                 self._handed[message.topic(), message.partition()] = message.offset() + 1
@@ -205,17 +219,12 @@ class Reader:
 
     def finished(self, message: GuardedMessage) -> None:
         """The application is through with `message` and all before it in its partition."""
-        event = message.decision.event
-        assert event.partition is not None
-        assert event.offset is not None
-        offsets = self.assigned.get(event.topic, event.partition)
-        if offsets is not None:
-            offsets.done(event.offset + 1)
-            self.assigned.touch(event.topic, event.partition)
+        message.offsets.finished(message.offset() + 1)
 
     def _look_after(self) -> None:
         """Outcomes of parked events, offsets to store; raises for what could not be parked."""
-        self.intake.serve()
+        if self.parking.pending:
+            self.intake.serve()
         if self.intake.failing:
             self.intake.stop_before_failures(self.client, self._moved)
         if not self.in_transactions and time.monotonic() - self._stored_at >= _STORE_EVERY_S:
@@ -243,7 +252,7 @@ class Reader:
                 self.client.pause(assignment)
         raw = self.client.poll(wait_s)
         if raw is not None:
-            self._take((raw,))
+            self._take_all([raw])
         self.intake.serve()
 
     def _resume(self) -> None:
@@ -290,7 +299,6 @@ class Reader:
                 self.on_settle()
             return
         self.intake.drain(DRAIN_TIMEOUT_S)
-        self.assigned.touch_all()
         self.store()
         wanted = self.assigned.frontiers(partitions)
         if self.auto_commit and wanted:
@@ -331,7 +339,7 @@ class Reader:
 
     def unwritten(self) -> int:
         """Parked events that are not written yet."""
-        self.intake.serve()  # the length also counts reports that only wait to be told
+        self.intake.serve()
         return len(self.parking)
 
     def close(self) -> None:

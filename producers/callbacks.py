@@ -53,6 +53,11 @@ class Callbacks:
         else:
             self._first.append(error)
 
+    @property
+    def failing(self) -> bool:
+        """True where `raise_first` raises."""
+        return bool(self._first)
+
     def raise_first(self) -> None:
         """Raise what was kept, once."""
         if self._first:

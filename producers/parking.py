@@ -108,11 +108,15 @@ class Parking:
         self._told: deque[tuple[Done, KafkaError]] = deque()
         self._again: deque[tuple[float, _Write]] = deque()
         self._partitions: dict[str, tuple[int | None, float]] = {}
+        #: Parked events whose outcome is not told yet.
+        self.pending = 0
 
     def __len__(self) -> int:
-        """Parked events whose outcome is not told yet (those of a transaction count there)."""
-        own = sum(len(client) for client in self._clients())
-        return own + len(self._told) + len(self._again)
+        """Parked events that a flush has to wait for.
+
+        Those on their way through a transactional producer are waited for there.
+        """
+        return self.pending if self._through is None else len(self._told)
 
     def park(
         self,
@@ -130,7 +134,12 @@ class Parking:
         """
         if len(self._again) >= _AGAIN_MAX:
             raise BufferError("too many parked events wait for their topic")
-        self._send(_Write(self, decision, done, kind, group, error))
+        self._add(1)
+        try:
+            self._send(_Write(self, decision, done, kind, group, error))
+        except BaseException:
+            self._add(-1)
+            raise
 
     def poll(self, timeout_s: float = 0.0) -> int:
         """Tell outcomes that are there, waiting up to `timeout_s` for one; gives their number."""
@@ -175,6 +184,7 @@ class Parking:
         self.close()
         self._told.clear()
         self._again.clear()
+        self.pending = 0
 
     def _clients(self) -> list[Producer]:
         own = [client for client in (self._batched, self._single) if client is not None]
@@ -299,7 +309,12 @@ class Parking:
         return count
 
     def _finish(self, done: Done, error: KafkaError | None) -> None:
+        self._add(-1)
         self._callbacks.run(done, error)
+
+    def _add(self, number: int) -> None:
+        with self._lock:
+            self.pending += number
 
     def _retire(self) -> None:
         """After a fatal error a producer writes nothing more: the next event gets a new one."""

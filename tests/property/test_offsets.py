@@ -88,10 +88,13 @@ class Reading(RuleBasedStateMachine):
         assert self.agrees(self.offsets.frontier())
         assert self.offsets.parked(offset)  # to be written once more
         self.read_to = self.at = offset + 1
-        # Later ones are on their way already: they are not parked a second time.
+        # What was delivered behind it is read again by later steps, as if for the first time.
+        self.seen = {o for o in self.seen if o <= offset}
+        # Later parked ones are on their way already: they are not parked a second time.
         for later in sorted(o for o in self.pending if o > offset):
             assert not self.offsets.parked(later)
             self.read_to = self.at = later + 1
+            self.seen.add(later)
 
     @invariant()
     def never_beyond_what_is_safe_and_never_before_it(self) -> None:
