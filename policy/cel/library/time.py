@@ -103,10 +103,16 @@ def duration_from_string(text: str) -> object:
     return unreadable
 
 
-def timestamp_text(time: Timestamp) -> str:
-    """RFC 3339 in UTC, with as many digits of a second as needed."""
+def timestamp_text(time: Timestamp) -> str | CelError:
+    """RFC 3339 in UTC, with as many digits of a second as needed.
+
+    Times from events can lie beyond the years that CEL knows: they compare, and have no text.
+    """
     seconds, rest = divmod(time.ns, _SECOND)
-    moment = (_EPOCH + timedelta(seconds=seconds)).replace(tzinfo=None)
+    try:
+        moment = (_EPOCH + timedelta(seconds=seconds)).replace(tzinfo=None)
+    except OverflowError:
+        return _BEYOND
     return f"{moment.isoformat()}{_fraction(rest)}Z"
 
 
@@ -114,6 +120,9 @@ def duration_text(duration: Duration) -> str:
     """Seconds, with as many digits as needed."""
     seconds, rest = divmod(abs(duration.ns), _SECOND)
     return f"{'-' if duration.ns < 0 else ''}{seconds}{_fraction(rest)}s"
+
+
+_BEYOND: Final = CelError("range", "the timestamp is outside the years 0001 to 9999")
 
 
 def _fraction(nanoseconds: int) -> str:
@@ -166,7 +175,10 @@ def _declare(name: str, part: Callable[[datetime], int], unit: int | None) -> No
     """A getter of a timestamp with and without zone; of a duration, how many `unit`s it has."""
 
     def of_timestamp(time: Timestamp) -> object:
-        return part(_EPOCH + timedelta(seconds=time.ns // _SECOND))
+        try:
+            return part(_EPOCH + timedelta(seconds=time.ns // _SECOND))
+        except OverflowError:
+            return _BEYOND
 
     def of_timestamp_in(time: Timestamp, zone: str) -> object:
         local = _local(time, zone)

@@ -45,6 +45,7 @@ schema: payments-value
 rules:
   - {id: over-limit, when: 'value.amount > 500.25', effect: hold, reason: "amount {value.amount}"}
   - {id: old, when: 'value.at < timestamp("2026-01-01T00:00:00Z")', effect: reject}
+  - {id: never, when: 'value.at > timestamp("9999-01-01T00:00:00Z")', effect: warn}
   - {id: cash, when: 'value.kind == "CASH"', effect: warn}
   - {id: dear, when: 'value.lines.exists(l, l.price > 100.0)', effect: warn}
   - {id: personal, when: '"PII" in schema.tags', effect: mask,
@@ -151,6 +152,14 @@ def test_a_decision_says_the_schema_and_shows_values(guard: Guard) -> None:
     assert over["reason"] == "amount 61250.50"
     assert over["why"]["parts"][0]["value"] == "61250.50"
     assert "4111" not in json.dumps(said)
+
+
+def test_times_beyond_the_calendar_compare(guard: Guard) -> None:
+    """The largest number is a usual way to say never; it has no text, and is no defect."""
+    decision = decide(guard, avro({**GOOD, "at": 2**63 - 1}))
+
+    assert ["never", "personal"] == fired(decision)
+    assert json.loads(json.dumps(decision.to_dict()))["matches"][0]["error"] is None
 
 
 @pytest.mark.parametrize(
