@@ -30,6 +30,7 @@ __all__ = [
     "MEMBERS_MAX",
     "PLACED",
     "Definition",
+    "Program",
     "RuleInput",
     "Run",
     "Setting",

@@ -22,7 +22,8 @@ def test_keywords_beat_variables_beat_defaults() -> None:
     found = source_settings({"stale_after_s": 5, "source_unreachable": None}, environ)
 
     assert str(found) == (
-        "no_policy=refuse source_unreachable=stop stale_after_s=5.0 last_known_good=default"
+        "no_policy=refuse source_unreachable=stop stale_after_s=5.0 last_known_good=default "
+        "schema_unavailable=error schema_timeout_s=5.0 schema_wait_s=60.0"
     )
 
 
@@ -51,7 +52,7 @@ def test_what_makes_no_sense_is_refused(
 def test_variables_of_others_are_left_alone() -> None:
     """Settings of clients, and what a cluster puts into a container called streamwarden."""
     others = (
-        *("SERVICE_HOST", "BOOTSTRAP_SERVERS", "PARKING_UNREACHABLE", "SCHEMA_UNAVAILABLE"),
+        *("SERVICE_HOST", "BOOTSTRAP_SERVERS", "PARKING_UNREACHABLE"),
         *("DECISION_LOG_UNREACHABLE", "ON_HANDLER_ERROR", "FLOOD", "STALE_STAMP", "DEBUG"),
     )
     environ = {f"STREAMWARDEN_{name}": "x" for name in others}
