@@ -1,4 +1,4 @@
-"""Run the benchmarks: `python -m benchmarks [avro|decide|produce|reconcile …] [--rounds N]`.
+"""Run the benchmarks: `python -m benchmarks [avro|decide|evaluation|produce|reconcile …] [--rounds N]`.
 
 Those that need a broker start a real Kafka, or take `--bootstrap-servers`.
 """
@@ -13,13 +13,13 @@ from collections.abc import Generator
 
 from confluent_kafka.admin import AdminClient, NewTopic
 
-from benchmarks import avro, decide, produce, reconcile
+from benchmarks import avro, decide, evaluation, produce, reconcile
 from benchmarks.rounds import print_rows
 from benchmarks.workload import TOPIC
 from tests.servers.cache import MissingServerError
 from tests.servers.kafka import kafka_cluster
 
-_ALL = ("avro", "decide", "produce", "reconcile")
+_ALL = ("avro", "decide", "evaluation", "produce", "reconcile")
 
 
 def main() -> None:
@@ -37,6 +37,9 @@ def main() -> None:
         print_rows("Avro bytes to fields", avro.BASELINE, avro.run(rounds=asked.rounds))
     if "decide" in which:
         print_rows("bytes to decision", decide.BASELINE, decide.run(rounds=asked.rounds))
+    if "evaluation" in which:
+        rows = evaluation.run(rounds=asked.rounds)
+        print_rows("bytes to hits", evaluation.BASELINE, rows)
     if {"produce", "reconcile"} & set(which):
         with _broker(asked.bootstrap_servers) as bootstrap:
             if "produce" in which:

@@ -208,9 +208,22 @@ class Lowering:
         test = compare(left, atom.operator, right)
         if not atom.wanted:
             test = negated(test)
-        equality = atom.operator in ("==", "!=")
-        fails = call("any_missing" if equality else "unordered", *values)
+        fails = self._fails(atom, places, scope)
         return either(known, test, self._unknown(fails, atom.expr, true))
+
+    def _fails(self, atom: Comparison, places: Sequence[Place], scope: Scope) -> Node:
+        """Whether a comparison of what are no small numbers is certainly an error."""
+        values = [scope.slot(place) for place in places]
+        fails = [compare(value, "is", _MISSING) for value in values]
+        if atom.operator in ("==", "!="):
+            return disjunction(fails)
+        unruly = any(place.variable in self._unruly for place in places)
+        if _has_number(atom.left) or _has_number(atom.right):
+            if not unruly:  # where one is a number, all others must be
+                views = [scope.number(place) for place in places]
+                return disjunction([compare(view, "!=", view) for view in views])
+            values.append(constant(0))
+        return disjunction([*fails, call("unordered", *values)])
 
     def _interval(self, atom: Interval, scope: Scope, true: bool) -> Node:
         later, earlier = (scope.time(*moment) for moment in (atom.later, atom.earlier))
@@ -362,6 +375,13 @@ def _computed(term: Term, scope: Scope) -> Node:
         left, right = _computed(term.left, scope), _computed(term.right, scope)
         return operate(left, term.operator, right)
     return scope.number(term) if isinstance(term, Place) else constant(term)
+
+
+def _has_number(term: Term) -> bool:
+    """Whether a constant is computed with."""
+    if isinstance(term, Operation):
+        return _has_number(term.left) or _has_number(term.right)
+    return not isinstance(term, Place)
 
 
 def _compares_numbers(atom: Placed) -> bool:

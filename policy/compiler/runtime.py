@@ -17,7 +17,6 @@ from .activation import Framed, UnavailableError, variable
 __all__ = [
     "HELPERS",
     "ODD",
-    "any_missing",
     "facts_root",
     "finish",
     "finish_merged",
@@ -209,11 +208,6 @@ def unordered(*values: Any) -> bool:
     return classes <= _KNOWN_OR_NUMBER
 
 
-def any_missing(*values: Any) -> bool:
-    """Whether one of `values` cannot be read, so that comparing it is an error."""
-    return any(value is MISSING for value in values)
-
-
 _NUMBERS: Final = frozenset({int, float})
 _UNORDERED: Final = frozenset({list, dict, type(None)})
 _KNOWN_OR_NUMBER: Final = frozenset({str, int, float, bool, type(None), list, dict})
@@ -225,7 +219,6 @@ HELPERS: Final[Mapping[str, Any]] = {
     "NAN": math.nan,
     "ODD": ODD,
     "facts_root": facts_root,
-    "any_missing": any_missing,
     "finish": finish,
     "finish_merged": finish_merged,
     "header_map": header_map,
