@@ -172,7 +172,7 @@ class BundleSettings:
     undecodable: str = "reject"  # or allow
     tombstones: str = "allow"  # or check, reject
     uncovered: str = "warn"  # or allow, reject
-    guarded_from: Mapping[str, int] = field(default_factory=dict)  # topic or glob → nanoseconds
+    guarded_from: Mapping[str, int] = field(default_factory=dict[str, int])  # topic or glob → ns
     quarantine: str = "quarantine.{topic}"
     held: str = "held.{topic}"
     strict_values: bool = False

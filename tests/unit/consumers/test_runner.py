@@ -10,7 +10,7 @@ import pytest
 
 from streamwarden.consumers.consumer import GuardedConsumer
 from streamwarden.consumers.messages import GuardedMessage
-from streamwarden.consumers.runner import Failing
+from streamwarden.consumers.running import Failing
 from streamwarden.errors import ConfigurationError
 from streamwarden.policy.parking import parse_parked
 from tests.guards import BAD, CARD, CLEAN, event

@@ -158,7 +158,7 @@ def test_times_beyond_the_calendar_compare(guard: Guard) -> None:
     """The largest number is a usual way to say never; it has no text, and is no defect."""
     decision = decide(guard, avro({**GOOD, "at": 2**63 - 1}))
 
-    assert ["never", "personal"] == fired(decision)
+    assert fired(decision) == ["never", "personal"]
     assert json.loads(json.dumps(decision.to_dict()))["matches"][0]["error"] is None
 
 

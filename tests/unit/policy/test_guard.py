@@ -27,7 +27,8 @@ def make_guard(tmp_path: Path) -> MakeGuard:
     def make(*documents: str, **settings: Any) -> Guard:
         for number, text in enumerate(documents):
             (tmp_path / f"{number}.yaml").write_text(text)
-        return Guard.from_directory(tmp_path, **{"clock": lambda: _NOON, **settings})
+        settings.setdefault("clock", lambda: _NOON)
+        return Guard.from_directory(tmp_path, **settings)
 
     return make
 
