@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import Future
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import pytest
@@ -283,3 +284,36 @@ def test_without_the_right_to_park_each_caller_is_told(
     }
     assert len(told.reports) == 6
     assert len(read_topic(cluster.bootstrap, "held.payments")) == 1
+
+
+@pytest.mark.slow
+def test_threads_share_a_producer(
+    make_guarded: Callable[..., Guarded], consume_all: ConsumeAll
+) -> None:
+    """As the client's can be: every event in one place, every callback once."""
+    guarded = make_guarded(4)
+    told: dict[int, list[str]] = {number: [] for number in range(12_000)}
+
+    def report(number: int) -> Callable[[KafkaError | None, Any], None]:
+        return lambda error, _message: told[number].append("refused" if error else "delivered")
+
+    with GuardedProducer(guarded.config, guard=guarded.guard) as producer:
+
+        def work(first: int) -> None:
+            for number in range(first, first + 3000):
+                value = BAD if number % 3 == 0 else CLEAN
+                producer.produce(guarded.topic, value, str(number), on_delivery=report(number))
+                if number % 100 == 0:
+                    producer.poll(0)
+
+        threads = [Thread(target=work, args=(first,)) for first in range(0, 12_000, 3000)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(60)
+        assert producer.flush(30) == 0
+
+    refused = {number for number in told if number % 3 == 0}
+    assert told == {n: ["refused" if n in refused else "delivered"] for n in told}
+    assert sorted(int(r.key or b"") for r in consume_all(guarded.quarantine)) == sorted(refused)
+    assert len(consume_all(guarded.topic)) == 12_000 - len(refused)
