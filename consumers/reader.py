@@ -10,6 +10,8 @@ from typing import Any, TypeAlias
 
 from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
 
+from streamwarden.errors import SchemaUnavailableError
+
 from ..policy.guard import Guard
 from ..producers.absent import Absent, watch_forks
 from ..producers.callbacks import Callbacks
@@ -32,6 +34,8 @@ _PARKING_SLICE_S = 0.01
 _BATCH_SLICE_S = 0.5
 #: Offsets are handed to the client for its own commits this often while messages keep coming.
 _STORE_EVERY_S = 0.1
+#: Between tries to get a schema that was not to be had; a source does not ask more often itself.
+_HOLD_S = 0.5
 #: How long parked events may hold up a rebalance, a synchronous commit or the end.
 DRAIN_TIMEOUT_S = 10.0
 
@@ -76,6 +80,8 @@ class Reader:
         self._paused: set[Place] = set()  # by the application
         self._waiting = -1  # the generation for which all is paused
         self._stored_at = 0.0
+        self._wait_until: float | None = None  # for a schema, across tries
+        self._hold_until = 0.0  # nothing is read, until the next try
         self.client = Consumer(config)
         watch_forks(self)
 
@@ -85,7 +91,7 @@ class Reader:
             self._look_after()
             if self._ready:
                 return self._hand_out(self._ready.popleft())
-            if self.intake.full:
+            if self.intake.full or self._held:
                 self.stay(_PARKING_SLICE_S)
                 raw = None
             else:
@@ -110,12 +116,12 @@ class Reader:
         """Up to `count` messages; fewer at the deadline, or when a batch had parked events."""
         while True:
             self._look_after()
-            if not self._ready and not self.intake.full:
+            if not self._ready and not self.intake.full and not self._held:
                 self._resume()
                 left = max(0.0, deadline - time.monotonic())
                 self._take_all(self.client.consume(count, min(left, _BATCH_SLICE_S)))
                 self.callbacks.raise_first()
-            elif self.intake.full:
+            elif self.intake.full or self._held:
                 self.stay(_PARKING_SLICE_S)
             if self._ready or time.monotonic() >= deadline:
                 batch = [self._ready.popleft() for _ in range(min(count, len(self._ready)))]
@@ -137,8 +143,11 @@ class Reader:
             try:
                 taken = self._take(message)
             except BaseException:
-                self._put_back(messages[number + 1 :])
+                self._put_back(messages[number:])
                 raise
+            if self._held:
+                self._put_back(messages[number:])
+                return
             if taken is not None:
                 self._ready.append(taken)
 
@@ -149,14 +158,44 @@ class Reader:
             if self.in_transactions:
                 self._note(message)
             try:
-                return self.intake.judge(message)
+                judged = self.intake.judge(message)
+            except SchemaUnavailableError as unavailable:
+                self._put_back([message])
+                self._hold(unavailable)
+                return None
             except BaseException:
                 self._put_back([message])
                 raise
+            if self._wait_until is not None:
+                self._wait_until = None
+            return judged
         if error.code() == PARTITION_EOF:
             self.ends.add((message.topic() or "", message.partition() or 0))
             return message if self._tells_end else None
         return message
+
+    def _hold(self, error: SchemaUnavailableError) -> None:
+        """Wait a moment for the schema; raises `error` when it was waited for long enough."""
+        now = time.monotonic()
+        if self._wait_until is None:
+            self._wait_until = now + self.guard.failing.schema_wait_s
+            self.guard.count("schema/waited")
+            log.warning("waiting for a schema: %s", error)
+        if now >= self._wait_until:
+            self._wait_until = None
+            raise error
+        self._hold_until = min(now + _HOLD_S, self._wait_until)
+
+    @property
+    def _held(self) -> bool:
+        """True while nothing is read, since a schema could not be had just now."""
+        return self._hold_until > 0 and self._still_held()
+
+    def _still_held(self) -> bool:
+        if time.monotonic() < self._hold_until:
+            return True
+        self._hold_until = 0.0
+        return False
 
     def _note(self, message: Message) -> None:
         place = message.topic() or "", message.partition() or 0
@@ -226,7 +265,7 @@ class Reader:
         if self.parking.pending:
             self.intake.serve()
         if self.intake.failing:
-            self.intake.stop_before_failures(self.client, self._moved)
+            self.intake.stop_before_failures(self.client, self._moved_back)
         if not self.in_transactions and time.monotonic() - self._stored_at >= _STORE_EVERY_S:
             self.store()
 
@@ -235,13 +274,20 @@ class Reader:
         self._stored_at = time.monotonic()
         self.assigned.store(self.client)
 
-    def _moved(self, place: TopicPartition) -> None:
-        """Reading goes on elsewhere: what was fetched from there is read again."""
+    def _moved(self, place: TopicPartition, *, keep_before: bool = False) -> None:
+        """Reading goes on elsewhere: what was fetched from there is not handed out.
+
+        `keep_before`: what lies before `place` is, since it will not be read again.
+        """
         self._ready = deque(
             message
             for message in self._ready
             if (message.topic(), message.partition()) != (place.topic, place.partition)
+            or (keep_before and (message.offset() or 0) < place.offset)
         )
+
+    def _moved_back(self, place: TopicPartition) -> None:
+        self._moved(place, keep_before=True)
 
     def stay(self, wait_s: float) -> None:
         """Stay a member of the group for a while without reading: all is paused, and polled."""
@@ -282,7 +328,7 @@ class Reader:
         self.client.seek(place)
         offsets = self.assigned.of(place.topic, place.partition)
         offsets.sought(place.offset, by_application=by_application)
-        self._moved(place)
+        self._moved(place, keep_before=not by_application)
         self.ends.discard((place.topic, place.partition))
 
     def seek_back(self, place: TopicPartition) -> None:
