@@ -74,12 +74,12 @@ def test_reports_say_it_too() -> None:
     """Also when the setting changes later; a report without a time says nothing."""
     lane = Lane("payments")
 
-    lane.learn(Report(TIMESTAMP_NOT_AVAILABLE))
-    assert lane.keeps_time is None
-    lane.learn(Report(TIMESTAMP_CREATE_TIME))
-    assert lane.keeps_time is True
-    lane.learn(Report(TIMESTAMP_LOG_APPEND_TIME))
-    assert lane.keeps_time is False
+    said: list[bool | None] = []
+    for kind in (TIMESTAMP_NOT_AVAILABLE, TIMESTAMP_CREATE_TIME, TIMESTAMP_LOG_APPEND_TIME):
+        lane.learn(Report(kind))
+        said.append(lane.keeps_time)
+
+    assert said == [None, True, False]
 
 
 def test_what_the_broker_sets_is_believed_until_a_restart() -> None:
