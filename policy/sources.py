@@ -26,6 +26,8 @@ log = logging.getLogger("streamwarden")
 #: How often a store is asked: one that tells of changes, and one that does not or cannot now. The
 #: jitter keeps many guards from asking at once.
 _POLL_TOLD_S, _POLL_S, _JITTER = 2.0, 0.5, 0.3
+#: A generator of its own: the service's shared one, and its seed, are left alone.
+_chance = random.Random()  # noqa: S311 — jitter
 #: A wait is cut into slices, so that close() does not wait long.
 _SLICE_S: Final = 0.2
 _CLOSE_S: Final = 5.0
@@ -359,7 +361,7 @@ def open_source(url: str, *, client: Mapping[str, object] | None = None) -> Stor
 
 
 def _jittered(seconds: float) -> float:
-    return seconds * (1 + random.uniform(-_JITTER, _JITTER))  # noqa: S311 — jitter
+    return seconds * (1 + _chance.uniform(-_JITTER, _JITTER))
 
 
 _sources: weakref.WeakSet[StoreSource] = weakref.WeakSet()
