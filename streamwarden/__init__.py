@@ -12,6 +12,7 @@ from streamwarden._version import __version__
 
 if TYPE_CHECKING:
     from streamwarden.consumers.consumer import GuardedConsumer
+    from streamwarden.consumers.deserializing import GuardedDeserializingConsumer
     from streamwarden.consumers.messages import GuardedMessage
     from streamwarden.errors import (
         ConfigurationError,
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
 #: Kafka client does not load one.
 _HOMES = {
     "consumers.consumer": ("GuardedConsumer",),
+    "consumers.deserializing": ("GuardedDeserializingConsumer",),
     "consumers.messages": ("GuardedMessage",),
     "errors": (
         *("ConfigurationError", "DeliveryError", "NoPolicyError", "PolicyError", "QuarantineError"),
@@ -62,6 +64,7 @@ __all__ = [
     "Event",
     "Guard",
     "GuardedConsumer",
+    "GuardedDeserializingConsumer",
     "GuardedMessage",
     "GuardedProducer",
     "GuardedSerializingProducer",

@@ -116,7 +116,7 @@ class Groups:
         for entries, verdict in zip(kinds.values(), verdicts, strict=True):
             by_verdict.setdefault(verdict, []).extend(entries)
         return [
-            *self._passed(by_verdict.get("true", ()), scope),
+            *self._out.passed_apart(by_verdict.get("true", ()), scope),
             *(self._out.failed(by_verdict["error"]) if "error" in by_verdict else ()),
         ]
 
@@ -133,7 +133,7 @@ class Groups:
                 return self._lookups.equal(entries, each, value, scope)
             case "order" if each == "nan":
                 of_nan = [e for e in entries if isinstance(e.atom, Order) and e.atom.of_nan]
-                return self._passed(of_nan, scope)
+                return self._out.passed_apart(of_nan, scope)
             case "order":
                 return self._thresholds.thresholds(entries, value, scope, decimal=each == "decimal")
             case "size":
@@ -157,13 +157,9 @@ class Groups:
             atom = entry.atom
             (there if isinstance(atom, Present) and atom.wanted else absent).append(entry)
         unknown = self._out.failed(entries)
-        otherwise = [if_(negated(scope.in_object(place)), unknown, self._passed(absent, scope))]
+        otherwise = [
+            if_(negated(scope.in_object(place)), unknown, self._out.passed_apart(absent, scope))
+        ]
         is_there = compare(scope.slot(place), "is not", name("MISSING"))
-        passed = self._passed(there, scope)
+        passed = self._out.passed_apart(there, scope)
         return if_(is_there, passed, otherwise) if passed else if_(negated(is_there), otherwise)
-
-    def _passed(self, entries: Sequence[Entry], scope: Scope) -> list[Statement]:
-        """What `entries` come to in a branch of its own."""
-        block = scope.inner()
-        body = self._out.passed(entries, block)
-        return [*block.statements, *body]

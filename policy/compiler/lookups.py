@@ -56,17 +56,20 @@ class Lookups:
     def one_by_one(
         self, entries: Sequence[Entry], each: str, value: Node, scope: Scope
     ) -> list[Statement]:
-        """Each predicate by itself."""
-        found: list[Statement] = []
+        """Each predicate by itself, once for all rules behind it."""
+        families: dict[Atom, list[Entry]] = {}
         for entry in entries:
-            test = self._atom(entry, each, value)
-            passed = self._out.passed_apart(entry, scope)
+            families.setdefault(entry.atom, []).append(entry)
+        found: list[Statement] = []
+        for atom, family in families.items():
+            test = self._atom(atom, each, value)
+            passed = self._out.passed_apart(family, scope)
             found += passed if test is None else [if_(test, passed)]
         return found
 
-    def _atom(self, entry: Entry, each: str, value: Node) -> Node | None:
+    def _atom(self, asked: Atom, each: str, value: Node) -> Node | None:
         """Whether the predicate is true for a value of class `each`; None: it always is."""
-        match entry.atom:
+        match asked:
             case Equal() as atom if each == "decimal":
                 constants = frozenset(_constants(atom, each))
                 operator = "in" if atom.wanted else "not in"

@@ -82,10 +82,10 @@ class Outcomes:
             return [*found, self.call(self._nested(tried))]
         return found + self.rules(tried, scope)
 
-    def passed_apart(self, entry: Entry, scope: Scope) -> list[Statement]:
-        """The same of one entry that seldom passes: what it reads is fetched only then."""
+    def passed_apart(self, entries: Sequence[Entry], scope: Scope) -> list[Statement]:
+        """The same of entries that seldom pass: what they read is fetched only then."""
         block = scope.inner()
-        body = self.passed([entry], block)
+        body = self.passed(entries, block)
         return [*block.statements, *body]
 
     def rules(self, rules: Sequence[Rule], scope: Scope) -> list[Statement]:

@@ -64,14 +64,15 @@ def moment(value: Any) -> float:
     The two usual spellings, to the second and to the millisecond in UTC, are looked up by parts.
     """
     if value.__class__ is str:
-        day, minute = _DAYS.get(value[:10]), _MINUTES.get(value[10:17])
-        if day is not None and minute is not None:
-            second = _SECONDS.get(value[17:20])
-            if second is not None:
-                part = _PARTS.get(value[20:])
-                if part is not None and (value[19] == ".") is (part >= 0):
-                    return day + minute + second + (max(0, part))
-        return _moment_of_text(value)
+        try:
+            return (
+                _DAYS[value[:10]]
+                + _MINUTES[value[10:17]]
+                + _SECONDS[value[17:19]]
+                + _ENDS[value[19:]]
+            )
+        except KeyError:
+            return _moment_of_text(value)
     if value.__class__ is int:
         return _in_range(value * _SECOND_NS)
     return value.ns if value.__class__ is Timestamp else math.nan
@@ -91,9 +92,8 @@ _MINUTES: Final = {
     for hour in range(24)
     for minute in range(60)
 }
-_SECONDS: Final = {f"{second:02}{end}": second * _SECOND_NS for second in range(60) for end in ".Z"}
-_NO_PART: Final = -1
-_PARTS: Final = {"": _NO_PART} | {f"{part:03}Z": part * _MILLISECOND_NS for part in range(1000)}
+_SECONDS: Final = {f"{second:02}": second * _SECOND_NS for second in range(60)}
+_ENDS: Final = {"Z": 0} | {f".{part:03}Z": part * _MILLISECOND_NS for part in range(1000)}
 
 
 def _moment_of_text(text: str) -> float:

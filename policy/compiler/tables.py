@@ -81,12 +81,15 @@ def suffixes(table: Mapping[str, Bucket]) -> Lookup:
 
 def elements(table: Mapping[str, Bucket]) -> Lookup:
     """Buckets of the constants that are among the elements of a list, or the names of an object."""
-    get = table.get
+    get, none_of = table.get, frozenset(table).isdisjoint
 
     def look_up(event: Any, value: Any, hits: list[int], items: Any) -> None:
-        found = {get(item) for item in items if item.__class__ is str}
-        found.discard(None)
-        for bucket in found:
+        try:
+            if none_of(items):
+                return
+        except TypeError:  # a list or an object is among the elements
+            pass
+        for bucket in {get(item) for item in items if item.__class__ is str}:
             if bucket is not None:
                 bucket(event, value, hits)
 
@@ -174,7 +177,7 @@ def _search(table: Mapping[str, Bucket], failed: Bucket, memory: int) -> Lookup:
 
     def look_up(event: Any, value: Any, hits: list[int], text: str) -> None:
         try:
-            found = match(text)
+            found = match(text.encode())
         except Exception:  # noqa: BLE001 — whatever the binding raises, the rules are judged
             found = None
         if found is None:

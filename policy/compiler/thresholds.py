@@ -134,7 +134,7 @@ class Thresholds:
 
         if len(chosen) <= _FEW:
             return [
-                if_(compare(view, operator, limit), self._out.passed_apart(entry, scope))
+                if_(compare(view, operator, limit), self._out.passed_apart([entry], scope))
                 for _, limit, entry in chosen
             ]
         found: list[Statement] = []
@@ -147,7 +147,7 @@ class Thresholds:
             if not inline:
                 body = [self._out.call(self._out.define("chunk", body, "view"), view)]
             found.append(if_(compare(view, operator, part[0][1]), body))
-        return found
+        return found if inline else [if_(compare(view, operator, chosen[0][1]), found)]
 
     def times(
         self, kind: str, entries: Sequence[Entry], value: Node, scope: Scope

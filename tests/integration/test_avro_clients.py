@@ -1,0 +1,148 @@
+"""Confluent's own Avro serializers around the guarded clients, on a real Kafka and registry."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Generator
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from streamwarden import (
+    Guard,
+    GuardedDeserializingConsumer,
+    GuardedSerializingProducer,
+    SchemaUnavailableError,
+)
+from streamwarden.policy.model import Effect
+from streamwarden.producers.topics import ensure_topics
+from streamwarden.schemas.pull import pull
+
+from ..servers.registry import RegistryServer
+from ..servers.topics import ConsumeAll, Kafka, MakeTopic
+
+pytest.importorskip("authlib", reason="the registry client's own dependencies are not installed")
+
+SCHEMA = {
+    "type": "record",
+    "name": "Payment",
+    "fields": [
+        {"name": "id", "type": "string"},
+        {"name": "amount", "type": "double"},
+        {"name": "card", "type": ["null", "string"], "default": None},
+    ],
+}
+POLICY = """\
+policy: p
+owner: o
+topics: ["{topic}"]
+rules:
+  - {{id: big, when: value.amount > 1000.0, effect: reject}}
+  - {{id: card, when: value.card != null, effect: mask,
+     mask: [{{field: value.card, with: last4}}]}}
+"""
+CLEAN = {"id": "p-1", "amount": 5.0, "card": None}
+CARD = {"id": "p-2", "amount": 6.0, "card": "4111111111111111"}
+BIG = {"id": "p-3", "amount": 5000.0, "card": None}
+
+
+@dataclass(frozen=True)
+class Place:
+    """A topic with parking topics, its policies, and a client of the registry."""
+
+    topic: str
+    policies: Path
+    config: dict[str, Any]
+    registry: Any
+
+    def producer(self, guard: Guard) -> GuardedSerializingProducer:
+        from confluent_kafka.schema_registry import topic_subject_name_strategy
+        from confluent_kafka.schema_registry.avro import AvroSerializer
+
+        named = {"subject.name.strategy": topic_subject_name_strategy}
+        make: Any = AvroSerializer  # whose signature checkers cannot see
+        serializer = make(self.registry, json.dumps(SCHEMA), conf=named)
+        config = {**self.config, "linger.ms": 0, "value.serializer": serializer}
+        return GuardedSerializingProducer(config, guard=guard)
+
+    def consumer(self, guard: Guard) -> GuardedDeserializingConsumer:
+        from confluent_kafka.schema_registry.avro import AvroDeserializer
+
+        make: Any = AvroDeserializer
+        config = {
+            **self.config,
+            "group.id": f"g-{self.topic}",
+            "auto.offset.reset": "earliest",
+            "value.deserializer": make(self.registry),
+        }
+        return GuardedDeserializingConsumer(config, guard=guard)
+
+
+@pytest.fixture
+def place(
+    kafka: Kafka, make_topic: MakeTopic, registry: RegistryServer, tmp_path: Path
+) -> Generator[Place]:
+    from confluent_kafka.schema_registry import SchemaRegistryClient
+
+    topic = make_topic("avro")
+    policies = tmp_path / "policies"
+    policies.mkdir()
+    (policies / "p.yaml").write_text(POLICY.format(topic=topic))
+    config = {"bootstrap.servers": kafka.bootstrap, "log_level": 0}
+    ensure_topics(config, Guard.from_directory(policies), [topic])
+    with closing(SchemaRegistryClient({"url": registry.url})) as client:
+        yield Place(topic, policies, config, client)
+
+
+def test_objects_go_through_policy_and_back(
+    place: Place, registry: RegistryServer, consume_all: ConsumeAll
+) -> None:
+    """Written by one serializer, judged and masked as bytes, read by the other."""
+    guard = Guard.from_directory(place.policies, schemas=registry.url)
+    with place.producer(guard) as producer:
+        decisions = [producer.produce(place.topic, "k", value) for value in (CLEAN, CARD, BIG)]
+
+    assert [each.effect for each in decisions] == [Effect.ALLOW, Effect.MASK, Effect.REJECT]
+    assert decisions[1].to_dict()["schema"]["subject"] == f"{place.topic}-value"
+    seen: list[Any] = []
+    with place.consumer(guard) as consumer:
+        consumer.subscribe([place.topic])
+        assert consumer.run(lambda message: seen.append(message.value()), max_messages=2) == 2
+    guard.close()
+    assert seen == [CLEAN, {**CARD, "card": "************1111"}]
+    (parked,) = consume_all(f"quarantine.{place.topic}")
+    assert parked.value == decisions[2].event.value
+
+
+def test_pulled_schemas_decide_as_the_registry_does(
+    place: Place, registry: RegistryServer, tmp_path: Path
+) -> None:
+    """The same bytes, without a registry at hand."""
+    online = Guard.from_directory(place.policies, schemas=registry.url)
+    with place.producer(online) as producer:
+        made = [producer.produce(place.topic, "k", value) for value in (CLEAN, CARD, BIG)]
+    online.close()
+    pull(registry.url, tmp_path / "schemas", [f"{place.topic}-value"])
+    offline = Guard.from_directory(place.policies, schemas=tmp_path / "schemas")
+
+    again = [offline.decide(topic=place.topic, value=each.event.value) for each in made]
+
+    assert [(d.effect, d.masked_value) for d in made] == [(d.effect, d.masked_value) for d in again]
+
+
+def test_a_registry_that_is_gone_is_told_to_the_caller(
+    place: Place, consume_all: ConsumeAll
+) -> None:
+    """Nothing is sent, nothing is parked: the event is with the caller."""
+    guard = Guard.from_directory(place.policies, schemas="http://127.0.0.1:9")
+    with place.producer(guard) as producer:
+        with pytest.raises(SchemaUnavailableError, match="cannot be reached"):
+            producer.produce(place.topic, "k", CLEAN)
+        assert producer.flush(10) == 0
+    guard.close()
+
+    assert consume_all(place.topic) == []
+    assert consume_all(f"quarantine.{place.topic}") == []
