@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from confluent_kafka import KafkaError
+import time
+from collections.abc import Callable
+from typing import TypeVar
+
+from confluent_kafka import KafkaError, KafkaException
 
 __all__ = [
     "ALL_BROKERS_DOWN",
@@ -19,6 +23,7 @@ __all__ = [
     "TRANSPORT",
     "UNKNOWN_PARTITION",
     "error_of",
+    "settled",
 ]
 
 # ruff: noqa: SLF001 - see the first line
@@ -36,6 +41,21 @@ TIMED_OUT = KafkaError._TIMED_OUT
 TRANSPORT = KafkaError._TRANSPORT
 UNKNOWN_PARTITION = KafkaError._UNKNOWN_PARTITION
 
+#: What a partition answers while its leader starts, moves or returns: soon it answers properly.
+_UNSETTLED = frozenset(
+    {
+        KafkaError.FENCED_LEADER_EPOCH,
+        KafkaError.KAFKA_STORAGE_ERROR,
+        KafkaError.LEADER_NOT_AVAILABLE,
+        KafkaError.NOT_LEADER_FOR_PARTITION,
+        KafkaError.OFFSET_NOT_AVAILABLE,
+        KafkaError.UNKNOWN_LEADER_EPOCH,
+        TRANSPORT,
+    }
+)
+_AGAIN_S = 0.1
+_T = TypeVar("_T")
+
 
 def error_of(raised: BaseException) -> KafkaError:
     """The KafkaError in what the client raised; a full queue is a BufferError without one."""
@@ -45,3 +65,19 @@ def error_of(raised: BaseException) -> KafkaError:
     if isinstance(raised, BufferError):
         return KafkaError(QUEUE_FULL)
     return KafkaError(KafkaError.UNKNOWN, str(raised))
+
+
+def settled(ask: Callable[[float], _T], deadline: float) -> _T:
+    """What `ask` (given the seconds left) answers, asked again while the partition has no leader.
+
+    Until `deadline` (monotonic); then, and for every other error, what it raised is raised.
+    """
+    while True:
+        try:
+            return ask(max(0.0, deadline - time.monotonic()))
+        except KafkaException as raised:
+            if error_of(raised).code() not in _UNSETTLED:
+                raise
+            if time.monotonic() + _AGAIN_S >= deadline:
+                raise
+            time.sleep(_AGAIN_S)

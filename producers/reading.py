@@ -5,12 +5,13 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from types import TracebackType
 from typing import Any, Self
 
 from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
 
-from .codes import PARTITION_EOF
+from .codes import PARTITION_EOF, settled
 from .connection import ConfigMap, reader_config
 
 __all__ = ["BoundedReader", "Span"]
@@ -77,8 +78,12 @@ class BoundedReader:
         spans: dict[int, Span] = {}
         for number in sorted(found.partitions):
             place = TopicPartition(topic, number)
-            spans[number] = Span(*self._client.get_watermark_offsets(place, self.left_s()))
+            self.left_s()
+            spans[number] = Span(*settled(partial(self._bounds_of, place), self.deadline))
         return spans
+
+    def _bounds_of(self, place: TopicPartition, timeout_s: float) -> tuple[int, int]:
+        return self._client.get_watermark_offsets(place, timeout_s)
 
     def since(self, topic: str, spans: Mapping[int, Span], timestamp: int) -> dict[int, Span]:
         """`spans` from the first record on whose timestamp (ms) is `timestamp` or later."""

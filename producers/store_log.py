@@ -23,7 +23,7 @@ from confluent_kafka.cimpl import NewTopic
 from streamwarden.errors import StoreError
 
 from ..policy.store_records import UNREACHABLE
-from .codes import ALL_BROKERS_DOWN, PARTITION_EOF, TRANSPORT, error_of
+from .codes import ALL_BROKERS_DOWN, PARTITION_EOF, TRANSPORT, error_of, settled
 from .connection import ConfigMap, connection_of, reader_config
 from .target import topic_settings
 
@@ -84,10 +84,9 @@ class StoreLog:
             if not self._open(deadline):
                 return False, []
             assert self._consumer is not None
-            assert self._asker is not None
             anew = False
             if until is None:
-                _, until = self._asker.get_watermark_offsets(self._place, self._left(deadline))
+                _, until = self._bounds(deadline)
                 if until < self._next:  # the topic was deleted and made again
                     self._restart()
                     anew = True
@@ -131,6 +130,12 @@ class StoreLog:
             finally:
                 self._consumer.seek(back)
 
+    def _bounds(self, deadline: float) -> tuple[int, int]:
+        asker = self._asker
+        assert asker is not None
+        self._left(deadline)
+        return settled(lambda left_s: asker.get_watermark_offsets(self._place, left_s), deadline)
+
     def _take(self, message: Message, entries: list[Entry]) -> None:
         error, offset = message.error(), message.offset()
         if error is not None:
@@ -155,19 +160,27 @@ class StoreLog:
             }
             self._consumer = Consumer({**settings, "auto.offset.reset": "earliest"})
             self._asker = Consumer(settings)
-        found = self._asker.list_topics(self.topic, timeout=self._left(deadline))
-        metadata = found.topics[self.topic]
-        if metadata.error is not None:
-            if metadata.error.code() in _ABSENT:
-                return False
-            raise KafkaException(metadata.error)
-        if len(metadata.partitions) != 1:
+        self._left(deadline)
+        partitions = settled(self._partitions, deadline)
+        if not partitions:
+            return False
+        if partitions != 1:
             raise StoreError(
-                f"the store {self._shown} has {len(metadata.partitions)} partitions",
+                f"the store {self._shown} has {partitions} partitions",
                 remedy="make its topic with one: only within one partition has a log an order",
             )
         self._restart()
         return True
+
+    def _partitions(self, timeout_s: float) -> int:
+        """How many the topic has; 0 where it is not there."""
+        assert self._asker is not None
+        found = self._asker.list_topics(self.topic, timeout=timeout_s).topics[self.topic]
+        if found.error is None:
+            return len(found.partitions)
+        if found.error.code() in _ABSENT:
+            return 0
+        raise KafkaException(found.error)
 
     def _restart(self) -> None:
         assert self._consumer is not None
