@@ -38,7 +38,7 @@ def test_what_asking_again_cannot_mend_is_raised_at_once() -> None:
 
 
 def test_a_leader_that_does_not_come_is_told_at_the_deadline() -> None:
-    def ask(left_s: float) -> None:
+    def ask(_: float) -> None:
         raise KafkaException(KafkaError(KafkaError.NOT_LEADER_FOR_PARTITION))
 
     began = time.monotonic()
