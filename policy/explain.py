@@ -30,13 +30,13 @@ from .cel.ast import (
 )
 from .compiler import Undecodable
 from .match import Match
-from .model import Path, Policy, ReasonPart, Rule
+from .model import Path, Policy, Rule
 from .privacy import HIDDEN, Privacy, path_of, show_text
 from .privacy import show as show_value
 
 if TYPE_CHECKING:
     from .decision import Decision
-    from .plan import Entry, Plan
+    from .plan import Entry, Plan, PlanRule
 
 __all__ = ["Trail", "explain_matches", "explain_rules", "path_text"]
 
@@ -52,9 +52,16 @@ def explain_matches(decision: Decision) -> tuple[Match, ...]:
     entries = decision.outcome.entries
     if not entries:
         return ()
-    plan, event = decision.plan, decision.event
-    known = _known(plan, event)
-    return tuple(_match(plan, entry, known) for entry in entries)
+    plan = decision.plan
+    trails = [
+        _trail(plan, entry.rule) if isinstance(entry.rule, int) else None for entry in entries
+    ]
+    names = frozenset[str]().union(*(trail.names for trail in trails if trail is not None))
+    known = _known(plan, decision.event, names)
+    return tuple(
+        _said(plan, entry) if trail is None else trail.match(known, entry)
+        for entry, trail in zip(entries, trails, strict=True)
+    )
 
 
 def explain_rules(decision: Decision) -> tuple[Match, ...]:
@@ -63,17 +70,21 @@ def explain_rules(decision: Decision) -> tuple[Match, ...]:
     fired = {entry.rule: entry for entry in decision.outcome.entries if isinstance(entry.rule, int)}
     known = _known(plan, decision.event)
     return tuple(
-        _match(plan, fired[index], known)
-        if index in fired
-        else _rule_match(plan, index, known, effect="none")
-        for index in range(len(plan.rules))
+        _trail(plan, index).match(known, fired.get(index)) for index in range(len(plan.rules))
     )
 
 
-def _known(plan: Plan, event: Event) -> Mapping[str, object]:
-    """Every variable of the event; all but the value where that does not decode."""
+def _trail(plan: Plan, index: int) -> Trail:
+    trail = plan.trails.get(index)
+    if trail is None:
+        trail = plan.trails[index] = Trail(plan.rules[index], plan.privacy)
+    return trail
+
+
+def _known(plan: Plan, event: Event, only: frozenset[str] | None = None) -> Mapping[str, object]:
+    """The variables of the event, or `only` these; all but the value where that does not decode."""
     for attempt in (event, structs.replace(event, value=None)):
-        found = plan.compiled.activation(attempt)
+        found = plan.compiled.activation(attempt, only=only)
         if not isinstance(found, Undecodable):
             break
     else:
@@ -83,85 +94,72 @@ def _known(plan: Plan, event: Event) -> Mapping[str, object]:
     return {name: found[name] for name in found if name not in ("value", "message")}
 
 
-def _match(plan: Plan, entry: Entry, known: Mapping[str, object]) -> Match:
-    if not isinstance(entry.rule, int):
-        said = entry.rule
-        return Match(
-            policy=plan.settings.name,
-            rule=said.id,
-            effect=entry.effect,
-            mode=entry.mode,
-            exempted_by=entry.exempted_by,
-            reason=said.reason,
-            severity="high",
-            remediation=said.remediation,
-            owner="",
-            class_="platform",
-            error=None,
-            why=None,
-        )
-    return _rule_match(
-        plan,
-        entry.rule,
-        known,
-        effect=entry.effect,
-        errored=entry.errored,
-        exempted_by=entry.exempted_by,
-    )
-
-
-def _rule_match(
-    plan: Plan,
-    index: int,
-    known: Mapping[str, object],
-    *,
-    effect: str,
-    errored: bool = False,
-    exempted_by: str | None = None,
-) -> Match:
-    planned = plan.rules[index]
-    rule, policy = planned.rule, planned.policy
-    trail = plan.trails.get(index)
-    if trail is None:
-        trail = plan.trails[index] = Trail(rule, plan.privacy)
-    why, error = trail.evidence(known)
-    if errored and error is None:
-        error = "the condition could not be evaluated"
+def _said(plan: Plan, entry: Entry) -> Match:
+    """What the bundle itself says, as a match."""
+    said = entry.rule
+    assert not isinstance(said, int)
     return Match(
-        policy=policy.id,
-        rule=rule.id,
-        effect=effect,
-        mode=planned.mode,
-        exempted_by=exempted_by,
-        reason=_reason(rule, policy, plan.privacy, known),
-        severity=rule.severity,
-        remediation=rule.remediation,
-        owner=policy.owner,
-        class_=policy.class_,
-        error=error if errored else None,
-        why=why,
+        policy=plan.settings.name,
+        rule=said.id,
+        effect=entry.effect,
+        mode=entry.mode,
+        exempted_by=entry.exempted_by,
+        reason=said.reason,
+        severity="high",
+        remediation=said.remediation,
+        owner="",
+        class_="platform",
+        error=None,
+        why=None,
     )
 
 
 class Trail:
-    """How one rule is explained: its sub-conditions and the fields they read, prepared once.
+    """How one rule of a plan is explained: its parts and what they read, prepared once.
 
-    Thread-safe: nothing changes after it is made.
+    `names` are the variables that it reads. Thread-safe: nothing changes after it is made.
     """
 
-    __slots__ = ("_step",)
+    __slots__ = ("_mode", "_policy", "_reason", "_rule", "_step", "names")
 
-    def __init__(self, rule: Rule, privacy: Privacy) -> None:
+    def __init__(self, planned: PlanRule, privacy: Privacy) -> None:
+        rule = planned.rule
+        self._rule, self._policy, self._mode = rule, planned.policy, planned.mode
         steps = iter(range(_STEPS_MAX))
         condition = rule.condition
         self._step = None if condition is None else _condition(condition.expr, privacy, steps)
+        self._reason = _Reason(rule, planned.policy, privacy)
+        self.names = self._reason.names
+        if condition is not None:
+            self.names |= {
+                node.name.lstrip(".") for node in walk(condition.expr) if isinstance(node, Ident)
+            }
 
-    def evidence(self, known: Mapping[str, object]) -> tuple[dict[str, Any], str | None]:
-        """The why-trail under these variables, and the error of the whole condition."""
-        if self._step is None:
-            return {"expr": "true", "result": True, "parts": []}, None
-        why = self._step.evidence(known)
-        return why, why.get("error")
+    def match(self, known: Mapping[str, object], entry: Entry | None) -> Match:
+        """The rule with its evidence under these variables; `entry` is None where it did not hit."""
+        why: dict[str, Any] = {"expr": "true", "result": True, "parts": []}
+        error: str | None = None
+        if self._step is not None:
+            why = self._step.evidence(known)
+            error = why.get("error")
+        errored = entry is not None and entry.errored
+        if errored and error is None:
+            error = "the condition could not be evaluated"
+        rule, policy = self._rule, self._policy
+        return Match(
+            policy=policy.id,
+            rule=rule.id,
+            effect="none" if entry is None else entry.effect,
+            mode=self._mode,
+            exempted_by=None if entry is None else entry.exempted_by,
+            reason=self._reason.text(known),
+            severity=rule.severity,
+            remediation=rule.remediation,
+            owner=policy.owner,
+            class_=policy.class_,
+            error=error if errored else None,
+            why=why,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -278,32 +276,47 @@ def path_text(path: Path) -> str:
     return text
 
 
-def _reason(rule: Rule, policy: Policy, privacy: Privacy, known: Mapping[str, object]) -> str:
-    if rule.reason:
-        text = "".join(_filled(part, privacy, known) for part in rule.reason)
-    elif rule.condition is not None:
-        text = rule.condition.text
-    else:
-        text = f"every event of {', '.join(policy.topics)}"
-    text = " ".join(text.split())
-    return text if len(text) <= _REASON_MAX_CHARS else text[: _REASON_MAX_CHARS - 1] + "…"
+class _Reason:
+    """The reason of a rule: its text, with the values that it names filled in."""
+
+    __slots__ = ("_parts", "names")
+
+    def __init__(self, rule: Rule, policy: Policy, privacy: Privacy) -> None:
+        parts: list[str | tuple[Path, bool]] = []
+        for part in rule.reason:
+            path = part.path
+            if path is None:
+                parts.append(part.text)
+                continue
+            if path[0] == "message":
+                path = ("value", *path[1:])
+            parts.append((path, privacy.hides(path)))
+        if not parts and rule.condition is not None:
+            parts.append(rule.condition.text)
+        elif not parts:
+            parts.append(f"every event of {', '.join(policy.topics)}")
+        self._parts = tuple(parts)
+        self.names = frozenset(str(part[0][0]) for part in parts if not isinstance(part, str))
+
+    def text(self, known: Mapping[str, object]) -> str:
+        """One bounded line."""
+        filled = [part if isinstance(part, str) else _filled(*part, known) for part in self._parts]
+        text = " ".join("".join(filled).split())
+        return text if len(text) <= _REASON_MAX_CHARS else text[: _REASON_MAX_CHARS - 1] + "…"
 
 
-def _filled(part: ReasonPart, privacy: Privacy, known: Mapping[str, object]) -> str:
-    if part.path is None:
-        return part.text
-    path: Path = ("value", *part.path[1:]) if part.path[0] == "message" else part.path
+def _filled(path: Path, hidden: bool, known: Mapping[str, object]) -> str:
     found = _at(known, path)
     if found is _MISSING:
         return "?"
-    return HIDDEN if privacy.hides(path) else show_text(found)
+    return HIDDEN if hidden else show_text(found)
 
 
 def _at(whole: object, path: Path) -> object:
     """What stands at `path` in decoded data, or _MISSING."""
     for segment in path:
-        if isinstance(whole, Mapping):
-            whole = cast("Mapping[object, object]", whole).get(segment, _MISSING)
+        if isinstance(whole, dict):
+            whole = cast("dict[object, object]", whole).get(segment, _MISSING)
             continue
         items = cast("list[object]", whole) if isinstance(whole, list) else []
         if not isinstance(segment, int) or not -1 < segment < len(items):

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
+
+import msgspec
 
 from .model import Mode
 
 __all__ = ["Match"]
 
 
-@dataclass(frozen=True, slots=True)
-class Match:
+class Match(msgspec.Struct, frozen=True, kw_only=True):
     """One rule that fired, or failed, on an event. Sensitive values are already masked.
+
+    A msgspec Struct for the same reason as Event: every refused event makes one.
 
     `effect` is the effect that counted: the rule's own, the one `on_error` names, `none` under
     `on_error: skip`, or `exempt` for a rule that lifted others.

@@ -107,6 +107,8 @@ def path_of(node: Expr, bound: Mapping[str, bool] | None = None) -> Path | None:
 
 def show(value: object, depth: int = 0) -> Any:
     """`value` for JSON: bounded in length, items and depth; what JSON lacks as text."""
+    if type(value) is str:  # first, being the most frequent
+        return value if len(value) <= _TEXT_MAX_CHARS else value[: _TEXT_MAX_CHARS - 1] + "…"
     if value is None or isinstance(value, (bool, int, float)):
         return str(value) if isinstance(value, float) and not math.isfinite(value) else value
     if isinstance(value, str):
@@ -143,6 +145,11 @@ def _show_map(value: Mapping[object, object], depth: int) -> Any:
 
 def show_text(value: object) -> str:
     """`value` inside a sentence: text as it is, the rest as JSON; control characters escaped."""
+    if type(value) is int:
+        return str(value)
     shown = show(value)
     text = shown if isinstance(shown, str) else json.dumps(shown, ensure_ascii=False)
-    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text[:_TEXT_MAX_CHARS])
+    text = text[:_TEXT_MAX_CHARS]
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Final, Protocol
 
@@ -25,6 +25,8 @@ __all__ = [
 ]
 
 _MILLISECOND_NS: Final = 10**6
+_VALUE: Final = frozenset({"value", "message"})
+_OF_THE_EVENT: Final = ("key", "headers", "timestamp", "facts", "now")
 
 
 class UnavailableError(DecodeError):
@@ -85,29 +87,36 @@ def activation(
     value_format: str,
     stamp: object = None,
     framed: Framed | None = None,
+    only: Collection[str] | None = None,
 ) -> dict[str, object] | Undecodable:
-    """Every variable of a rule, for the exact evaluator and the why-trail.
+    """The variables of a rule, for the exact evaluator and the why-trail.
 
-    The value is decoded to its last member. `stamp` is what rules see of the stamp; None takes the
-    incoming one as it claims to be. A key that does not decode is an error value. Undecodable
-    (without hits) says that the value does not decode.
+    `only` names the ones that are wanted; None is every one. The value is decoded to its last
+    member. `stamp` is what rules see of the stamp; None takes the incoming one as it claims to be.
+    A key that does not decode is an error value. Undecodable (without hits) says that the value
+    does not decode.
     """
-    try:
-        value = None if event.value is None else _whole(event, value_format, framed)
-    except DecodeError as error:
-        return Undecodable((), str(error), isinstance(error, UnavailableError))
-    known: dict[str, object] = {"value": value, "message": value}
-    for name in ("key", "headers", "timestamp", "facts", "now"):
-        known[name] = variable(name, event, key_format=key_format, framed=framed)
-    known["stamp"] = variable("stamp", event) if stamp is None else stamp
-    known["topic"], known["stage"] = event.topic, stage
-    known["client"], known["lists"] = facts_view(client, Timestamp), dict(lists)
-    try:
-        known["schema"] = schema_of(event, framed)
-    except UnavailableError:
-        known["schema"] = {}
-    if stage != "produce":
-        known["partition"], known["offset"] = event.partition, event.offset
+    known: dict[str, object] = {"topic": event.topic, "stage": stage}
+    if only is None or not _VALUE.isdisjoint(only):
+        try:
+            value = None if event.value is None else _whole(event, value_format, framed)
+        except DecodeError as error:
+            return Undecodable((), str(error), isinstance(error, UnavailableError))
+        known["value"] = known["message"] = value
+    for name in _OF_THE_EVENT if stage == "produce" else (*_OF_THE_EVENT, "partition", "offset"):
+        if only is None or name in only:
+            known[name] = variable(name, event, key_format=key_format, framed=framed)
+    if only is None or "stamp" in only:
+        known["stamp"] = variable("stamp", event) if stamp is None else stamp
+    if only is None or "client" in only:
+        known["client"] = facts_view(client, Timestamp)
+    if only is None or "lists" in only:
+        known["lists"] = dict(lists)
+    if only is None or "schema" in only:
+        try:
+            known["schema"] = schema_of(event, framed)
+        except UnavailableError:
+            known["schema"] = {}
     return known
 
 

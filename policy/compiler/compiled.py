@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Final
 
 from ...schemas.event import Event
@@ -37,10 +37,12 @@ class Compiled:
         """How each rule is evaluated: looked up, tried on every event, or exactly."""
         return describe(self._generated.rules, self._generated.waits)
 
-    def activation(self, event: Event, *, stamp: object = None) -> dict[str, object] | Undecodable:
-        """Every variable of the rules, for the exact evaluator and the why-trail.
+    def activation(
+        self, event: Event, *, stamp: object = None, only: Collection[str] | None = None
+    ) -> dict[str, object] | Undecodable:
+        """The variables of the rules, for the exact evaluator and the why-trail.
 
-        The value is decoded in full, or, where only members that no rule reads keep that from
+        `only` names the ones that are wanted; None is every one. The value is decoded in full, or, where only members that no rule reads keep that from
         succeeding, as far as the rules read it.
         """
         setting = self.definition.setting
@@ -53,6 +55,7 @@ class Compiled:
             value_format=setting.value_format,
             stamp=stamp,
             framed=setting.framed,
+            only=only,
         )
         if not isinstance(known, Undecodable) or event.value is None:
             return known
@@ -61,7 +64,7 @@ class Compiled:
             value = reader.plain(reader.decode(event.value, event.headers))
         except DecodeError:
             return known
-        blank = self.activation(without_value(event), stamp=stamp)
+        blank = self.activation(without_value(event), stamp=stamp, only=only)
         return (
             blank if isinstance(blank, Undecodable) else {**blank, "value": value, "message": value}
         )
