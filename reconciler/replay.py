@@ -11,6 +11,7 @@ from typing import Protocol
 from streamwarden.errors import SchemaUnavailableError
 
 from ..policy.compiler import UnavailableError
+from .breakdown import DAY_MS
 from .findings import Finding
 from .seen import Seen
 from .tally import Tally
@@ -54,6 +55,10 @@ def replay(
     unverifiable, skipped = judge.unverifiable, judge.skipped
     windowed = window != (None, None)
     events = ticked = seen = 0
+    # Events are counted by day where the day changes, not one by one.
+    since = until = 0
+    moment: int | None = None
+    counted = 0
     for record in records:
         seen += 1
         if tick is not None and seen - ticked >= TICK_EVENTS:
@@ -61,6 +66,13 @@ def replay(
             ticked = seen
         if windowed and not _within(record.timestamp, window):
             continue
+        timestamp = record.timestamp
+        if timestamp is None or not since <= timestamp < until:
+            so_far = events - (judge.skipped - skipped)
+            tally.count_day(moment, so_far - counted)
+            counted, moment = so_far, timestamp
+            since = 0 if timestamp is None else timestamp - timestamp % DAY_MS
+            until = 0 if timestamp is None else since + DAY_MS
         events += 1
         try:
             found = finding(record)
@@ -75,6 +87,7 @@ def replay(
     if tick is not None:
         tick(seen - ticked)
     tally.events = events - (judge.skipped - skipped)
+    tally.count_day(moment, tally.events - counted)
     tally.parked = tally.events if parked else 0
     tally.unverifiable = judge.unverifiable - unverifiable
     return tally

@@ -11,7 +11,20 @@ from __future__ import annotations
 import heapq
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from operator import itemgetter
+from typing import Any
 
+from .breakdown import (
+    EVENTS,
+    Counts,
+    add_count,
+    day_name,
+    keep_days,
+    keep_rows,
+    merged_days,
+    merged_rows,
+    shown,
+)
 from .findings import Finding
 from .reading import Gap
 from .slices import Slice
@@ -42,7 +55,10 @@ _CauseName = tuple[str, str, str, str, str]
 
 @dataclass(frozen=True, slots=True)
 class Cause:
-    """Findings that have the same reason. `rule` joins several with `, `; `""` is none."""
+    """Findings that have the same reason. `rule` joins several with `, `; `""` is none.
+
+    `shown` are the findings at the places of `examples`, as lines of the findings file.
+    """
 
     kind: str
     rule: str
@@ -51,6 +67,7 @@ class Cause:
     stamped: str
     count: int
     examples: tuple[tuple[str, int, int], ...]
+    shown: tuple[Mapping[str, Any], ...] = ()
 
     @property
     def name(self) -> _CauseName:
@@ -79,7 +96,9 @@ class SliceReport:
     """The account of one slice, or of several merged.
 
     `parked` of the `events` are records of parking topics. `counts` are findings by topic and kind,
-    `drift` is what today's policy says against events, whatever their finding.
+    `drift` is what today's policy says against events, whatever their finding. `days` has findings
+    by the date of the record and kind, and its `events`; `rules` by the rules behind them, joined
+    as those of causes; `versions` by the version that is stamped.
     """
 
     events: int = 0
@@ -90,6 +109,9 @@ class SliceReport:
     causes: tuple[Cause, ...] = ()
     coverage: tuple[Coverage, ...] = ()
     problems: tuple[str, ...] = ()
+    days: Counts = field(default_factory=dict[str, Mapping[str, int]])
+    rules: Counts = field(default_factory=dict[str, Mapping[str, int]])
+    versions: Counts = field(default_factory=dict[str, Mapping[str, int]])
 
 
 class Tally:
@@ -103,25 +125,32 @@ class Tally:
         self.stopped: tuple[int, str] | None = None
         self._counts: dict[str, dict[str, int]] = {}
         self._drift: dict[str, int] = {}
-        self._causes: dict[_CauseName, tuple[int, list[tuple[str, int, int]]]] = {}
+        self._days: dict[str, dict[str, int]] = {}
+        self._rules: dict[str, dict[str, int]] = {}
+        self._versions: dict[str, dict[str, int]] = {}
+        self._causes: dict[_CauseName, tuple[int, list[Finding]]] = {}
+
+    def count_day(self, timestamp: int | None, events: int) -> None:
+        """Count `events` of the date of `timestamp`."""
+        if events:
+            add_count(self._days, day_name(timestamp), EVENTS, events)
 
     def add(self, finding: Finding) -> None:
         """Count one finding; they come in the order of their coordinates."""
-        counts = self._counts.setdefault(finding.topic, {})
-        counts[finding.kind] = counts.get(finding.kind, 0) + 1
+        kind, stamped = finding.kind, finding.stamped
+        rules = ", ".join(finding.rules)
+        version = "" if stamped is None else str(stamped.get("bundle", ""))
+        add_count(self._counts, finding.topic, kind)
+        add_count(self._days, day_name(finding.timestamp), kind)
+        add_count(self._rules, rules, kind)
+        # What a forged stamp names is whatever its writer liked.
+        add_count(self._versions, "" if kind == "forged" else version, kind)
         if finding.drift is not None:
             self._drift[finding.drift] = self._drift.get(finding.drift, 0) + 1
-        stamped = finding.stamped
-        name = (
-            finding.kind,
-            ", ".join(finding.rules),
-            finding.change or finding.detail,
-            finding.drift or "",
-            "" if stamped is None else str(stamped.get("bundle", "")),
-        )
+        name = (kind, rules, finding.change or finding.detail, finding.drift or "", version)
         count, examples = self._causes.get(name, (0, []))
         if len(examples) < EXAMPLES_MAX:
-            examples.append((finding.topic, finding.partition, finding.offset))
+            examples.append(finding)
         self._causes[name] = (count + 1, examples)
         if len(self._causes) > 2 * CAUSES_MAX:
             self._causes = {name: self._causes[name] for name in sorted(self._causes)[:CAUSES_MAX]}
@@ -142,10 +171,7 @@ class Tally:
             self.unverifiable,
             self._counts,
             self._drift,
-            tuple(
-                Cause(*name, self._causes[name][0], tuple(self._causes[name][1]))
-                for name in sorted(self._causes)[:CAUSES_MAX]
-            ),
+            tuple(_cause(name, *self._causes[name]) for name in sorted(self._causes)[:CAUSES_MAX]),
             (
                 Coverage(
                     piece.topic,
@@ -157,7 +183,15 @@ class Tally:
                 ),
             ),
             (f"{place}: {problem}",) if problem else (),
+            keep_days(self._days),
+            keep_rows(self._rules),
+            keep_rows(self._versions),
         )
+
+
+def _cause(name: _CauseName, count: int, found: Iterable[Finding]) -> Cause:
+    places = tuple((each.topic, each.partition, each.offset) for each in found)
+    return Cause(*name, count, places, tuple(shown(each) for each in found))
 
 
 def merge_all(reports: Iterable[SliceReport]) -> SliceReport:
@@ -182,6 +216,9 @@ def merge(one: SliceReport, other: SliceReport) -> SliceReport:
         _merge_causes(one.causes, other.causes),
         _merge_coverage(one.coverage, other.coverage),
         tuple(sorted({*one.problems, *other.problems})[:_PROBLEMS_MAX]),
+        merged_days(one.days, other.days),
+        merged_rows(one.rules, other.rules),
+        merged_rows(one.versions, other.versions),
     )
 
 
@@ -196,9 +233,14 @@ def _merge_causes(one: Iterable[Cause], other: Iterable[Cause]) -> tuple[Cause, 
         if present is None:
             merged[cause.name] = cause
             continue
-        examples = heapq.nsmallest(EXAMPLES_MAX, present.examples + cause.examples)
-        count = present.count + cause.count
-        merged[cause.name] = Cause(*cause.name, count, tuple(examples))
+        both = zip(present.examples + cause.examples, present.shown + cause.shown, strict=True)
+        examples = heapq.nsmallest(EXAMPLES_MAX, both, key=itemgetter(0))
+        merged[cause.name] = Cause(
+            *cause.name,
+            present.count + cause.count,
+            tuple(place for place, _ in examples),
+            tuple(said for _, said in examples),
+        )
     return tuple(merged[name] for name in sorted(merged)[:CAUSES_MAX])
 
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
+
 import hypothesis.strategies as st
 from hypothesis import given
 
+from streamwarden.reconciler.breakdown import DAYS_MAX, SHOWN_MAX_BYTES
 from streamwarden.reconciler.findings import DRIFT, KINDS, Finding
 from streamwarden.reconciler.reading import Gap
 from streamwarden.reconciler.slices import Slice
@@ -29,7 +32,7 @@ def finding(offset: int, kind: str = "now-rejected", change: str = "", **more: o
         "drift": kind if kind in DRIFT else None,
         "rules": ("p/r",),
         "detail": "",
-        "current": dict,
+        "current": lambda: {"event": {"key": None}},
         **more,
     }
     return Finding(kind=kind, offset=offset, change=change, **settings)  # type: ignore[arg-type]
@@ -155,3 +158,60 @@ def test_only_the_first_holes_are_listed() -> None:
 
     assert len(place.holes) == HOLES_MAX
     assert (place.covered, place.missing) == (size, {"transaction": size // 2})
+
+
+DAY = 86_400_000
+
+
+def test_findings_are_counted_by_day_rule_and_version() -> None:
+    """A forged stamp names whatever its writer liked, so it counts for no version."""
+    found = [
+        finding(1, timestamp=DAY),
+        finding(2, timestamp=2 * DAY - 1, rules=("p/r", "q/s")),
+        finding(3, "forged", timestamp=2 * DAY),
+        finding(4, "unchecked", timestamp=None, stamped=None),
+    ]
+
+    found_report = account(Slice(0, "t", 0, 0, 10), found, [])
+
+    assert found_report.days == {
+        "": {"unchecked": 1},
+        "1970-01-02": {"now-rejected": 2},
+        "1970-01-03": {"forged": 1},
+    }
+    assert found_report.rules == {
+        "p/r": {"now-rejected": 1, "forged": 1, "unchecked": 1},
+        "p/r, q/s": {"now-rejected": 1},
+    }
+    assert found_report.versions == {"": {"forged": 1, "unchecked": 1}, "b@1": {"now-rejected": 2}}
+
+
+def test_of_too_many_days_the_latest_are_kept() -> None:
+    """However many dates producers make up, a table stays small, and merges in any grouping."""
+    tally, other = Tally(), Tally()
+    for day in range(DAYS_MAX + 50):
+        tally.count_day(day * DAY, 1)
+        other.count_day((day + 10) * DAY, 1)
+    piece = Slice(0, "t", 0, 0, 1)
+    one, two = tally.report(piece, [], ""), other.report(piece, [], "")
+
+    merged = merge(one, two)
+
+    assert len(one.days) == len(merged.days) == DAYS_MAX
+    assert max(merged.days) == max(two.days)
+    assert merged == merge(two, one)
+
+
+def test_examples_are_shown_in_full_and_stay_small() -> None:
+    """The trail goes first, then what is long in the rest."""
+    match = {"rule": "r", "why": {"expr": "x" * 20_000}, "reason": "y" * 20_000}
+    found = finding(
+        1, current=lambda: {"event": {"key": "k"}, "matches": [match] * 9, "facts": "z" * 20_000}
+    )
+
+    (cause,) = account(Slice(0, "t", 0, 0, 10), [found], []).causes
+
+    (said,) = cause.shown
+    assert (said["offset"], said["key"], said["current"]["cut"]) == (1, "k", True)
+    assert [m["why"] for m in said["current"]["matches"]] == [None] * 5
+    assert len(json.dumps(said)) < SHOWN_MAX_BYTES
