@@ -239,6 +239,15 @@ def _mask(reader: Reader, node: Node) -> MaskField | None:
     path = None if field is None else read_path(reader, field, "`field`", masked=True)
     if how is None or path is None or not isinstance(field, ScalarNode):
         return None
+    if how == "drop" and isinstance(path[-1], int):
+        reader.problem(
+            field,
+            "SW148",
+            f"`drop` at {quoted(field.text)} would take another element each time it is applied, "
+            "since those behind it move up",
+            remedy="use `redact`, or drop every element with `[]`",
+        )
+        return None
     return MaskField(path[1:], how, field.text)
 
 
