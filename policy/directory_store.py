@@ -58,7 +58,11 @@ _RECORD_MAX_BYTES: Final = 512 * 1024 * 1024
 
 
 class DirectoryStore:
-    """See the module's first lines. `name` may be left out where the store holds one bundle."""
+    """See the module's first lines. `name` may be left out where the store holds one bundle.
+
+    Publishing makes the directory; reading where there is none raises StoreError, since a mistyped
+    path would otherwise pass for a store in which nothing is active.
+    """
 
     def __init__(
         self, path: str | Path, *, name: str | None = None, clock: Clock = time.time_ns
@@ -71,6 +75,11 @@ class DirectoryStore:
         self._lock = threading.Lock()
         self._bundles: OrderedDict[tuple[str, int], Bundle] = OrderedDict()
         self._publications: dict[tuple[str, int], Publication] = {}
+
+    @property
+    def is_there(self) -> bool:
+        """Whether there is anything at the path yet."""
+        return self.path.exists()
 
     # ---------------------------------------------------------------- writing
 
@@ -152,7 +161,8 @@ class DirectoryStore:
         name = self._existing_name()
         bundle = None if name is None else self._bundle(name, number)
         if bundle is None:
-            raise missing(name or self._name, number, f"`{self.path}`")
+            known = [] if name is None else _numbers(self.path / name / "bundles")
+            raise missing(name or self._name, number, f"`{self.path}`", known)
         return bundle
 
     def by_digest(self, prefix: str) -> Bundle | None:
@@ -191,16 +201,21 @@ class DirectoryStore:
 
     def _existing_name(self) -> str | None:
         """The bundle that is meant; None where nothing was published."""
-        if self._name is not None:
-            return self._name
         try:
+            if self._name is not None:
+                self.path.stat()
+                return self._name
             names = sorted(
                 entry.name
                 for entry in os.scandir(self.path)
                 if BUNDLE_NAME.fullmatch(entry.name) and (Path(entry) / "bundles").is_dir()
             )
         except FileNotFoundError:
-            return None
+            raise StoreError(
+                f"there is no store at `{self.path}`: no such directory",
+                remedy="check the path; `streamwarden bundle publish` makes a store",
+                code=UNREACHABLE,
+            ) from None
         except OSError as error:
             raise _unusable(self.path, error) from None
         return only_name(names, f"`{self.path}`")

@@ -34,6 +34,8 @@ __all__ = [
 #: The code of a store that does not answer, or does not let this process in: it may later.
 UNREACHABLE: Final = "SW196"
 
+#: Numbers that a message lists; the newest are the likeliest to be meant.
+_LISTED_MAX: Final = 8
 _DIGEST_PREFIX: Final = re.compile(r"[0-9a-f]{12,64}")
 
 
@@ -148,13 +150,20 @@ def conflict(what: str, expected: int, found: int) -> StoreError:
     )
 
 
-def missing(name: str | None, number: int, place: str) -> StoreError:
-    """There is no bundle of that number."""
-    return StoreError(
-        f"there is no bundle `{name or '?'}@{number}` in {place}",
-        remedy="look at its history",
-        code="SW194",
-    )
+def missing(name: str | None, number: int, place: str, known: Iterable[int] = ()) -> StoreError:
+    """There is no bundle of that number; `known` are those there are, or were begun."""
+    what = f"bundle {number}" if name is None else f"bundle `{name}@{number}`"
+    numbers = sorted(known)
+    if not numbers:
+        remedy = "nothing was published there yet; `streamwarden bundle publish` does"
+    elif len(numbers) == numbers[-1] - numbers[0] + 1 > _LISTED_MAX:
+        remedy = f"there are {numbers[0]} to {numbers[-1]}"
+    else:
+        left = len(numbers) - _LISTED_MAX
+        listed = ", ".join(map(str, numbers[-_LISTED_MAX:]))
+        remedy = f"there is {listed}" if len(numbers) == 1 else f"there are {listed}"
+        remedy += f" and {left} older ones" if left > 0 else ""
+    return StoreError(f"there is no {what} in {place}", remedy=remedy, code="SW194")
 
 
 def damaged(place: str, why: str) -> StoreError:

@@ -231,7 +231,8 @@ class KafkaStore:
             name = self._current_name()
             bundle = None if name is None else self._bundle(name, number)
             if bundle is None:
-                raise missing(name or self._name, number, self.shown)
+                known = () if name is None else self._of(name).bundle
+                raise missing(name or self._name, number, self.shown, known)
             return bundle
 
     def by_digest(self, prefix: str) -> Bundle | None:

@@ -15,6 +15,7 @@ from streamwarden.errors import ConfigurationError, StoreError
 
 from ..policy.bundle import Bundle
 from ..policy.compiler.framed import FramedValues
+from ..policy.directory_store import DirectoryStore
 from ..policy.diff import Change, compare
 from ..policy.keys import KeyRing
 from ..policy.store import ActiveBundle, BundleStore
@@ -157,7 +158,7 @@ def _publish(
         candidate = load(directories, source)
         tried = None if no_tests else _tested(candidate, mask_keys, source, output)
     with _open(url, client, candidate.name) as store:
-        active = store.active()
+        active = _before(store, output)
         changes = compare(None if active is None else active.bundle, candidate)
         if active is not None and active.bundle.digest == candidate.digest:
             output.note(f"{active.bundle.label} is active and says the same: nothing to publish")
@@ -319,6 +320,20 @@ def _open(url: str, client: Client, name: str | None = None) -> Generator[Bundle
         store.close()
 
 
+def _is_new(store: BundleStore) -> bool:
+    """Whether publishing makes the store, too: only a directory can be made so."""
+    return isinstance(store, DirectoryStore) and not store.is_there
+
+
+def _before(store: BundleStore, output: Output) -> ActiveBundle | None:
+    """What is active before a publication; that there is no store yet is said."""
+    if not _is_new(store):
+        return store.active()
+    assert isinstance(store, DirectoryStore)
+    output.note(f"there is no store at {escaped(str(store.path))} yet: it will be made")
+    return None
+
+
 def _show(
     active: ActiveBundle | None, other: Bundle, changes: Sequence[Change], output: Output
 ) -> None:
@@ -341,7 +356,7 @@ def _still(store: BundleStore, active: ActiveBundle | None) -> None:
     Not by the store's own compare-and-set: that counts an epoch whose writer died before it was
     written, which nobody could ever expect.
     """
-    now = store.active()
+    now = None if _is_new(store) else store.active()
     if (now and now.activation.epoch) != (active and active.activation.epoch):
         raise StoreError(
             f"{now.bundle.label if now else 'nothing'} became active meanwhile",

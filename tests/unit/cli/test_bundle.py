@@ -141,16 +141,38 @@ def test_changes_are_shown_to_people(run: Run, store: str, policies: Path) -> No
     ("arguments", "words"),
     [
         (["active"], "no bundle is active"),
-        (["activate", "7"], "there is no bundle"),
+        (["activate", "7"], "there is no bundle 7 in"),
+        (["activate", "7"], "nothing was published there yet"),
         (["activate", "0"], "0"),
     ],
 )
 def test_what_is_not_there_is_told(run: Run, store: str, arguments: list[str], words: str) -> None:
     """Status 1, and the store is as it was."""
+    Path(store.removeprefix("dir:")).mkdir()
     result = run("bundle", *arguments, "--store", store)
 
     assert result.exit_code == 1
     assert words in result.stderr
+
+
+@pytest.mark.parametrize("arguments", [["active"], ["history"], ["activate", "7"]])
+def test_a_mistyped_store_is_told(run: Run, store: str, arguments: list[str]) -> None:
+    """A directory that is not there is no store in which nothing is; looking makes none."""
+    result = run("bundle", *arguments, "--store", store)
+
+    assert result.exit_code == 1
+    assert "there is no store at" in result.stderr
+    assert not Path(store.removeprefix("dir:")).exists()
+
+
+def test_publishing_says_that_it_makes_a_store(run: Run, store: str, policies: Path) -> None:
+    """So that a mistyped path is seen; refused before, nothing is made."""
+    refused = run("bundle", "publish", "--policies", policies, "--store", store)
+    absent = not Path(store.removeprefix("dir:")).exists()
+    made = run("bundle", "publish", "--policies", policies, "--store", store, "--yes")
+
+    assert (refused.exit_code, absent, made.exit_code) == (1, True, 0)
+    assert f"there is no store at {store.removeprefix('dir:')} yet: it will be made" in made.stderr
 
 
 def test_a_store_url_with_a_password_is_not_repeated(run: Run) -> None:

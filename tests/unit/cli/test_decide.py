@@ -95,12 +95,15 @@ def test_a_store_decides_by_its_active_bundle(run: Run, policies: Path, tmp_path
     """And by none before there is one."""
     store = f"dir:{tmp_path}/store"
     arguments = ("decide", "-t", "payments", "--store", store, "-")
+    nowhere = run(*arguments, stdin=b"{}")
+    (tmp_path / "store").mkdir()
     before = run(*arguments, stdin=b"{}")
     run("bundle", "publish", "--policies", policies, "--store", store, "--yes")
 
     result = run(*arguments, stdin=b'{"amount":1}')
 
-    assert before.exit_code == 1
+    assert (nowhere.exit_code, before.exit_code) == (1, 1)
+    assert f"there is no store at `{tmp_path}/store`" in nowhere.stderr
     assert "publish and activate a bundle" in before.stderr
     assert [each["bundle"] for each in decisions(result)] == ["payments@1"]
 

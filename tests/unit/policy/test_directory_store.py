@@ -23,6 +23,7 @@ class TestContract(StoreContract):
 
     @pytest.fixture
     def open_it(self, tmp_path: Path) -> OpenStore:
+        (tmp_path / "store").mkdir()
         return lambda name: DirectoryStore(tmp_path / "store", name=name)
 
 
@@ -30,6 +31,7 @@ class TestContract(StoreContract):
 def store(tmp_path: Path) -> DirectoryStore:
     """An empty store whose clock ticks once a reading."""
     ticks: Iterator[int] = count(1000)
+    (tmp_path / "store").mkdir()
     return DirectoryStore(tmp_path / "store", clock=lambda: next(ticks))
 
 
@@ -39,7 +41,31 @@ def test_an_empty_store_has_nothing(store: DirectoryStore) -> None:
     assert store.history() == ()
     assert store.activations() == ()
     assert store.by_digest("0" * 12) is None
-    assert not store.path.exists()
+    assert list(store.path.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", [None, "payments"])
+def test_a_directory_that_is_not_there_is_no_empty_store(tmp_path: Path, name: str | None) -> None:
+    """A mistyped path is told by whoever reads; publishing makes the directory."""
+    store = DirectoryStore(tmp_path / "stroe", name=name)
+
+    for action in (
+        store.active,
+        store.history,
+        store.activations,
+        lambda: store.get(1),
+        lambda: store.by_digest("0" * 12),
+        lambda: store.activate(1, by="ann", reason="go"),
+    ):
+        with pytest.raises(StoreError, match=r"there is no store at `.*stroe`") as caught:
+            action()
+        assert caught.value.code == "SW196"
+    assert not store.is_there
+
+    store.publish(bundle(), by="ann", reason="first")
+
+    assert store.is_there
+    assert [each.number for each in store.history()] == [1]
 
 
 def test_what_is_published_is_numbered_and_found(store: DirectoryStore) -> None:
@@ -108,6 +134,22 @@ def test_what_is_not_there(store: DirectoryStore) -> None:
         with pytest.raises(StoreError) as caught:
             action()
         assert caught.value.code == "SW194"
+        assert str(caught.value).startswith(f"there is no bundle 1 in `{store.path}`; nothing was")
+
+
+@pytest.mark.parametrize(
+    ("published", "says"),
+    [(1, "there is 1"), (3, "there are 1, 2, 3"), (12, "there are 1 to 12")],
+)
+def test_what_there_is_is_listed(store: DirectoryStore, published: int, says: str) -> None:
+    """Who asks for an unknown number hears the ones that are known."""
+    for note in range(published):
+        store.publish(bundle(str(note)), by="ann", reason="x")
+
+    with pytest.raises(StoreError) as caught:
+        store.get(40)
+
+    assert str(caught.value) == f"there is no bundle `payments@40` in `{store.path}`; {says}"
 
 
 @pytest.mark.parametrize(("by", "reason"), [("", "why"), ("who", " ")])

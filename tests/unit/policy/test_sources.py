@@ -79,6 +79,7 @@ def test_nothing_is_read_before_the_start(store: Moody) -> None:
 def test_a_guard_without_policy_takes_the_first_one(store: Moody) -> None:
     """It refuses until then; `fail_open` passes everything until then."""
     put_later = bundle("a")
+    store.path.mkdir()
     refusing, open_ = follow(store), follow(store, no_policy="fail_open")
     store.failure = UNREACHABLE
     with open_:
