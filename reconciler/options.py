@@ -33,7 +33,7 @@ class ReconcileOptions:
     today's policy at that stage. `mac_since` says from when stamps must be signed, with
     `stamp_keys`. `fail_on` are the kinds that count for the exit status, all that are drift by
     default. `schemas` is a directory of schemas or the URL of a registry. `known_id` and `released`: see `judge.Terms`. `timeout_s` is how long the brokers may
-    stay silent.
+    stay silent. `command` is told in the report.
     """
 
     config: Mapping[str, Any] = field(repr=False)
@@ -56,6 +56,7 @@ class ReconcileOptions:
     now: int | None = None
     timeout_s: float = 30.0
     slice_offsets: int = SLICE_MAX_OFFSETS
+    command: str = ""
     known_id: Callable[[str, str], bool | None] | None = None
     released: Callable[[str, int, int], bool] | None = None
 

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
+from streamwarden._version import __version__
+
+from .breakdown import EVENTS
+from .catalogue import Catalogue, counted_by, rule_names
 from .findings import DRIFT, KINDS, NOT_DRIFT
 from .reading import Gap
 from .slices import Partition
@@ -18,7 +22,11 @@ _CAUSES_SHOWN = 100
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """See the module's first line. `account` is the sum over all slices of `partitions`."""
+    """See the module's first line. `account` is the sum over all slices of `partitions`.
+
+    `catalogue` is about the rules behind findings; `started` is in milliseconds since the epoch,
+    `command` how the run was called, without secrets.
+    """
 
     bundle: str
     digest: str
@@ -26,6 +34,9 @@ class Report:
     account: SliceReport
     seconds: float
     problems: tuple[str, ...] = ()
+    catalogue: Catalogue = field(default_factory=dict[str, Mapping[str, Any]])
+    started: int = 0
+    command: str = ""
 
     @property
     def complete(self) -> bool:
@@ -56,6 +67,43 @@ class Report:
     def drift(self) -> dict[str, int]:
         """What today's policy says against events, whatever their finding; every kind named."""
         return {kind: self.account.drift.get(kind, 0) for kind in DRIFT}
+
+    def days(self) -> list[dict[str, Any]]:
+        """Each day that has events, or findings, in order: its date, its events, its findings.
+
+        The date is empty for records whose timestamp is in no calendar; of very many days the
+        latest are told.
+        """
+        return [
+            {"day": day, EVENTS: row.get(EVENTS, 0), "counts": _findings(row)}
+            for day, row in self.account.days.items()
+        ]
+
+    def rules(self) -> list[dict[str, Any]]:
+        """Findings by rule, the most frequent first, with whose it is and what it says."""
+        found = counted_by(self.account.rules, lambda name: name)
+        told = [
+            {
+                "policy": name.partition("/")[0],
+                "rule": name.partition("/")[2],
+                **self.catalogue.get(name, {}),
+                "counts": row,
+            }
+            for name, row in found.items()
+        ]
+        return sorted(told, key=lambda said: -sum(said["counts"].values()))
+
+    def policies(self) -> dict[str, dict[str, int]]:
+        """Findings by policy."""
+        return counted_by(self.account.rules, lambda name: name.partition("/")[0])
+
+    def owners(self) -> dict[str, dict[str, int]]:
+        """Findings by the owner of the policies behind them; `""` where that is not known."""
+        return counted_by(self.account.rules, lambda n: self.catalogue.get(n, {}).get("owner"))
+
+    def rule_names(self) -> set[str]:
+        """Every rule behind a finding, `policy/rule`."""
+        return {name for joined in self.account.rules for name in rule_names(joined)}
 
     def exit_status(self, fail_on: Collection[str] = ()) -> int:
         """0 clean, 2 drift found, 1 incomplete without drift.
@@ -92,9 +140,19 @@ class Report:
             "unverifiable": self.account.unverifiable,
             "partitions": [_partition(part, covered) for part, covered in self.coverage()],
             "causes": [_cause(cause) for cause in causes[:_CAUSES_SHOWN]],
+            "causes_omitted": max(0, len(causes) - _CAUSES_SHOWN),
+            "topics": {topic: dict(row) for topic, row in self.counts_by_topic().items()},
+            "days": self.days(),
+            "rules": self.rules(),
+            "policies": self.policies(),
+            "owners": self.owners(),
+            "versions": {name: dict(row) for name, row in self.account.versions.items()},
             "bundle": self.bundle,
             "digest": self.digest,
+            "started": self.started,
             "seconds": round(self.seconds, 3),
+            "command": self.command,
+            "version": __version__,
         }
         if self.problems or self.account.problems:
             said["problems"] = [*self.problems, *self.account.problems]
@@ -135,10 +193,14 @@ def _cause(cause: Cause) -> dict[str, Any]:
         "drift": cause.drift or None,
         "stamped": cause.stamped or None,
         "examples": [
-            {"topic": topic, "partition": partition, "offset": offset}
-            for topic, partition, offset in cause.examples
+            {"topic": topic, "partition": partition, "offset": offset, "finding": said}
+            for (topic, partition, offset), said in zip(cause.examples, cause.shown, strict=True)
         ],
     }
+
+
+def _findings(row: Mapping[str, int]) -> dict[str, int]:
+    return {kind: number for kind, number in row.items() if kind != EVENTS}
 
 
 def _coalesced(gaps: Iterable[Gap]) -> list[Gap]:

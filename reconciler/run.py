@@ -14,6 +14,7 @@ from streamwarden._version import __version__
 from streamwarden.errors import ReconcileError
 
 from ..policy.bundle import Bundle
+from .catalogue import catalogue_of
 from .checkpoint import Plan, Spool
 from .engines import make_engine
 from .history import History
@@ -41,7 +42,7 @@ def reconcile(
     Reads only: no event, offset or policy is changed. Raises ReconcileError when it cannot start,
     StoreError when the store cannot be read; from then on whatever happens is in the report.
     """
-    began = time.monotonic()
+    began, started = time.monotonic(), time.time_ns() // _MILLISECOND_NS
     engine = make_engine(options.engine, options.engine_options)
     with ExitStack() as stack:
         if options.checkpoint is None:
@@ -59,6 +60,12 @@ def reconcile(
         if left:
             engine.run(_work(options, plan, history, slices), left, spool, watch)
         report = _report(today, plan, slices, spool)
+        report = replace(
+            report,
+            catalogue=catalogue_of(history.bundles(_VERSIONS_ASKED_MAX), report.rule_names()),
+            started=started,
+            command=options.command,
+        )
         if options.findings is not None:
             spool.copy_findings(slices, options.findings)
         _leave(spool, slices)

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
+from streamwarden._version import __version__
 from streamwarden.reconciler.reading import Gap
 from streamwarden.reconciler.report import Report
 from streamwarden.reconciler.slices import Partition, Slice
@@ -40,8 +41,19 @@ def report(
 
 def test_the_json_object() -> None:
     """Every key that others build on."""
-    said = report({3: "now-rejected", 12: "unchecked"}, [Gap(8, 11, "transaction")]).to_dict()
+    known = {"p/r": {"policy": "p", "rule": "r", "owner": "risk", "severity": "high"}}
+    made = report(
+        {3: "now-rejected", 12: "unchecked"},
+        [Gap(8, 11, "transaction")],
+        catalogue=known,
+        started=1_772_366_400_000,
+        command="streamwarden reconcile --topic t",
+    )
 
+    said = made.to_dict()
+
+    shown = [example.pop("finding") for c in said["causes"] for example in c["examples"]]
+    assert [(f["kind"], f["offset"]) for f in shown] == [("now-rejected", 3), ("unchecked", 12)]
     assert said == {
         "verdict": "drift",
         "complete": True,
@@ -92,9 +104,19 @@ def test_the_json_object() -> None:
                 "examples": [{"topic": "t", "partition": 0, "offset": 12}],
             },
         ],
+        "causes_omitted": 0,
+        "topics": {"t": {"now-rejected": 1, "unchecked": 1}},
+        "days": [{"day": "1970-01-01", "events": 0, "counts": {"now-rejected": 1, "unchecked": 1}}],
+        "rules": [{**known["p/r"], "counts": {"now-rejected": 1, "unchecked": 1}}],
+        "policies": {"p": {"now-rejected": 1, "unchecked": 1}},
+        "owners": {"risk": {"now-rejected": 1, "unchecked": 1}},
+        "versions": {"b@1": {"now-rejected": 1, "unchecked": 1}},
         "bundle": "b@2",
         "digest": "d" * 64,
+        "started": 1_772_366_400_000,
         "seconds": 1.235,
+        "command": "streamwarden reconcile --topic t",
+        "version": __version__,
     }
 
 
