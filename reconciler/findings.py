@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-__all__ = ["DRIFT", "KINDS", "NOT_DRIFT", "Finding"]
+__all__ = ["DRIFT", "KINDS", "NOT_DRIFT", "WOULD_CHANGE", "Because", "Finding"]
 
 #: In the order in which they are tried: the first that fits is the event's.
 KINDS: Final = (
@@ -22,8 +22,23 @@ KINDS: Final = (
 )
 #: What today's policy can say against an event that was let through.
 DRIFT: Final = ("now-rejected", "now-held", "now-masked")
+#: Only where a candidate is tried: no other kind fits, and the candidate decides differently than
+#: the current policy.
+WOULD_CHANGE: Final = "would-change"
 #: Told, and no reason to fail a run.
-NOT_DRIFT: Final = frozenset({"overridden", "now-allowed"})
+NOT_DRIFT: Final = frozenset({"overridden", "now-allowed", WOULD_CHANGE})
+_SEVERITIES: Final = ("critical", "high", "medium", "low", "info")
+
+
+@dataclass(frozen=True, slots=True)
+class Because:
+    """One rule behind a finding, and whose it is. `severity` and `class_` may not be given."""
+
+    policy: str
+    rule: str
+    severity: str | None = None
+    owner: str = ""
+    class_: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,8 +46,9 @@ class Finding:
     """One event, why it was found, and what today's policy says besides.
 
     `current` makes today's decision when it is written down; explaining it costs more than finding
-    it. `rules` are the rules behind today's decision, `policy/rule`; `detail` says what is wrong
-    with the stamp or cannot be known.
+    it. `rules` are the rules behind today's decision, `policy/rule`; `because` says more of them.
+    `told` gives them with their reasons, out of what `current` made. `detail` says what is wrong
+    with the stamp or cannot be known. `what_if` is how a candidate changes the decision.
     """
 
     kind: str
@@ -46,20 +62,45 @@ class Finding:
     change: str
     detail: str
     current: Callable[[], dict[str, Any]]
+    because: tuple[Because, ...] = ()
+    told: Callable[[Mapping[str, Any]], list[dict[str, Any]]] | None = None
+    what_if: Mapping[str, Any] | None = None
+
+    @property
+    def severity(self) -> str | None:
+        """The highest severity of the rules behind it."""
+        given = {each.severity for each in self.because}
+        return next((severity for severity in _SEVERITIES if severity in given), None)
+
+    @property
+    def owners(self) -> Sequence[str]:
+        """Who owns the rules behind it, each once, in order."""
+        return sorted({each.owner for each in self.because if each.owner})
 
     def to_dict(self) -> dict[str, Any]:
         """The finding as a line of the findings file."""
         current = self.current()
-        return {
+        stamped = self.stamped
+        said: dict[str, Any] = {
             "kind": self.kind,
             "topic": self.topic,
             "partition": self.partition,
             "offset": self.offset,
             "timestamp": self.timestamp,
             "key": current["event"]["key"],
-            "stamped": None if self.stamped is None else dict(self.stamped),
+            "stamped": None if stamped is None else dict(stamped),
             "current": current,
             "drift": self.drift,
             "change": self.change,
             "detail": self.detail,
+            "versions": {
+                "stamped": None if stamped is None else stamped.get("bundle"),
+                "current": current.get("bundle"),
+            },
+            "rules": [] if self.told is None else self.told(current),
+            "severity": self.severity,
+            "owners": self.owners,
         }
+        if self.what_if is not None:
+            said["what_if"] = dict(self.what_if)
+        return said

@@ -9,14 +9,15 @@ from ..policy.bundle import Bundle
 from ..policy.decision import Decision
 from ..policy.model import Effect
 from ..policy.plan import SyntheticRule
+from ..policy.privacy import HIDDEN
 from .changes import change_between, deciding_rules
-from .findings import Finding
+from .findings import Because, Finding
 from .history import Version
 from .pairs import Pair
 from .possibilities import Outlook
 from .seen import Seen
 
-__all__ = ["FindingMaker", "current"]
+__all__ = ["FindingMaker", "behind", "current"]
 
 #: Distinct differences between two outcomes whose words are kept.
 _CHANGES_MAX = 4096
@@ -54,9 +55,9 @@ class FindingMaker:
         now = chosen.now.decision
         then_decision = None if chosen.then is None else chosen.then.decision
         refused = now if now.effect.rank > _WARN else then_decision
-        rules: tuple[str, ...] = ()
+        because: tuple[Because, ...] = ()
         if refused is not None and refused.effect.rank > _WARN:
-            rules = tuple(_rule_name(refused, entry.rule) for entry in deciding_rules(refused))
+            because = behind(refused)
         effects = None if possible is None else {outlook.now.effect for outlook in possible}
         unknown = pair.now.open.keys()
         place = f"{event.topic}/{event.partition}/{event.offset}"
@@ -68,12 +69,14 @@ class FindingMaker:
             timestamp=event.timestamp,
             stamped=stamped,
             drift=drift,
-            rules=rules,
+            rules=tuple(f"{each.policy}/{each.rule}" for each in because),
             change=f"{missing} is not at hand"
             if missing
             else self._change(then_decision, now, then),
             detail=detail,
             current=lambda: current(now, place, effects, unknown),
+            because=because,
+            told=lambda said: _told(refused if because else None, now, said),
         )
 
     def _change(self, before: Decision | None, now: Decision, then: Version | None) -> str:
@@ -89,11 +92,44 @@ class FindingMaker:
         return known
 
 
-def _rule_name(decision: Decision, rule: int | SyntheticRule) -> str:
+def behind(decision: Decision) -> tuple[Because, ...]:
+    """The rules that made the effect of `decision`."""
+    return tuple(_because(decision, entry.rule) for entry in deciding_rules(decision))
+
+
+def _because(decision: Decision, rule: int | SyntheticRule) -> Because:
+    plan = decision.plan
     if isinstance(rule, SyntheticRule):
-        return f"{decision.plan.settings.name}/{rule.id}"
-    planned = decision.plan.rules[rule]
-    return f"{planned.policy.id}/{planned.rule.id}"
+        return Because(plan.settings.name, rule.id, "high", "", "platform")
+    planned = plan.rules[rule]
+    policy = planned.policy
+    return Because(policy.id, planned.rule.id, planned.rule.severity, policy.owner, policy.class_)
+
+
+def _told(refused: Decision | None, now: Decision, said: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The rules behind a finding with their reasons; `said` is today's decision as JSON.
+
+    Where a former version gives the reason, what today's policies call sensitive must not show.
+    """
+    if refused is None:
+        return []
+    shown = refused is now or refused.plan.privacy.paths >= now.plan.privacy.paths
+    matches = said["matches"] if refused is now else [each.to_dict() for each in refused.matches]
+    entries = refused.outcome.entries
+    deciding = {id(entry) for entry in deciding_rules(refused)}
+    return [
+        {
+            "policy": match["policy"],
+            "rule": match["rule"],
+            "effect": match["effect"],
+            "reason": match["reason"] if shown else HIDDEN,
+            "severity": match["severity"],
+            "owner": match["owner"],
+            "class": match["class"],
+        }
+        for entry, match in zip(entries, matches, strict=True)
+        if id(entry) in deciding
+    ]
 
 
 def current(
