@@ -5,12 +5,12 @@ from __future__ import annotations
 import difflib
 import importlib
 import inspect
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import click
 
-__all__ = ["HelpGroup", "Lazy", "LazyGroup", "keep_examples"]
+__all__ = ["HelpGroup", "Lazy", "LazyGroup", "MainGroup", "keep_examples"]
 
 
 class Lazy(NamedTuple):
@@ -60,7 +60,27 @@ class HelpGroup(click.Group):
             near = difflib.get_close_matches(name[:64], known, n=1)
             meant = f"did you mean `{near[0]}`?" if near else f"there are {', '.join(known)}"
             raise click.UsageError(f"no command `{name}`; {meant}", ctx)
-        return super().resolve_command(ctx, args)
+        found, command, rest = super().resolve_command(ctx, args)
+        if command is not None and not isinstance(command, click.Group):
+            _check_once(command, found, rest, ctx)
+        return found, command, rest
+
+
+def _check_once(command: click.Command, name: str | None, args: list[str], ctx: click.Context) -> None:
+    """Raise UsageError for an option of one value that is given twice: click takes the last."""
+    if ctx.resilient_parsing:
+        return
+    context = click.Context(command, ctx, name, **command.context_settings)
+    _, _, order = command.make_parser(context).parse_args(args=list(args))
+    if any(param.is_eager for param in order):  # --help
+        return
+    for param in dict.fromkeys(order):
+        single = isinstance(param, click.Option) and not (param.multiple or param.is_flag)
+        if single and not param.count and order.count(param) > 1:
+            raise click.UsageError(
+                f"{'/'.join(param.opts)} is given {order.count(param)} times, and takes one value",
+                context,
+            )
 
 
 class LazyGroup(HelpGroup):
@@ -93,3 +113,43 @@ class LazyGroup(HelpGroup):
         rows = [(name, entry.help) for name, entry in self.lazy.items() if not entry.hidden]
         with formatter.section("Commands"):
             formatter.write_dl(rows)
+
+
+class MainGroup(LazyGroup):
+    """A command that has commands of its own: without the name of one of them, it runs itself.
+
+    `@click.command("name", cls=MainGroup, commands={…})` above a function makes one.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        commands: Mapping[str, Lazy],
+        *,
+        help: str,  # noqa: A002
+        callback: Callable[..., Any],
+        params: list[click.Parameter],
+    ) -> None:
+        super().__init__(name, commands, help=inspect.cleandoc(help))
+        self.callback, self.params = callback, params
+        self.invoke_without_command = True
+        self.subcommand_metavar = "[COMMAND]"
+
+    def make_context(
+        self,
+        info_name: str | None,
+        args: list[str],
+        parent: click.Context | None = None,
+        **extra: Any,
+    ) -> click.Context:
+        """As click does, or the context of the command that is named first."""
+        if args and not args[0].startswith("-") and not extra.get("resilient_parsing"):
+            context = click.Context(self, parent=parent, info_name=info_name)
+            name, command, rest = self.resolve_command(context, args)
+            assert command is not None
+            return command.make_context(name, rest, parent=context, **extra)
+        return super().make_context(info_name, args, parent, **extra)
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """As click does, also when it is called with nothing."""
+        return click.Group.parse_args(self, ctx, args)
