@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import time
-import xml.etree.ElementTree as ET
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
 
 import click
-from rich.text import Text
 
 from streamwarden.errors import ConfigurationError
 
@@ -17,15 +16,47 @@ from ..policy.bundle import Bundle
 from ..policy.case_documents import Case
 from ..policy.compiler.framed import FramedValues
 from ..policy.keys import KeyRing
-from ..policy.testing import CaseResult, run_cases
+from ..policy.testing import run_cases
+from .case_reports import (
+    case_line,
+    cases_json,
+    coverage_json,
+    exercised,
+    percent,
+    print_coverage,
+    write_junit,
+)
 from .failures import OK, VIOLATIONS
 from .loading import load, opened_schemas, schemas_option
 from .options import output_options
-from .output import Output, counted, escaped, write_json
+from .output import Output, counted, write_json
 from .policy_check import directories_argument
 from .times import Instant
+from .watching import run_on_change
 
 __all__ = ["test"]
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """What the command was asked for, the same for every run of `--watch`."""
+
+    directories: tuple[Path, ...]
+    schemas: str | None
+    verbose: bool
+    pattern: str | None
+    junit: Path | None
+    coverage: bool
+    at_least: float | None
+    clock: Callable[[], int]
+    mask_keys: KeyRing | None
+    output: Output
+
+    def run(self) -> int:
+        """Load, try the cases, tell; the exit status."""
+        with opened_schemas(self.schemas) as source:
+            bundle = load(self.directories, source)
+            return _test(bundle, None if source is None else FramedValues(source), self)
 
 
 @click.command("test")
@@ -35,6 +66,15 @@ __all__ = ["test"]
 @click.option(
     "--junit", type=click.Path(path_type=Path), metavar="FILE", help="Write a JUnit report too."
 )
+@click.option("--coverage", is_flag=True, help="Tell which rules and branches no case exercises.")
+@click.option(
+    "--fail-under",
+    "at_least",
+    type=click.FloatRange(0, 100),
+    metavar="PERCENT",
+    help="With less coverage, exit with status 2.",
+)
+@click.option("--watch", is_flag=True, help="Run again whenever a file changes, until Ctrl-C.")
 @click.option("--now", "now_ms", type=Instant(), metavar="TIME", help="The clock of the cases.")
 @click.option(
     "--mask-keys", type=click.Path(path_type=Path), metavar="FILE", help="Keys of `hash` masks."
@@ -46,6 +86,9 @@ def test(
     verbose: bool,
     pattern: str | None,
     junit: Path | None,
+    coverage: bool,
+    at_least: float | None,
+    watch: bool,
     now_ms: int | None,
     mask_keys: Path | None,
     schemas: str | None,
@@ -58,135 +101,72 @@ def test(
     With --schemas, values of topics with an Avro schema `TOPIC-value` are written by it.
 
       streamwarden policy test policies/
+      streamwarden policy test policies/ --coverage --fail-under 90
       streamwarden policy test policies/ --run 'payment-limits*' --junit report.xml
+      streamwarden policy test policies/ --watch
 
-    Exit status: 0 all passed, 2 some failed, 1 the policies cannot be loaded.
+    --coverage names what no case brings about: a rule that never fires, a condition that is never
+    true or never false, a mask that finds nothing, an exemption that lifts nothing.
+
+    Exit status: 0 all passed, 2 some failed or too little is covered, 1 the policies cannot be
+    loaded.
     """
-    with opened_schemas(schemas) as source:
-        return _test(
-            load(directories, source),
-            None if source is None else FramedValues(source),
-            verbose=verbose,
-            pattern=pattern,
-            junit=junit,
-            clock=lambda: time.time_ns() if now_ms is None else now_ms * 1_000_000,
-            mask_keys=None if mask_keys is None else KeyRing.load(mask_keys),
-            output=output,
-        )
+    asked = _Asked(
+        directories=directories,
+        schemas=schemas,
+        verbose=verbose,
+        pattern=pattern,
+        junit=junit,
+        coverage=coverage or at_least is not None,
+        at_least=at_least,
+        clock=lambda: time.time_ns() if now_ms is None else now_ms * 1_000_000,
+        mask_keys=None if mask_keys is None else KeyRing.load(mask_keys),
+        output=output,
+    )
+    if not watch:
+        return asked.run()
+    watched = list(directories)
+    if schemas is not None and Path(schemas).is_dir():
+        watched.append(Path(schemas))
+    return run_on_change(watched, asked.run, output)
 
 
-def _test(
-    bundle: Bundle,
-    framed: FramedValues | None,
-    *,
-    verbose: bool,
-    pattern: str | None,
-    junit: Path | None,
-    clock: Callable[[], int],
-    mask_keys: KeyRing | None,
-    output: Output,
-) -> int:
+def _test(bundle: Bundle, framed: FramedValues | None, asked: _Asked) -> int:
+    output, pattern = asked.output, asked.pattern
     cases = [case for case in bundle.tests if pattern is None or _fits(case, pattern)]
     if pattern is not None and not cases:
         raise ConfigurationError(
             f"no case fits `{pattern}`", remedy="it is compared with `policy`, `note`, and both"
         )
     started = time.monotonic()
-    results = list(run_cases(bundle, cases, clock=clock, mask_keys=mask_keys, framed=framed))
+    results = list(
+        run_cases(bundle, cases, clock=asked.clock, mask_keys=asked.mask_keys, framed=framed)
+    )
     seconds = time.monotonic() - started
     failed = [result for result in results if not result.passed]
-    if junit is not None:
-        _write_junit(junit, results, seconds)
+    rules = exercised(bundle, results) if asked.coverage else []
+    if asked.junit is not None:
+        write_junit(asked.junit, results, seconds)
     if output.json:
-        write_json(_report(results, bundle.label, bundle.digest, seconds))
+        said = cases_json(results, bundle.label, bundle.digest, seconds)
+        write_json({**said, "coverage": coverage_json(rules)} if asked.coverage else said)
     else:
-        for result in results if verbose else failed:
-            output.print(_line(result))
+        for result in results if asked.verbose else failed:
+            output.print(case_line(result))
+        if asked.coverage:
+            print_coverage(rules, output)
         output.print(
             f"{counted(len(results), 'case')} in {seconds:.2f} s: {len(results) - len(failed):,} passed, "
             f"{len(failed):,} failed"
         )
     if not results:
         output.warn("there is no case; add a document that begins with `tests:`")
+    if asked.at_least is not None and percent(rules) < asked.at_least:
+        output.warn(f"{percent(rules):.1f} % covered, and at least {asked.at_least:g} % were asked")
+        return VIOLATIONS
     return VIOLATIONS if failed else OK
 
 
 def _fits(case: Case, pattern: str) -> bool:
     names = (case.policy, case.note, f"{case.policy}/{case.note}")
     return any(fnmatchcase(name, pattern) for name in names)
-
-
-def _line(result: CaseResult) -> Text:
-    case = result.case
-    word, style = ("ok    ", "green") if result.passed else ("FAIL  ", "bold red")
-    shown = Text().append(word, style)
-    shown.append(escaped(f"{case.file}:{case.line} {case.policy}: {case.note}"))
-    for failure in result.failures:
-        shown.append(f"\n        {escaped(failure)}")
-    return shown
-
-
-def _report(
-    results: Sequence[CaseResult], bundle: str, digest: str, seconds: float
-) -> dict[str, object]:
-    passed = sum(result.passed for result in results)
-    return {
-        "ok": passed == len(results),
-        "cases": len(results),
-        "passed": passed,
-        "failed": len(results) - passed,
-        "bundle": bundle,
-        "digest": digest,
-        "seconds": round(seconds, 3),
-        "results": [
-            {
-                "policy": result.case.policy,
-                "note": result.case.note,
-                "file": result.case.file,
-                "line": result.case.line,
-                "passed": result.passed,
-                "failures": list(result.failures),
-                "effect": None if result.decision is None else result.decision.effect.value,
-            }
-            for result in results
-        ],
-    }
-
-
-def _write_junit(path: Path, results: Sequence[CaseResult], seconds: float) -> None:
-    """One test suite a policy, as CI servers read it."""
-    failed = sum(not result.passed for result in results)
-    root = ET.Element(
-        "testsuites",
-        name="streamwarden",
-        tests=str(len(results)),
-        failures=str(failed),
-        time=f"{seconds:.3f}",
-    )
-    suites: dict[str, list[CaseResult]] = {}
-    for result in results:
-        suites.setdefault(result.case.policy, []).append(result)
-    for policy, members in suites.items():
-        bad = sum(not result.passed for result in members)
-        suite = ET.SubElement(
-            root, "testsuite", name=policy, tests=str(len(members)), failures=str(bad)
-        )
-        for result in members:
-            case = result.case
-            element = ET.SubElement(
-                suite,
-                "testcase",
-                classname=policy,
-                name=escaped(case.note),
-                file=escaped(case.file),
-                line=str(case.line),
-            )
-            if result.failures:
-                text = escaped("; ".join(result.failures))
-                ET.SubElement(element, "failure", message=text).text = text
-    try:
-        ET.ElementTree(root).write(path, encoding="utf-8", xml_declaration=True)
-    except OSError as error:
-        raise ConfigurationError(
-            f"cannot write `{path}`: {error.strerror}", remedy="check path and rights"
-        ) from None

@@ -1,0 +1,147 @@
+"""`policy test`: coverage, and running again when something changes."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+
+from streamwarden.cli.output import Output
+from streamwarden.cli.watching import fingerprint, run_on_change
+from streamwarden.errors import ConfigurationError
+
+from .conftest import Run
+
+CASES = """
+tests: limits
+cases:
+  - note: a large payment waits
+    topic: payments
+    value: {amount: 60000, country: DE}
+    expect: {effect: hold, rules: [over-limit, large]}
+"""
+
+
+def test_coverage_names_what_no_case_exercises(run: Run, policies: Path) -> None:
+    """With file and line, and a sum."""
+    (policies / "cases.yaml").write_text(CASES)
+
+    result = run("policy", "test", policies, "--coverage")
+
+    assert result.exit_code == 0
+    unwrapped = " ".join(result.stdout.split())
+    assert "when `value.country in lists.sanctioned` is never true" in unwrapped
+    assert "% covered: 8 of 16 branches, 3 of 5 rules fired" in unwrapped
+
+
+def test_coverage_as_json_has_every_place(run: Run, policies: Path) -> None:
+    """Beside the outcome of the cases."""
+    (policies / "cases.yaml").write_text(CASES)
+
+    result = run("policy", "test", policies, "--coverage", "--json")
+
+    coverage = json.loads(result.stdout)["coverage"]
+    assert coverage["percent"] == 50.0
+    assert coverage["missing"][0] == {
+        "policy": "limits",
+        "rule": "over-limit",
+        "part": "when",
+        "what": "false",
+        "text": "value.amount > 50000",
+        "file": str(policies / "limits.yaml"),
+        "line": 7,
+        "column": 11,
+    }
+
+
+def test_too_little_coverage_is_status_2(run: Run, policies: Path) -> None:
+    """With what there is, and what was asked."""
+    (policies / "cases.yaml").write_text(CASES)
+
+    low = run("policy", "test", policies, "--fail-under", "50.5")
+    enough = run("policy", "test", policies, "--fail-under", "50")
+
+    assert low.exit_code == 2
+    assert "50.0 % covered, and at least 50.5 % were asked" in low.stderr
+    assert enough.exit_code == 0
+
+
+def test_a_change_runs_it_again(tmp_path: Path) -> None:
+    """Also after a run that failed; Ctrl-C ends with the last status."""
+    file = tmp_path / "a.yaml"
+    file.write_text("1")
+    ran: list[int] = []
+    slept = 0
+
+    def once() -> int:
+        ran.append(len(ran))
+        if len(ran) == 2:
+            raise ConfigurationError("this run fails")
+        return 10 + len(ran)
+
+    def sleep(_seconds: float) -> None:
+        nonlocal slept
+        slept += 1
+        if slept in (2, 3):
+            file.write_text("1" * (slept + 1))
+        if slept > 3:
+            raise KeyboardInterrupt
+
+    status = run_on_change([tmp_path], once, Output(quiet=True), sleep=sleep)
+
+    assert ran == [0, 1, 2]
+    assert status == 13
+
+
+def test_what_is_watched_has_a_limit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Hidden files do not count."""
+    for name in ("a", "b", ".c"):
+        (tmp_path / name).write_text("")
+    monkeypatch.setattr("streamwarden.cli.watching.FILES_MAX", 2)
+
+    assert len(fingerprint([tmp_path])) == 2
+
+    (tmp_path / "d").write_text("")
+    with pytest.raises(ConfigurationError, match="too many to watch"):
+        fingerprint([tmp_path])
+
+
+@pytest.mark.slow
+def test_watching_ends_cleanly_on_interrupt(policies: Path) -> None:
+    """The whole command: it runs, sees a change, runs again, and leaves without a traceback."""
+    (policies / "cases.yaml").write_text(CASES)
+    process = subprocess.Popen(
+        [sys.executable, "-m", "streamwarden", "policy", "test", policies, "--watch"],
+        stderr=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        text=True,
+        env={**os.environ, "PYTHONUNBUFFERED": "1"},
+    )
+    limit = threading.Timer(60, process.kill)
+    limit.start()
+    try:
+        assert process.stderr is not None
+        said = [process.stderr.readline()]
+        (policies / "cases.yaml").write_text(CASES.replace("hold,", "reject,"))
+        said += [process.stderr.readline(), process.stderr.readline()]
+        process.send_signal(signal.SIGINT)
+        rest = process.stderr.read()
+        status = process.wait()
+    finally:
+        limit.cancel()
+        process.kill()
+        process.communicate()
+
+    assert said == [
+        "watching 4 files; Ctrl-C ends\n",
+        "changed; running again\n",
+        "watching 4 files; Ctrl-C ends\n",
+    ]
+    assert rest == ""
+    assert status == 2
