@@ -76,8 +76,7 @@ class DirectoryStore:
         self._bundles: OrderedDict[tuple[str, int], Bundle] = OrderedDict()
         self._publications: dict[tuple[str, int], Publication] = {}
 
-    @property
-    def is_there(self) -> bool:
+    def exists(self) -> bool:
         """Whether there is anything at the path yet."""
         return self.path.exists()
 

@@ -15,8 +15,8 @@ from streamwarden.errors import ConfigurationError, StoreError
 
 from ..policy.bundle import Bundle
 from ..policy.compiler.framed import FramedValues
-from ..policy.directory_store import DirectoryStore
 from ..policy.diff import Change, compare
+from ..policy.directory_store import DirectoryStore
 from ..policy.keys import KeyRing
 from ..policy.store import ActiveBundle, BundleStore
 from ..policy.testing import CaseResult, run_cases
@@ -322,7 +322,7 @@ def _open(url: str, client: Client, name: str | None = None) -> Generator[Bundle
 
 def _is_new(store: BundleStore) -> bool:
     """Whether publishing makes the store, too: only a directory can be made so."""
-    return isinstance(store, DirectoryStore) and not store.is_there
+    return isinstance(store, DirectoryStore) and not store.exists()
 
 
 def _before(store: BundleStore, output: Output) -> ActiveBundle | None:

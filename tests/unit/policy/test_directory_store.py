@@ -60,11 +60,11 @@ def test_a_directory_that_is_not_there_is_no_empty_store(tmp_path: Path, name: s
         with pytest.raises(StoreError, match=r"there is no store at `.*stroe`") as caught:
             action()
         assert caught.value.code == "SW196"
-    assert not store.is_there
+    assert not store.exists()
 
     store.publish(bundle(), by="ann", reason="first")
 
-    assert store.is_there
+    assert store.exists()
     assert [each.number for each in store.history()] == [1]
 
 
