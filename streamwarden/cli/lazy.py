@@ -61,12 +61,14 @@ class HelpGroup(click.Group):
             meant = f"did you mean `{near[0]}`?" if near else f"there are {', '.join(known)}"
             raise click.UsageError(f"no command `{name}`; {meant}", ctx)
         found, command, rest = super().resolve_command(ctx, args)
-        if command is not None and not isinstance(command, click.Group):
+        if command is not None:
             _check_once(command, found, rest, ctx)
         return found, command, rest
 
 
-def _check_once(command: click.Command, name: str | None, args: list[str], ctx: click.Context) -> None:
+def _check_once(
+    command: click.Command, name: str | None, args: list[str], ctx: click.Context
+) -> None:
     """Raise UsageError for an option of one value that is given twice: click takes the last."""
     if ctx.resilient_parsing:
         return
@@ -75,8 +77,9 @@ def _check_once(command: click.Command, name: str | None, args: list[str], ctx: 
     if any(param.is_eager for param in order):  # --help
         return
     for param in dict.fromkeys(order):
-        single = isinstance(param, click.Option) and not (param.multiple or param.is_flag)
-        if single and not param.count and order.count(param) > 1:
+        if not isinstance(param, click.Option) or param.multiple or param.is_flag or param.count:
+            continue
+        if order.count(param) > 1:
             raise click.UsageError(
                 f"{'/'.join(param.opts)} is given {order.count(param)} times, and takes one value",
                 context,

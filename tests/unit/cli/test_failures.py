@@ -91,6 +91,12 @@ def test_a_remedy_does_not_need_the_client() -> None:
         (["decide", "-t", "x", "-"], "no policies were named; say --policies DIR"),
         (["decide", "-t", "x", "--policies", "absent", "-"], "there is no such directory"),
         (["decide", "-t", "x", "--policies", "a", "--store", "dir:b", "-"], "both --policies"),
+        (["publish", "-t", "a", "x", "--topic", "b"], "-t/--topic is given 2 times, and takes one"),
+        (["decide", "-t", "a", "--now", "1h", "--now=2h", "-"], "--now is given 2 times"),
+        (
+            ["bundle", "active", "--store", "dir:a", "--store", "dir:b"],
+            "--store is given 2 times, and takes one value",
+        ),
         (["policy", "check", "absent"], "there is no `absent`"),
         (["policy", "test", "absent"], "there is no `absent`"),
         (["policy", "explain-code", "SW999"], "no problem has the code `SW999`"),
@@ -107,6 +113,15 @@ def test_a_wrong_call_is_status_1_and_says_why(
     assert result.exit_code == 1
     assert words in result.stderr
     assert result.stdout == ""
+
+
+def test_help_is_shown_whatever_else_is_given(run: Run) -> None:
+    """And what may be given several times may."""
+    help_of = run("publish", "-t", "a", "-t", "b", "--help")
+    several = run("decide", "-t", "a", "--policies", "absent", "--policies", "absent", "-")
+
+    assert help_of.exit_code == 0
+    assert "no such directory" in several.stderr
 
 
 @pytest.mark.parametrize("arguments", [[], ["policy"], ["bundle"]])
