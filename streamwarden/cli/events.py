@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import base64
 import binascii
+import json
+import re
 from collections.abc import Mapping
 from typing import NamedTuple, TypeAlias, cast
 
@@ -25,6 +27,7 @@ FORMATS = ("value", "record")
 _MEMBERS = ("topic", "key", "value", "headers", "timestamp", "partition", "facts")
 #: What `consume --json` adds; read so that its lines can be published again.
 _IGNORED = ("offset", "decision")
+_HALF = re.compile("[\ud800-\udfff]")
 _PARTITION_MAX = 2**31 - 1
 _TIMESTAMP_MAX = 2**63 - 1
 
@@ -96,10 +99,24 @@ def _object(line: bytes) -> dict[str, object]:
     try:
         found: object = msgspec.json.decode(line)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise ValueError(f"the line is no JSON: {error}") from None
+        raise ValueError(_no_json(line, error)) from None
     if not isinstance(found, dict):
         raise ValueError("the line is no JSON object; with --format value each line is a value")
     return cast("dict[str, object]", found)
+
+
+def _no_json(line: bytes, error: Exception) -> str:
+    """What is wrong with a line; half a character is taken for a text that was cut off."""
+    try:
+        half = _HALF.search(json.dumps(json.loads(line), ensure_ascii=False))
+    except (ValueError, RecursionError):
+        half = None
+    if half is None:
+        return f"the line is no JSON: {error}"
+    return (
+        f"`\\u{ord(half.group()):04x}` is half of a surrogate pair, which is no character; "
+        'write both halves, or the bytes as {"base64": "…"}'
+    )
 
 
 def _bytes(given: object, what: str) -> bytes | None:
@@ -135,7 +152,9 @@ def _number(given: object, what: str, most: int) -> int | None:
         return None
     if isinstance(given, bool) or not isinstance(given, int) or not 0 <= given <= most:
         unit = " of milliseconds since the epoch" if what == "timestamp" else ""
-        raise ValueError(f"`{what}` is a whole number{unit}, not negative")
+        raise ValueError(
+            f"`{what}` is a whole number{unit}, not negative; null where there is none"
+        )
     return given
 
 
