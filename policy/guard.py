@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, Self, cast
@@ -31,6 +32,7 @@ from .plan_table import PlanTable
 from .routing import Routed, route
 from .schema_types import SchemaTypes
 from .sources import BundleSource, open_source
+from .tallies import LEDGER
 
 __all__ = ["Guard", "Keys"]
 
@@ -94,8 +96,14 @@ class Guard:
         self._table: PlanTable | None = None
         #: Why no decision is made, and the plans that wait until one may be made again.
         self._halted: tuple[StreamwardenError, PlanTable | None] | None = None
-        #: What was refused, evicted or dropped, by name.
-        self.counters: dict[str, int] = {}
+        #: What was refused, evicted or dropped, by name; it never goes down.
+        self.counters: defaultdict[str, int] = defaultdict(int)
+        #: What is so at present, by name: `flood_open`, `overrides_active`.
+        self.gauges: dict[str, float] = {}
+        #: When the version in use was taken, in seconds since the epoch.
+        self.swapped_at: float | None = None
+        self.closed = False
+        LEDGER.take_guard(self)
         if bundle is not None:
             self.swap(bundle)
 
@@ -175,6 +183,7 @@ class Guard:
             mask_keys=self.mask_keys,
             next_id=self._next_id,
             framed=self.framed,
+            ledger=LEDGER,
         )
         before = self._table if self._halted is None else self._halted[1]
         if before is not None:
@@ -184,6 +193,7 @@ class Guard:
             self._table = table
         else:
             self._halted = (self._halted[0], table)
+        self.swapped_at = time.time()
         log.info(
             "policy %s (%s), mode %s, streamwarden %s",
             bundle.label,
@@ -217,6 +227,11 @@ class Guard:
     def source_last_success(self) -> float | None:
         """When the source of the policy was last heard, in seconds since the epoch."""
         return None if self._source is None else self._source.last_success
+
+    @property
+    def in_use(self) -> PlanTable | None:
+        """The plans of the current version, or None: unlike `table`, this starts nothing."""
+        return self._table
 
     @property
     def table(self) -> PlanTable:
@@ -304,6 +319,7 @@ class Guard:
 
     def close(self) -> None:
         """Stop following the source. The guard goes on deciding by its last version."""
+        self.closed = True
         if self._source is not None:
             self._source.close()
         if self.framed is not None:
@@ -316,8 +332,8 @@ class Guard:
         self.close()
 
     def count(self, name: str, by: int = 1) -> None:
-        """Add to one of `counters`."""
-        self.counters[name] = self.counters.get(name, 0) + by
+        """Add to one of `counters`. Threads may do so at once, as with a plan's tally."""
+        self.counters[name] += by
 
 
 def _mode(mode: str | Mode | None) -> Mode:

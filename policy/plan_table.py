@@ -16,6 +16,7 @@ from .masking import Masker
 from .model import Mode, Policy
 from .plan import Plan, PlanRule
 from .privacy import Privacy
+from .tallies import Ledger
 
 __all__ = ["FOREVER", "PlanTable"]
 
@@ -32,7 +33,8 @@ class PlanTable:
 
     `mode` is the guard's. `detective` adds the policies of stage `reconcile` to every plan. With
     `replay`, masks are computed with a throw-away key where none is given, since only whether they
-    can be applied matters. `framed` reads what a schema registry has framed.
+    can be applied matters. `framed` reads what a schema registry has framed. `ledger` keeps count
+    of the plans.
     """
 
     def __init__(
@@ -46,6 +48,7 @@ class PlanTable:
         detective: bool = False,
         replay: bool = False,
         framed: FramedValues | None = None,
+        ledger: Ledger | None = None,
     ) -> None:
         self.bundle = bundle
         self.settings, self.label, self.digest = bundle.settings, bundle.label, bundle.digest
@@ -59,7 +62,7 @@ class PlanTable:
         self.detective = detective
         #: Plans that were dropped to stay within the limit.
         self.evicted = 0
-        self._guard_mode = mode
+        self._ledger = ledger
         self._plans: dict[tuple[str, str], list[Plan]] = {}
         self._lock = threading.Lock()
         self._edges = sorted(
@@ -96,7 +99,11 @@ class PlanTable:
         if len(self._plans) >= _PLANS_MAX and (topic, stage) not in self._plans:
             self._plans.pop(next(iter(self._plans)))
             self.evicted += 1
+            if self._ledger is not None:
+                self._ledger.count("dropped/plans/evicted")
         self._plans[topic, stage] = [*present, plan]
+        if self._ledger is not None:
+            self._ledger.take_plan(plan)
         return plan
 
     def _compile(self, topic: str, stage: str, since: int, until: int, now: int) -> Plan:

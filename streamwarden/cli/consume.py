@@ -20,7 +20,14 @@ from ..policy.guard import Guard
 from .client import Client, Trouble
 from .events import bytes_as_json
 from .failures import OK, VIOLATIONS, on_interrupt
-from .options import PolicySource, client_options, output_options, policy_options, topic_option
+from .options import (
+    PolicySource,
+    client_options,
+    metrics_options,
+    output_options,
+    policy_options,
+    topic_option,
+)
 from .output import Output, counted, escaped, write_json
 from .trails import effect_style
 
@@ -39,6 +46,7 @@ _SLICE_S = 0.5
 )
 @policy_options
 @client_options
+@metrics_options
 @output_options
 def consume(
     topics: tuple[str, ...],

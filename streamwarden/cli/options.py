@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 __all__ = [
     "PolicySource",
     "client_options",
+    "metrics_options",
     "output_options",
     "policy_options",
     "store_client_options",
@@ -201,6 +202,35 @@ def store_client_options(function: _F) -> _F:
     ) -> object:
         given = read_properties(None, properties, property_files)
         return function(*args, client=Client(given), **rest)
+
+    return cast("_F", wrapper)
+
+
+def metrics_options(function: _F) -> _F:
+    """Adds `--metrics-port` and `--metrics-host`: while the command runs, metrics are served."""
+
+    @click.option(
+        "--metrics-port",
+        type=click.IntRange(0, 65_535),
+        default=0,
+        metavar="PORT",
+        help="Serve metrics for Prometheus there; 0, the default, serves none.",
+    )
+    @click.option(
+        "--metrics-host",
+        default="127.0.0.1",
+        show_default=True,
+        metavar="ADDRESS",
+        help="The address that they are served at.",
+    )
+    @functools.wraps(function)
+    def wrapper(*args: Any, metrics_port: int, metrics_host: str, **rest: Any) -> object:
+        if not metrics_port:
+            return function(*args, **rest)
+        from .. import metrics  # noqa: PLC0415 - most commands need none
+
+        with metrics.serve(metrics_port, metrics_host):
+            return function(*args, **rest)
 
     return cast("_F", wrapper)
 

@@ -13,7 +13,14 @@ from .client import Client
 from .events import FORMATS, EventReader
 from .failures import FAILED, OK, VIOLATIONS, on_interrupt
 from .lines import LINE_MAX_BYTES, Lines
-from .options import PolicySource, client_options, output_options, policy_options, topic_option
+from .options import (
+    PolicySource,
+    client_options,
+    metrics_options,
+    output_options,
+    policy_options,
+    topic_option,
+)
 from .output import Output, counted, write_json
 from .publishing import Account, Publishing
 
@@ -36,6 +43,7 @@ _COMPLAINTS_SHOWN = 10
 @click.argument("files", nargs=-1, required=True, metavar="FILE…|-")
 @policy_options
 @client_options
+@metrics_options
 @output_options
 def publish(
     topic: str | None,

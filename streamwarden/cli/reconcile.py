@@ -15,7 +15,14 @@ from ..reconciler.text import render
 from .client import Client
 from .decide import STAGES
 from .loading import load, opened_schemas
-from .options import PolicySource, client_options, output_options, policy_options, topic_option
+from .options import (
+    PolicySource,
+    client_options,
+    metrics_options,
+    output_options,
+    policy_options,
+    topic_option,
+)
 from .output import Output, write_json
 from .stores import opened
 from .times import Instant
@@ -62,6 +69,7 @@ __all__ = ["reconcile"]
 )
 @policy_options
 @client_options
+@metrics_options
 @output_options
 def reconcile(
     topics: tuple[str, ...],
