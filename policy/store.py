@@ -148,6 +148,11 @@ class StoreAddress:
         """The URL without users, passwords and options."""
         return _shown(f"{self.scheme}:{self.location}")
 
+    @property
+    def topics(self) -> tuple[str, ...]:
+        """The topics that the store itself is in."""
+        return (self.location.rstrip("/").rpartition("/")[2],) if self.scheme == "kafka" else ()
+
     def allow(self, *names: str) -> None:
         """Raises StoreError for options and client settings other than `names`."""
         for given in (*self.options, *self.client):

@@ -399,3 +399,43 @@ def test_what_may_be_written_can_be_decided_deep_in_a_service(
         return guard.decide(topic="t", value=value(b=1)).to_dict()
 
     assert called(sys.getrecursionlimit() // 2 - 100)["effect"] == "warn"
+
+
+def test_the_clock_is_read_in_whole_milliseconds(make_guard: MakeGuard) -> None:
+    """Records keep no more: what a rule says of `now` is what it says in a replay."""
+    rule = "{id: r, when: 'now > timestamp(\"2026-03-01T12:00:00Z\")', effect: reject}"
+    guard = make_guard(policy(rule), clock=lambda: _NOON + 999_999)
+
+    decision = guard.decide(topic="t", value=b"{}")
+
+    assert (guard.now(), decision.event.now) == (_NOON, _NOON)
+    assert decision.effect == Effect.ALLOW
+
+
+EVERYTHING = "policy: all\nowner: o\ntopics: ['*']\nrules: [{id: r, effect: reject}]\n"
+
+
+def test_no_glob_matches_topics_of_the_guards_own(make_guard: MakeGuard) -> None:
+    """Neither those given nor those that come later; an exact name does."""
+    exact = "policy: exact\nowner: o\ntopics: [ledger]\nrules: [{id: x, effect: warn}]\n"
+    guard = make_guard(EVERYTHING, exact, own_topics=["bundles", "ledger"])
+
+    before = [guard.decide(topic=t, value=b"{}").effect for t in ("bundles", "log", "ledger")]
+    guard.keep_out("log")
+    after = guard.decide(topic="log", value=b"{}").effect
+
+    assert before == [Effect.NONE, Effect.REJECT, Effect.WARN]
+    assert after == Effect.NONE
+
+
+def test_the_topic_of_a_store_is_the_guards_own(tmp_path: Path) -> None:
+    """A bundle that is published to it is no event for its own rules."""
+    (tmp_path / "p.yaml").write_text(EVERYTHING)
+    bundle = Guard.from_directory(tmp_path).bundle
+    guard = Guard.from_url("kafka://127.0.0.1:1/policy.bundles?bundle=payments")
+    guard.swap(bundle)
+
+    effects = [guard.decide(topic=t, value=b"{}").effect for t in ("policy.bundles", "payments")]
+
+    assert effects == [Effect.NONE, Effect.REJECT]
+    guard.close()
