@@ -10,7 +10,7 @@ import logging
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any, Self, cast
 
@@ -32,6 +32,7 @@ from .plan_table import PlanTable
 from .routing import Routed, route
 from .schema_types import SchemaTypes
 from .sources import BundleSource, open_source
+from .store import store_address
 from .tallies import LEDGER
 
 __all__ = ["Guard", "Keys"]
@@ -48,7 +49,9 @@ class Guard:
 
     Thread-safe. A swap to another version is one assignment: an event is decided by one version
     or the other, never by both. `labels` and `client_id` are what rules see as `client`; they are
-    self-declared by the service. `clock` gives nanoseconds since the epoch.
+    self-declared by the service. `clock` gives nanoseconds since the epoch; the guard reads whole
+    milliseconds, as records keep them, so that a replay sees the same `now`. `own_topics` are those
+    of the guard's own store and logs, which no glob of a policy matches.
     """
 
     def __init__(
@@ -69,6 +72,7 @@ class Guard:
         schema_unavailable: str | None = None,
         schema_timeout_s: float | None = None,
         schema_wait_s: float | None = None,
+        own_topics: Collection[str] = (),
         clock: Callable[[], int] = time.time_ns,
     ) -> None:
         self.mode = _mode(mode)
@@ -90,6 +94,7 @@ class Guard:
         self.framed = None if schemas is None else self._framed(schemas)
         self._client = {"client": client_id, "labels": dict(labels or {})}
         self._clock = clock
+        self._own_topics = frozenset(own_topics)
         self._next_id = new_ids()
         self._source = source
         self._start_lock = threading.Lock()
@@ -146,7 +151,8 @@ class Guard:
         each with `?bundle=NAME`; `client` holds settings of its client, such as passwords. Nothing
         is read before `start()` or the first decision.
         """
-        return cls(source=open_source(url, client=client), **settings)
+        own = {*settings.pop("own_topics", ()), *store_address(url).topics}
+        return cls(source=open_source(url, client=client), own_topics=own, **settings)
 
     def start(self) -> Self:
         """Take the active bundle and follow the source. Idempotent.
@@ -183,12 +189,13 @@ class Guard:
             mask_keys=self.mask_keys,
             next_id=self._next_id,
             framed=self.framed,
+            excluded=self._own_topics,
             ledger=LEDGER,
         )
         before = self._table if self._halted is None else self._halted[1]
         if before is not None:
             for plan in before.built():
-                table.plan(plan.topic, plan.stage, self._clock())
+                table.plan(plan.topic, plan.stage, self.now())
         if self._halted is None:
             self._table = table
         else:
@@ -201,6 +208,14 @@ class Guard:
             table.mode.value,
             __version__,
         )
+
+    def keep_out(self, *topics: str) -> None:
+        """From now on no glob matches `topics` either: a log of decisions is not policy's matter."""
+        if not self._own_topics.issuperset(topics):
+            self._own_topics |= frozenset(topics)
+            table = self._table if self._halted is None else self._halted[1]
+            if table is not None:
+                self.swap(table.bundle)
 
     def halt(self, error: StreamwardenError) -> None:
         """Raise `error` instead of deciding, until `resume`."""
@@ -258,8 +273,9 @@ class Guard:
         return self.table.settings
 
     def now(self) -> int:
-        """The guard's clock, in nanoseconds since the epoch."""
-        return self._clock()
+        """The guard's clock, in nanoseconds since the epoch, whole milliseconds."""
+        now = self._clock()
+        return now - now % 1_000_000
 
     def plan(self, topic: str, stage: str, now: int) -> Plan:
         """The plan that decides on `topic` at `stage` and the instant `now`."""
@@ -303,7 +319,7 @@ class Guard:
             _bytes(key),
             _headers(headers),
             timestamp,
-            self._clock(),
+            self.now(),
             partition,
             offset,
             facts,

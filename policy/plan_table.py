@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from bisect import bisect_right
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 from .bundle import Bundle
@@ -33,8 +33,8 @@ class PlanTable:
 
     `mode` is the guard's. `detective` adds the policies of stage `reconcile` to every plan. With
     `replay`, masks are computed with a throw-away key where none is given, since only whether they
-    can be applied matters. `framed` reads what a schema registry has framed. `ledger` keeps count
-    of the plans.
+    can be applied matters. `framed` reads what a schema registry has framed. `excluded` are topics
+    that no glob matches. `ledger` keeps count of the plans.
     """
 
     def __init__(
@@ -48,6 +48,7 @@ class PlanTable:
         detective: bool = False,
         replay: bool = False,
         framed: FramedValues | None = None,
+        excluded: Collection[str] = (),
         ledger: Ledger | None = None,
     ) -> None:
         self.bundle = bundle
@@ -59,7 +60,7 @@ class PlanTable:
         self.framed = framed
         self.masker = Masker(self.mask_keys, framed)
         self.next_id = next_id or new_ids()
-        self.detective = detective
+        self.detective, self._excluded = detective, excluded
         #: Plans that were dropped to stay within the limit.
         self.evicted = 0
         self._ledger = ledger
@@ -108,15 +109,15 @@ class PlanTable:
 
     def _compile(self, topic: str, stage: str, since: int, until: int, now: int) -> Plan:
         bundle = self.bundle
-        policies = list(bundle.policies_for(topic, stage, now))
+        policies = list(bundle.policies_for(topic, stage, now, excluded=self._excluded))
         if self.detective and stage != "reconcile":
             seen = {policy.id for policy in policies}
             policies += [
                 policy
-                for policy in bundle.policies_for(topic, "reconcile", now)
+                for policy in bundle.policies_for(topic, "reconcile", now, excluded=self._excluded)
                 if policy.id not in seen
             ]
-        covering = bundle.covering(topic)
+        covering = bundle.covering(topic, excluded=self._excluded)
         rules = self._rules(policies)
         tombstones = {policy.id: self._tombstones(policy) for policy in policies}
         formats = bundle.formats(topic)
