@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from streamwarden.policy.cel import CelSyntaxError, UInt, parse
+from streamwarden.policy.cel import CelSyntaxError, UInt, parse, unparse
 from streamwarden.policy.cel.ast import (
     And,
     Call,
@@ -157,8 +157,8 @@ def test_errors_say_where_and_what_to_do(text: str, offset: int, part: str) -> N
     ],
 )
 def test_deep_but_not_too_deep(text: str) -> None:
-    """What is within the limits parses."""
-    parse(text)
+    """What is within the limits parses, and all of it is there."""
+    assert unparse(parse(text)).replace(" ", "") == text.strip("()")
 
 
 @pytest.mark.parametrize(
