@@ -15,7 +15,7 @@ import fcntl
 import os
 from collections.abc import Generator, Iterable
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
 
@@ -36,7 +36,8 @@ class Plan:
     """What a run was asked for and found at its start; the same for every part of it.
 
     `asked` tells runs apart. `published` is the store's history: name, number, digest. `now` is
-    the clock in nanoseconds.
+    the clock in nanoseconds. `rate` is the share of events that is drawn, None all. `base` are the
+    runs that an incremental one goes on from, by `topic/partition`.
     """
 
     asked: dict[str, str]
@@ -44,6 +45,8 @@ class Plan:
     slice_offsets: int
     partitions: tuple[Partition, ...]
     published: tuple[tuple[str, int, str], ...] = ()
+    rate: float | None = None
+    base: dict[str, str] = field(default_factory=dict[str, str])
 
 
 class Spool:

@@ -27,7 +27,7 @@ from .seen import Seen
 from .verdict import drift_of, masks_anew
 from .writing import FindingMaker
 
-__all__ = ["Judge", "Terms"]
+__all__ = ["Judge", "Lane", "Terms"]
 
 #: Distinct constant stamps kept for a topic; there are a few for each version, and anything beyond
 #: that is somebody making them up.
@@ -79,7 +79,7 @@ class Terms:
 
 
 @dataclass(slots=True)
-class _Lane:
+class Lane:
     """What is known about all events with the same stamp (but for its `at=` and mac)."""
 
     stamp: Stamp | None
@@ -103,8 +103,8 @@ class Judge:
 
     def __init__(self, topic: str, history: History, today: PlanTable, terms: Terms) -> None:
         self.topic, self.history, self.today, self.terms = topic, history, today, terms
-        self._lanes: dict[tuple[bytes | None, bool], _Lane] = {}
-        self._heads: dict[tuple[bytes | str | bool | None, ...], _Lane] = {}
+        self._lanes: dict[tuple[bytes | None, bool], Lane] = {}
+        self._heads: dict[tuple[bytes | str | bool | None, ...], Lane] = {}
         self._topic_bytes = topic.encode()
         self._pairs: dict[tuple[object, ...], Pair] = {}
         self._maker = FindingMaker(today.bundle)
@@ -124,13 +124,13 @@ class Judge:
         for name, value in event.headers:
             if name == STAMP_HEADER:
                 if stamped:
-                    return self._judge(event, self._doubled)
+                    return self.judged(event, self._doubled)
                 stamp, stamped = value, True
         if not stamped:
-            return self._judge(event, self._none)
+            return self.judged(event, self._none)
         lane = self._lanes.get((stamp, event.appended))
         if lane is not None:
-            return self._judge(event, lane)
+            return self.judged(event, lane)
         return self._with_stamp(event, stamp)
 
     def _with_stamp(self, event: Seen, data: bytes | None) -> Finding | None:
@@ -149,7 +149,7 @@ class Judge:
             try:
                 stamp = Stamp.parse(data)
             except StampError as error:
-                return self._judge(event, self._unstamped(str(error)))
+                return self.judged(event, self._unstamped(str(error)))
             lane = self._lane(stamp, forged)
             if len(self._heads) < _LANES_MAX:
                 self._heads[key] = lane
@@ -158,14 +158,14 @@ class Judge:
                 event = _at(event, int(at))
         elif signed is None and self.terms.stamp_keys is None and len(self._lanes) < _LANES_MAX:
             self._lanes[data, event.appended] = lane
-        return self._judge(event, lane, data)
+        return self.judged(event, lane, data)
 
     def _parsed(self, event: Seen, data: bytes | None) -> Finding | None:
         """A stamp of a release or an override, or none at all."""
         try:
             stamp = Stamp.parse(data)
         except StampError as error:
-            return self._judge(event, self._unstamped(str(error)))
+            return self.judged(event, self._unstamped(str(error)))
         at = event.now if stamp.at is None else stamp.at * 1_000_000
         kid = mac = None
         if stamp.mac is not None:
@@ -174,7 +174,7 @@ class Judge:
         lane = self._lane(stamp, forged)
         if stamp.at is not None and not lane.forged:
             event = _at(event, stamp.at)
-        return self._judge(event, lane, data)
+        return self.judged(event, lane, data)
 
     def _mac_problem(
         self, event: Seen, at: int, stamp: bytes, kid: bytes | None, mac: bytes | None
@@ -191,7 +191,7 @@ class Judge:
         expected = mac_text(secret, stamp, self._topic_bytes, event.key, event.value)
         return "" if compare_digest(expected.encode(), mac) else "the mac does not fit"
 
-    def _lane(self, stamp: Stamp, forged: str) -> _Lane:
+    def _lane(self, stamp: Stamp, forged: str) -> Lane:
         found = self.history.find(stamp)
         known = self.terms.id_exists(stamp)
         forged = forged or found.never
@@ -205,7 +205,7 @@ class Judge:
             return lane
         version = found.version
         passed = stamp.effect.passes and stamp.ov is None and stamp.ap is None
-        return _Lane(
+        return Lane(
             stamp=stamp,
             forged="",
             version=version,
@@ -217,12 +217,13 @@ class Judge:
             quick=stamp.effect if passed else None,
         )
 
-    def _unstamped(self, forged: str) -> _Lane:
+    def _unstamped(self, forged: str) -> Lane:
         """Events without a stamp to go by: judged as produced, and by today's policy only."""
         stage = self.terms.stage or "produce"
-        return _Lane(None, forged, None, None, stage, stage, False, False, quick=None)
+        return Lane(None, forged, None, None, stage, stage, False, False, quick=None)
 
-    def _judge(self, event: Seen, lane: _Lane, data: bytes | None = None) -> Finding | None:
+    def judged(self, event: Seen, lane: Lane, data: bytes | None = None) -> Finding | None:
+        """What is wrong with an event on `lane`; `data` is its stamp where that varies."""
         when = event.now if event.timestamp is not None or event.now else self.terms.now
         if when != event.now:
             event = _at(event, when // 1_000_000)
@@ -237,7 +238,7 @@ class Judge:
         stamp = lane.stamp if lane.stamp is None or data is None else Stamp.parse(data)
         return self._slowly(event, lane, stamp, pair)
 
-    def _enter(self, lane: _Lane, when: int, appended: bool) -> None:
+    def _enter(self, lane: Lane, when: int, appended: bool) -> None:
         """Find the pair of plans that holds at the event time `when`."""
         then: Plan | None = None
         since, until = 0, FOREVER
@@ -260,7 +261,7 @@ class Judge:
 
     # ------------------------------------------------------------------ the careful way
 
-    def _slowly(self, event: Seen, lane: _Lane, stamp: Stamp | None, pair: Pair) -> Finding | None:
+    def _slowly(self, event: Seen, lane: Lane, stamp: Stamp | None, pair: Pair) -> Finding | None:
         trusted = stamp is not None and not lane.forged
         outlooks = pair.outlooks(event)
         misrecorded = ""

@@ -13,7 +13,9 @@ from ..policy.bundle import Bundle
 from ..policy.keys import KeyRing
 from ..policy.store import BundleStore
 from ..schemas.schema_sources import Schemas
-from .findings import KINDS
+from .findings import KINDS, WOULD_CHANGE
+from .sampling import Sample
+from .selection import Selection
 from .slices import SLICE_MAX_OFFSETS
 
 __all__ = ["Progress", "ReconcileOptions"]
@@ -59,6 +61,15 @@ class ReconcileOptions:
     command: str = ""
     known_id: Callable[[str, str], bool | None] | None = None
     released: Callable[[str, int, int], bool] | None = None
+    as_of: int | None = None
+    version: int | None = None
+    candidate: Bundle | None = None
+    selection: Selection = field(default_factory=Selection)
+    sample: Sample | None = None
+    runs: Path | None = None
+    incremental: bool = False
+    decision_log: str | None = None
+    findings_topic: str | None = None
 
     def __post_init__(self) -> None:
         if not self.topics:
@@ -68,7 +79,7 @@ class ReconcileOptions:
                 f"`{self.stage}` is no stage", remedy=f"use {', '.join(_STAGES)}"
             )
         for kind in self.fail_on:
-            if kind not in KINDS:
+            if kind not in (*KINDS, WOULD_CHANGE):
                 raise ConfigurationError(
                     f"`{kind}` is no kind of finding", remedy=f"use {', '.join(KINDS)}"
                 )
@@ -78,11 +89,39 @@ class ReconcileOptions:
             )
         if self.timeout_s <= 0 or self.slice_offsets < 1:
             raise ConfigurationError("`timeout_s` and `slice_offsets` must be above zero")
+        self._check_versions()
+        if self.incremental and (self.since, self.until, self.selection.first) != (None,) * 3:
+            raise ConfigurationError(
+                "an incremental run begins where the last one ended",
+                remedy="leave out `--since`, `--until` and `--offsets`",
+            )
+        if self.incremental and self.runs is None:
+            raise ConfigurationError(
+                "an incremental run needs to know the last one", remedy="say `--runs DIR`"
+            )
         if self.bundle is None and self.store is None:
             raise ConfigurationError(
                 "there is no policy to judge by",
                 remedy="say `--policies DIR`, or `--store URL` for its active bundle",
             )
+
+    def _check_versions(self) -> None:
+        if self.as_of is None and self.version is None:
+            return
+        if self.store is None:
+            raise ConfigurationError(
+                "former versions are in a store", remedy="say `--store URL` with `--as-of`"
+            )
+        if self.bundle is not None:
+            raise ConfigurationError(
+                "both `--as-of` and `--policies` say what is current",
+                remedy="leave one out; a candidate goes with `--against`",
+            )
+
+    @property
+    def keeps_findings(self) -> bool:
+        """True where findings are written somewhere."""
+        return any((self.findings, self.runs, self.findings_topic))
 
 
 @dataclass(frozen=True, slots=True)

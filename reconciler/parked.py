@@ -32,7 +32,7 @@ from .possibilities import Outlook
 from .seen import Seen
 from .writing import FindingMaker
 
-__all__ = ["ParkedJudge"]
+__all__ = ["ParkedJudge", "given_by"]
 
 _PAIRS_MAX = 256
 #: As facts are logged: hidden, cut, and what JSON lacks as text.
@@ -49,7 +49,7 @@ class ParkedJudge:
     def __init__(
         self, origins: Collection[str] | None, history: History, today: PlanTable, terms: Terms
     ) -> None:
-        self._origins, self._history, self._today, self._terms = origins, history, today, terms
+        self._origins, self._history, self.today, self.terms = origins, history, today, terms
         self._pairs: dict[tuple[int, int], Pair] = {}
         self._maker = FindingMaker(today.bundle)
         #: Records whose version is not at hand, and records that are not part of the run.
@@ -78,10 +78,10 @@ class ParkedJudge:
         forged = forged or self._mac_problem(record, parked, stamp)
         when = record.now if stamp is None or stamp.at is None else stamp.at * 1_000_000
         event = _original(record, parked, when)
-        return self._judge(record, event, parked, stamp, found, forged)
+        return self.judged(record, event, parked, stamp, found, forged)
 
     def _mac_problem(self, record: Seen, parked: Parked, stamp: Stamp | None) -> str:
-        keys, since = self._terms.stamp_keys, self._terms.mac_since
+        keys, since = self.terms.stamp_keys, self.terms.mac_since
         if keys is None:
             return ""
         if all(name != DECISION_MAC_HEADER for name, _ in record.headers):
@@ -92,7 +92,7 @@ class ParkedJudge:
         )
         return "" if signed else "the mac of the decision does not fit"
 
-    def _judge(
+    def judged(
         self,
         record: Seen,
         event: Seen,
@@ -101,11 +101,12 @@ class ParkedJudge:
         found: Found,
         forged: str,
     ) -> Finding | None:
+        """What is to be told about `record`, which holds `event` as it was when it was parked."""
         version = None if forged else found.version
         if not forged and version is None:
             self.unverifiable += 1
         pair = self._pair(event, None if forged else stamp, found)
-        outlooks = pair.outlooks(event, _given(event, parked))
+        outlooks = pair.outlooks(event, given_by(event, parked))
         now = pair.now.branch(pair.now.case(event))
         agreeing: Sequence[Outlook] | None = outlooks
         kind = detail = ""
@@ -149,7 +150,7 @@ class ParkedJudge:
             return "", ""
         assert record.partition is not None
         assert record.offset is not None
-        if self._terms.is_settled(record.topic, record.partition, record.offset):
+        if self.terms.is_settled(record.topic, record.partition, record.offset):
             return "", ""
         if verdicts == {True}:
             return "now-allowed", ""
@@ -160,17 +161,17 @@ class ParkedJudge:
         then = None
         if stamp is not None and found.version is not None:
             then = found.version.table(stamp.mode).plan(event.topic, stage, event.now)
-        now = self._today.plan(
+        now = self.today.plan(
             event.topic,
-            self._terms.stage or stage,
-            self._terms.now if self._terms.retroactive else event.now,
+            self.terms.stage or stage,
+            self.terms.now if self.terms.retroactive else event.now,
         )
         key = (id(then), id(now))
         pair = self._pairs.get(key)
         if pair is None:
             if len(self._pairs) >= _PAIRS_MAX:
                 self._pairs.clear()
-            pair = self._pairs[key] = pair_of(then, now, self._today.bundle, False, ())
+            pair = self._pairs[key] = pair_of(then, now, self.today.bundle, False, ())
         return pair
 
 
@@ -209,7 +210,7 @@ def _original(record: Seen, parked: Parked, now: int) -> Seen:
     )
 
 
-def _given(event: Seen, parked: Parked) -> dict[str, object]:
+def given_by(event: Seen, parked: Parked) -> dict[str, object]:
     """What the decision kept of the things that are unknown otherwise."""
     given: dict[str, object] = {"stamp": variable("stamp", event)}
     decision = parked.decision or {}

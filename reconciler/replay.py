@@ -44,16 +44,21 @@ def replay(
     window: Window = (None, None),
     sink: Callable[[Finding], None] | None = None,
     tick: Callable[[int], None] | None = None,
+    draw: Callable[[int | None], bool] | None = None,
+    takes: Callable[[Finding], bool] | None = None,
 ) -> Tally:
     """The account of `records`, which come in the order of their offsets.
 
     `sink` takes every finding; `tick` is told now and then how many records were seen since. Where
-    the schema of a record cannot be had now, nothing is guessed: the replay stops there.
+    the schema of a record cannot be had now, nothing is guessed: the replay stops there. `draw`
+    says by their offsets which records are judged, `takes` which findings count.
     """
     tally = Tally()
     finding, add = judge.finding, tally.add
     unverifiable, skipped = judge.unverifiable, judge.skipped
     windowed = window != (None, None)
+    narrowed = windowed or draw is not None
+    population = 0
     events = ticked = seen = 0
     # Events are counted by day where the day changes, not one by one.
     since = until = 0
@@ -64,8 +69,12 @@ def replay(
         if tick is not None and seen - ticked >= TICK_EVENTS:
             tick(seen - ticked)
             ticked = seen
-        if windowed and not _within(record.timestamp, window):
-            continue
+        if narrowed:
+            if windowed and not _within(record.timestamp, window):
+                continue
+            population += 1
+            if draw is not None and not draw(record.offset):
+                continue
         timestamp = record.timestamp
         if timestamp is None or not since <= timestamp < until:
             so_far = events - (judge.skipped - skipped)
@@ -81,12 +90,17 @@ def replay(
             tally.stopped = (record.offset or 0, str(error))
             break
         if found is not None:
+            if takes is not None and not takes(found):
+                tally.leave_out(found)
+                continue
             add(found)
             if sink is not None:
                 sink(found)
     if tick is not None:
         tick(seen - ticked)
     tally.events = events - (judge.skipped - skipped)
+    if draw is not None:
+        tally.population, tally.drawn = population, events
     tally.count_day(moment, tally.events - counted)
     tally.parked = tally.events if parked else 0
     tally.unverifiable = judge.unverifiable - unverifiable

@@ -9,9 +9,11 @@ from typing import Any
 from streamwarden._version import __version__
 
 from .breakdown import EVENTS
+from .candidate import told
 from .catalogue import Catalogue, counted_by, rule_names
-from .findings import DRIFT, KINDS, NOT_DRIFT
+from .findings import DRIFT, KINDS, NOT_DRIFT, WOULD_CHANGE
 from .reading import Gap
+from .sampling import CONFIDENCE, METHOD, estimates
 from .slices import Partition
 from .tally import Cause, Coverage, SliceReport
 
@@ -25,7 +27,10 @@ class Report:
     """See the module's first line. `account` is the sum over all slices of `partitions`.
 
     `catalogue` is about the rules behind findings; `started` is in milliseconds since the epoch,
-    `command` how the run was called, without secrets.
+    `command` how the run was called, without secrets; `asked` what it was asked for, but for
+    defaults. `selected`: findings were selected by their rules. `rate` is the share of events that
+    was drawn, None all. `base` are the runs that an incremental one goes on from. `current` is the
+    label and digest of what a candidate was compared with. `run` is the id under which it is kept.
     """
 
     bundle: str
@@ -37,10 +42,24 @@ class Report:
     catalogue: Catalogue = field(default_factory=dict[str, Mapping[str, Any]])
     started: int = 0
     command: str = ""
+    asked: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    selected: bool = False
+    rate: float | None = None
+    base: Mapping[str, str] = field(default_factory=dict[str, str])
+    current: tuple[str, str] | None = None
+    run: str = ""
 
     @property
     def complete(self) -> bool:
-        """True where every offset of the range was got past, and none was lost before or during."""
+        """True where every offset of the range was got past, and none was lost before or during.
+
+        What was only sampled is never complete.
+        """
+        return self.rate is None and self.all_read
+
+    @property
+    def all_read(self) -> bool:
+        """True where nothing of the range is missing, whether all of it was judged or a sample."""
         return not self.problems and all(
             not part.problem and not part.taken and covered.covered == part.end - part.first
             for part, covered in self.coverage()
@@ -55,9 +74,10 @@ class Report:
 
     def counts(self) -> dict[str, int]:
         """Findings by kind, every kind named."""
+        kinds = KINDS if self.current is None else (*KINDS, WOULD_CHANGE)
         return {
             kind: sum(counts.get(kind, 0) for counts in self.account.counts.values())
-            for kind in KINDS
+            for kind in kinds
         }
 
     def counts_by_topic(self) -> Mapping[str, Mapping[str, int]]:
@@ -131,6 +151,7 @@ class Report:
         """The report as JSON has it."""
         causes = self.causes()
         said: dict[str, Any] = {
+            "v": 1,
             "verdict": self.verdict,
             "complete": self.complete,
             "events": self.account.events,
@@ -151,12 +172,48 @@ class Report:
             "digest": self.digest,
             "started": self.started,
             "seconds": round(self.seconds, 3),
+            "asked": dict(self.asked),
             "command": self.command,
             "version": __version__,
         }
+        said |= self._parts()
         if self.problems or self.account.problems:
             said["problems"] = [*self.problems, *self.account.problems]
         return said
+
+    def sample(self) -> dict[str, Any] | None:
+        """What a sample says of the whole; None where all was judged."""
+        if self.rate is None:
+            return None
+        drawn, population = self.account.drawn, self.account.population
+        return {
+            "asked": self.asked.get("sample"),
+            "rate": self.rate,
+            "events": population,
+            "drawn": drawn,
+            "all_read": self.all_read,
+            "confidence": CONFIDENCE,
+            "method": METHOD,
+            "estimates": estimates(self.counts(), drawn, population),
+        }
+
+    def what_if(self) -> dict[str, Any] | None:
+        """How a candidate's decisions differ from the current policy's; None without one."""
+        if self.current is None:
+            return None
+        label, digest = self.current
+        return {"current": label, "digest": digest, **told(self.account.changes)}
+
+    def _parts(self) -> dict[str, Any]:
+        """What is said only where it was asked for."""
+        parts: dict[str, Any] = {
+            "run": self.run or None,
+            "left_out": dict(self.account.left_out) if self.selected else None,
+            "sample": self.sample(),
+            "what_if": self.what_if(),
+            "base": dict(self.base) if self.asked.get("incremental") else None,
+        }
+        return {name: part for name, part in parts.items() if part is not None}
 
 
 def _partition(part: Partition, covered: Coverage) -> dict[str, Any]:

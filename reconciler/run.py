@@ -10,9 +10,6 @@ from dataclasses import replace
 from pathlib import Path
 from threading import Lock
 
-from streamwarden._version import __version__
-from streamwarden.errors import ReconcileError
-
 from ..policy.bundle import Bundle
 from .catalogue import catalogue_of
 from .checkpoint import Plan, Spool
@@ -20,17 +17,19 @@ from .engines import make_engine
 from .history import History
 from .judge import Terms
 from .options import Progress, ReconcileOptions
+from .planning import asked_of, current_bundle, plan_run, today_of
 from .reading import Gap, Reader
 from .report import Report
 from .reviewed import read_reviews
-from .slices import Slice, cut, existing_topics, freeze
+from .runs import Runs
+from .slices import Slice, cut
 from .tally import SliceReport, Tally, merge_all
 from .work import Work
 
 __all__ = ["reconcile"]
 
 _MILLISECOND_NS = 1_000_000
-#: Published versions that are asked where they parked; older ones parked what is long gone.
+#: Published versions that are asked about the rules behind findings.
 _VERSIONS_ASKED_MAX = 100
 
 
@@ -51,8 +50,8 @@ def reconcile(
             folder = options.checkpoint
         spool = Spool(folder)
         stack.enter_context(spool.locked())
-        today = _today(options)
-        plan = _plan(options, today, spool)
+        today = today_of(options)
+        plan = plan_run(options, today, spool)
         history = _history(options, today, plan)
         slices = cut(plan.partitions, plan.slice_offsets)
         left = [piece for piece in slices if spool.load(piece) is None]
@@ -65,112 +64,33 @@ def reconcile(
             catalogue=catalogue_of(history.bundles(_VERSIONS_ASKED_MAX), report.rule_names()),
             started=started,
             command=options.command,
+            asked=asked_of(options),
+            selected=options.selection.by_rule,
+            rate=plan.rate,
+            base=plan.base,
+            current=None if options.candidate is None else _label(current_bundle(options)),
         )
         if options.findings is not None:
             spool.copy_findings(slices, options.findings)
+        report = replace(report, seconds=time.monotonic() - began)
+        if options.runs is not None:
+            report = _kept(report, options.runs, slices, spool)
         _leave(spool, slices)
-        return replace(report, seconds=time.monotonic() - began)
+        return report
 
 
-def _today(options: ReconcileOptions) -> Bundle:
-    if options.bundle is not None:
-        return options.bundle
-    assert options.store is not None  # the options saw to it
-    active = options.store.active()
-    if active is None:
-        raise ReconcileError(
-            "the store has no active bundle", remedy="activate one, or say `--policies DIR`"
-        )
-    return active.bundle
+def _label(bundle: Bundle) -> tuple[str, str]:
+    return bundle.label, bundle.digest
 
 
-def _plan(options: ReconcileOptions, today: Bundle, spool: Spool) -> Plan:
-    """The plan of the run that was stopped in this folder, or a new one."""
-    asked = _asked(options, today)
-    plan = spool.plan()
-    if plan is not None:
-        differences = sorted(name for name in asked if plan.asked.get(name) != asked[name])
-        if differences:
-            raise ReconcileError(
-                f"checkpoint `{spool.folder}` is of a run that differs in {', '.join(differences)}",
-                remedy="call it as it was called then, or empty the folder to start anew",
-            )
-        return plan
-    now = time.time_ns() if options.now is None else options.now * _MILLISECOND_NS
-    topics, parked = _topics(options, today)
-    partitions = freeze(
-        options.config,
-        topics,
-        parked=parked,
-        since_ms=options.since,
-        timeout_s=options.timeout_s,
+def _kept(report: Report, folder: Path, slices: Sequence[Slice], spool: Spool) -> Report:
+    """The report with the id under which the run is kept."""
+    run = Runs(folder).write(
+        report.to_dict(),
+        started_ms=report.started,
+        findings=lambda path: spool.copy_findings(slices, path),
     )
-    # After the ends are frozen: whatever a stamp in the range names was published before.
-    published = () if options.store is None else options.store.history()
-    plan = Plan(
-        asked,
-        now,
-        options.slice_offsets,
-        tuple(partitions),
-        tuple((entry.name, entry.number, entry.digest) for entry in published),
-    )
-    spool.begin(plan)
-    return plan
-
-
-def _asked(options: ReconcileOptions, today: Bundle) -> dict[str, str]:
-    """What has to be the same for a run to go on where another stopped."""
-    keys = None if options.stamp_keys is None else repr(options.stamp_keys)
-    asked: dict[str, object] = {
-        "topics": list(options.topics),
-        "policies": today.digest,
-        "store": options.store is not None,
-        "since": options.since,
-        "until": options.until,
-        "now": options.now,
-        "retroactive": options.retroactive,
-        "stage": options.stage,
-        "findings": options.findings is not None,
-        "stamp keys": keys,
-        "mac_since": options.mac_since,
-        "version": __version__,
-    }
-    return {name: str(value) for name, value in asked.items()}
-
-
-def _topics(options: ReconcileOptions, today: Bundle) -> tuple[dict[str, list[int]], set[str]]:
-    """The topics to read with their partitions, and those of them where events are parked."""
-    asked = list(dict.fromkeys(options.topics))
-    parked = {topic for topic in asked if today.is_parking(topic)}
-    wanted: list[str] = []
-    bundles = list(_templates(options, today))
-    for topic in asked:
-        wanted.append(topic)
-        if topic not in parked:
-            beside = [
-                name for b in bundles for name in (b.quarantine_topic(topic), b.held_topic(topic))
-            ]
-            wanted += beside
-            parked.update(beside)
-    found = existing_topics(options.config, wanted, timeout_s=options.timeout_s)
-    missing = [topic for topic in asked if topic not in found]
-    if missing:
-        raise ReconcileError(
-            f"there is no topic `{missing[0]}`",
-            remedy="check its name, and that this client may describe it",
-        )
-    return found, parked
-
-
-def _templates(options: ReconcileOptions, today: Bundle) -> Iterable[Bundle]:
-    """One bundle for each way in which parking topics are, or were, named."""
-    seen: set[tuple[str, str]] = set()
-    history = History.of_store(today, options.store)
-    for bundle in history.bundles(_VERSIONS_ASKED_MAX):
-        names = (bundle.settings.quarantine, bundle.settings.held)
-        if names not in seen:
-            seen.add(names)
-            yield bundle
+    return replace(report, run=run.id)
 
 
 def _history(options: ReconcileOptions, today: Bundle, plan: Plan) -> History:
@@ -204,13 +124,23 @@ def _work(options: ReconcileOptions, plan: Plan, history: History, slices: Seque
         config=options.config,
         history=history,
         terms=terms,
-        asked=frozenset(options.topics),
+        asked=frozenset(_asked_topics(options, plan)),
         window=(options.since, options.until),
         timeout_s=options.timeout_s,
-        with_findings=options.findings is not None,
+        with_findings=options.keeps_findings,
         mask_keys=options.mask_keys,
         schemas=options.schemas,
+        current=None if options.candidate is None else current_bundle(options).to_json(),
+        rate=plan.rate,
+        selection=options.selection,
     )
+
+
+def _asked_topics(options: ReconcileOptions, plan: Plan) -> Iterable[str]:
+    """The topics of the run, without the parking topics that are read beside them."""
+    for part in plan.partitions:
+        if not part.parked or part.topic in options.topics:
+            yield part.topic
 
 
 def _report(today: Bundle, plan: Plan, slices: Sequence[Slice], spool: Spool) -> Report:

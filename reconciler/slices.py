@@ -22,7 +22,7 @@ from streamwarden.errors import ReconcileError
 
 from .clients import admin_config, consumer_config, reason_of
 
-__all__ = ["SLICE_MAX_OFFSETS", "Partition", "Slice", "cut", "existing_topics", "freeze"]
+__all__ = ["SLICE_MAX_OFFSETS", "Partition", "Slice", "all_topics", "cut", "freeze"]
 
 #: A second or so of work: small enough that a killed run loses little, large enough that finding
 #: its first offset costs nothing against it.
@@ -75,18 +75,12 @@ def cut(partitions: Iterable[Partition], size: int = SLICE_MAX_OFFSETS) -> list[
     return pieces
 
 
-def existing_topics(
-    config: Mapping[str, Any], wanted: Iterable[str], *, timeout_s: float
-) -> dict[str, list[int]]:
-    """Those of `wanted` that exist, with their partitions. Raises ReconcileError."""
+def all_topics(config: Mapping[str, Any], *, timeout_s: float) -> dict[str, list[int]]:
+    """The topics that this client may see, with their partitions. Raises ReconcileError."""
     consumer = Consumer(consumer_config(config))
     try:
         known = consumer.list_topics(timeout=timeout_s).topics
-        return {
-            name: sorted(known[name].partitions)
-            for name in dict.fromkeys(wanted)
-            if name in known and known[name].error is None
-        }
+        return {name: sorted(known[name].partitions) for name in known if known[name].error is None}
     except KafkaException as error:
         raise ReconcileError(
             f"the brokers do not answer: {reason_of(error)}",

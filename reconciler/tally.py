@@ -25,6 +25,7 @@ from .breakdown import (
     merged_rows,
     shown,
 )
+from .candidate import ChangeCount, Changes
 from .findings import Finding
 from .reading import Gap
 from .slices import Slice
@@ -98,7 +99,9 @@ class SliceReport:
     `parked` of the `events` are records of parking topics. `counts` are findings by topic and kind,
     `drift` is what today's policy says against events, whatever their finding. `days` has findings
     by the date of the record and kind, and its `events`; `rules` by the rules behind them, joined
-    as those of causes; `versions` by the version that is stamped.
+    as those of causes; `versions` by the version that is stamped. `left_out` are findings that the
+    run was not asked about, by kind; `population` are the records that `drawn` ones were drawn from;
+    `changes` what a candidate would change.
     """
 
     events: int = 0
@@ -112,6 +115,10 @@ class SliceReport:
     days: Counts = field(default_factory=dict[str, Mapping[str, int]])
     rules: Counts = field(default_factory=dict[str, Mapping[str, int]])
     versions: Counts = field(default_factory=dict[str, Mapping[str, int]])
+    left_out: Mapping[str, int] = field(default_factory=dict[str, int])
+    population: int = 0
+    drawn: int = 0
+    changes: Changes = field(default_factory=Changes)
 
 
 class Tally:
@@ -125,6 +132,9 @@ class Tally:
         self.stopped: tuple[int, str] | None = None
         self._counts: dict[str, dict[str, int]] = {}
         self._drift: dict[str, int] = {}
+        self.population = self.drawn = 0
+        self._left_out: dict[str, int] = {}
+        self._changes = ChangeCount()
         self._days: dict[str, dict[str, int]] = {}
         self._rules: dict[str, dict[str, int]] = {}
         self._versions: dict[str, dict[str, int]] = {}
@@ -135,8 +145,14 @@ class Tally:
         if events:
             add_count(self._days, day_name(timestamp), EVENTS, events)
 
+    def leave_out(self, finding: Finding) -> None:
+        """Count one finding that the run was not asked about."""
+        self._left_out[finding.kind] = self._left_out.get(finding.kind, 0) + 1
+
     def add(self, finding: Finding) -> None:
         """Count one finding; they come in the order of their coordinates."""
+        if finding.what_if is not None:
+            self._changes.add(day_name(finding.timestamp), finding.what_if)
         kind, stamped = finding.kind, finding.stamped
         rules = ", ".join(finding.rules)
         version = "" if stamped is None else str(stamped.get("bundle", ""))
@@ -186,6 +202,10 @@ class Tally:
             keep_days(self._days),
             keep_rows(self._rules),
             keep_rows(self._versions),
+            self._left_out,
+            self.population,
+            self.drawn,
+            self._changes.total(),
         )
 
 
@@ -219,6 +239,10 @@ def merge(one: SliceReport, other: SliceReport) -> SliceReport:
         merged_days(one.days, other.days),
         merged_rows(one.rules, other.rules),
         merged_rows(one.versions, other.versions),
+        _sum(one.left_out, other.left_out),
+        one.population + other.population,
+        one.drawn + other.drawn,
+        one.changes.merged(other.changes),
     )
 
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, BinaryIO, Protocol
 
 import msgspec
 
+from ..policy.bundle import Bundle
 from ..policy.compiler.framed import FramedValues
 from ..policy.keys import KeyRing
 from ..policy.plan_table import PlanTable
@@ -20,8 +21,11 @@ from .judge import Judge, Terms
 from .parked import ParkedJudge
 from .reading import Gap, Reader
 from .replay import Judging, Window, replay
+from .sampling import drawer
+from .selection import Selection
 from .slices import Slice
 from .tally import SliceReport
+from .what_if import WhatIfJudge, WhatIfParkedJudge
 
 __all__ = ["Saving", "Watch", "Work", "run_slices"]
 
@@ -31,7 +35,8 @@ class Work:
     """Everything that slices need, in a form that can be sent to where they are done.
 
     `asked` are the topics of the run; a parking topic that is one of them is judged whatever
-    origin its records have.
+    origin its records have. `current` is the bundle that a candidate is compared with, as JSON;
+    `rate` the share of events that is drawn; `selection` says which findings count.
     """
 
     config: Mapping[str, Any]
@@ -43,6 +48,9 @@ class Work:
     with_findings: bool
     mask_keys: KeyRing | None = None
     schemas: Schemas | None = None
+    current: bytes | None = None
+    rate: float | None = None
+    selection: Selection = field(default_factory=Selection)
 
 
 class Watch(Protocol):
@@ -76,14 +84,21 @@ class _Judges:
         self._work = work
         framed = None if work.schemas is None else FramedValues(open_schemas(work.schemas))
         work.history.framed = framed
-        self._today = PlanTable(
-            work.history.today,
-            mask_keys=work.mask_keys,
+        self._framed = framed
+        self._today = self._table(work.history.today)
+        self._current = None
+        if work.current is not None:
+            self._current = self._table(Bundle.from_json(work.current))
+        self._made: dict[str, Judging] = {}
+
+    def _table(self, bundle: Bundle) -> PlanTable:
+        return PlanTable(
+            bundle,
+            mask_keys=self._work.mask_keys,
             detective=True,
             replay=True,
-            framed=framed,
+            framed=self._framed,
         )
-        self._made: dict[str, Judging] = {}
 
     def of(self, piece: Slice) -> Judging:
         judge = self._made.get(piece.topic)
@@ -92,16 +107,21 @@ class _Judges:
         return judge
 
     def _make(self, piece: Slice) -> Judging:
-        work = self._work
-        if not piece.parked:
-            return Judge(piece.topic, work.history, self._today, work.terms)
+        work, current = self._work, self._current
         origins = None if piece.topic in work.asked else work.asked
-        return ParkedJudge(origins, work.history, self._today, work.terms)
+        terms = (work.history, self._today, work.terms)
+        if current is not None:
+            if piece.parked:
+                return WhatIfParkedJudge(current, origins, *terms)
+            return WhatIfJudge(current, piece.topic, *terms)
+        return ParkedJudge(origins, *terms) if piece.parked else Judge(piece.topic, *terms)
 
 
 def run_slices(work: Work, slices: Sequence[Slice], saving: Saving, watch: Watch) -> None:
     """Read, replay and save `slices`, one after the other."""
     judges = _Judges(work)
+    rate = work.rate
+    takes = work.selection.takes if work.selection.by_rule else None
     reader = Reader(work.config, timeout_s=work.timeout_s)
     holes = Holes(
         lambda topic: compacts(work.config, topic),
@@ -119,6 +139,8 @@ def run_slices(work: Work, slices: Sequence[Slice], saving: Saving, watch: Watch
                     window=work.window,
                     sink=None if out is None else _writer(out),
                     tick=watch.seen,
+                    draw=None if rate is None else drawer(rate, piece.topic, piece.partition),
+                    takes=takes,
                 )
             gaps, problem = reading.gaps, reading.problem
             if tally.stopped is not None:

@@ -55,6 +55,7 @@ def test_the_json_object() -> None:
     shown = [example.pop("finding") for c in said["causes"] for example in c["examples"]]
     assert [(f["kind"], f["offset"]) for f in shown] == [("now-rejected", 3), ("unchecked", 12)]
     assert said == {
+        "v": 1,
         "verdict": "drift",
         "complete": True,
         "events": 20,
@@ -115,6 +116,7 @@ def test_the_json_object() -> None:
         "digest": "d" * 64,
         "started": 1_772_366_400_000,
         "seconds": 1.235,
+            "asked": {},
         "command": "streamwarden reconcile --topic t",
         "version": __version__,
     }
