@@ -1,0 +1,126 @@
+"""The figures of a run for Prometheus: as a text file for the node exporter, or pushed.
+
+A run ends before anybody could scrape it, so it leaves its figures where they stay.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from prometheus_client import CollectorRegistry, Gauge, push_to_gateway, pushadd_to_gateway
+from prometheus_client.exposition import basic_auth_handler, generate_latest
+
+from streamwarden.errors import ConfigurationError, ReconcileError
+
+__all__ = ["push", "write_textfile"]
+
+_JOB = "streamwarden_reconcile"
+_TIMEOUT_S = 30.0
+
+
+def write_textfile(report: Mapping[str, Any], path: Path) -> None:
+    """Write the figures of a report, as JSON has it, to `path`, whole or not at all."""
+    try:
+        before = _last_success(path)
+        data = generate_latest(_registry(report, before))
+        with tempfile.NamedTemporaryFile(
+            dir=path.parent, prefix=f".{path.name}.", delete=False
+        ) as part:
+            try:
+                part.write(data)
+                part.flush()
+                Path(part.name).chmod(0o644)  # the node exporter is another user
+                Path(part.name).replace(path)
+            except BaseException:
+                Path(part.name).unlink()
+                raise
+    except OSError as error:
+        raise ReconcileError(
+            f"the metrics cannot be written to `{path}`: {error.strerror}",
+            remedy="name a file in a folder that can be written to",
+        ) from None
+
+
+def push(report: Mapping[str, Any], url: str) -> None:
+    """Push the figures to the push gateway at `url`; user and password may stand in it.
+
+    Those of the last successful run stay where this one was none. Raises ReconcileError.
+    """
+    parts = urlsplit(url)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise ConfigurationError(
+            "`--metrics-push` names no push gateway", remedy="write such as `http://host:9091`"
+        )
+    place = parts.hostname if parts.port is None else f"{parts.hostname}:{parts.port}"
+    bare = f"{parts.scheme}://{place}{parts.path}"
+    key = {"bundle": report["bundle"].partition("@")[0]}
+
+    def handler(**request: Any) -> Any:
+        return basic_auth_handler(**request, username=parts.username, password=parts.password)
+
+    more: dict[str, Any] = {} if parts.username is None else {"handler": handler}
+    # Added, not replaced: a run that was no success must not take away when the last one was.
+    send = push_to_gateway if report["complete"] else pushadd_to_gateway
+    try:
+        send(
+            bare,
+            job=_JOB,
+            registry=_registry(report, None),
+            grouping_key=key,
+            timeout=_TIMEOUT_S,
+            **more,
+        )
+    except OSError as error:
+        raise ReconcileError(
+            f"the metrics cannot be pushed to `{place}`: {error}",
+            remedy="check that the push gateway is there",
+        ) from None
+
+
+def _registry(report: Mapping[str, Any], before: float | None) -> CollectorRegistry:
+    registry = CollectorRegistry()
+
+    def gauge(name: str, help_: str, *labels: str) -> Gauge:
+        return Gauge(f"streamwarden_reconcile_{name}", help_, labels, registry=registry)
+
+    findings = gauge("findings", "Findings of the last run.", "kind", "topic")
+    topics = {part["topic"] for part in report["partitions"]} | set(report["topics"])
+    for topic in sorted(topics):
+        counts = report["topics"].get(topic, {})
+        for kind in report["counts"]:
+            findings.labels(kind, topic).set(counts.get(kind, 0))
+    gauge("events", "Events that the last run judged.").set(report["events"])
+    gauge("unverifiable", "Stamps that could not be verified.").set(report["unverifiable"])
+    gauge("complete", "1 where the last run read everything.").set(int(report["complete"]))
+    gauge("duration_seconds", "How long the last run took.").set(report["seconds"])
+    ended = report["started"] / 1000 + report["seconds"]
+    gauge("last_run_timestamp_seconds", "When the last run ended.").set(ended)
+    unread = sum(p["end"] - p["first"] - p["covered"] for p in report["partitions"])
+    gauge("unread_offsets", "Offsets that the last run did not get past.").set(unread)
+    candidates = gauge("release_candidates", "Parked events that today's policy lets through.")
+    candidates.set(report["counts"]["now-allowed"])
+    succeeded = ended if report["complete"] else before
+    if succeeded is not None:
+        success = gauge("last_success_timestamp_seconds", "When the last complete run ended.")
+        success.set(succeeded)
+    return registry
+
+
+def _last_success(path: Path) -> float | None:
+    """What the file said of the last complete run; None where it said nothing."""
+    try:
+        text = path.read_text()
+    except (FileNotFoundError, UnicodeDecodeError):
+        return None
+    for line in text.splitlines():
+        name, _, value = line.partition(" ")
+        if name == "streamwarden_reconcile_last_success_timestamp_seconds":
+            try:
+                return float(value)
+            except ValueError:
+                return None
+    return None
