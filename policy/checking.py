@@ -3,27 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from typing import Final, TypeAlias, cast
+from typing import TypeAlias
 
 from .case_documents import WrittenCases
-from .cel import Environment, check
-from .cel.types import DYN, INT, STRING, TIMESTAMP, Type, list_of, map_of, record
-from .conditions import Part
+from .cel.types import DYN, Type
+from .condition_checks import bounds_of, check_conditions, environment
 from .documents import TOMBSTONES, WrittenPolicy
 from .model import BundleSettings, Path
 from .nodes import ListNode, Node, ScalarNode
 from .problems import closest, quoted
 from .rule_documents import WrittenRule
 
-__all__ = ["MaskProblem", "ValueTypes", "check_policies", "environment"]
+__all__ = ["MaskProblem", "ValueTypes", "check_policies"]
 
 #: The type of the values of a subject, None where there is no such subject.
 ValueTypes: TypeAlias = Callable[[str], Type | None]
 #: Why values of a subject cannot take a mask, by path and kind; None where they can.
 MaskProblem: TypeAlias = Callable[[str, Path, str], str | None]
-
-_LATER: Final = "say `stages: [consume]` in the policy, or leave it out"
-_CLIENT: Final = record("client", {"id": STRING, "labels": map_of(STRING, STRING)})
 
 
 def check_policies(
@@ -33,10 +29,13 @@ def check_policies(
     cases: Iterable[WrittenCases] = (),
     value_types: ValueTypes | None = None,
     mask_problem: MaskProblem | None = None,
+    *,
+    bounded: bool = True,
 ) -> list[WrittenPolicy]:
     """Adds every problem of the bundle to its documents; the policies whose ids are unique.
 
-    `lists` may hold None for a list that could not be read.
+    `lists` may hold None for a list that could not be read. Without `bounded` nothing is said
+    about cost: what was published once stays readable.
     """
     unique = _unique(policies)
     rules: dict[str, list[tuple[WrittenPolicy, WrittenRule]]] = {}
@@ -48,14 +47,13 @@ def check_policies(
     for policy in unique:
         _check_tombstones(policy, settings)
         env = environment(policy.policy.stages, lists, _value_type(policy, value_types))
+        bounds = bounds_of(env) if bounded else None
         for rule in policy.rules:
             if mask_problem is not None:
                 _check_masks(policy, rule, mask_problem)
             _check_exempts(policy, rule, rules)
             _check_exemptible_by(policy, rule, owners)
-            for written in (rule.when, rule.require):
-                for part in () if written is None else written.parts:
-                    _check_part(policy, part, env)
+            check_conditions(policy, rule, env, bounds)
     for written_cases in cases:
         _check_cases(written_cases, unique, rules)
     return unique
@@ -169,39 +167,7 @@ def _elements(node: Node | None) -> dict[str, Node]:
     return {item.text: item for item in items if isinstance(item, ScalarNode)}
 
 
-# ------------------------------------------------------------------ conditions
-
-
-def environment(
-    stages: Collection[str], lists: Mapping[str, object], value: Type = DYN
-) -> Environment:
-    """What the conditions of a policy may refer to; `value` is the type of the event's value."""
-    types = {name: _type_of(known) for name, known in lists.items()}
-    later = {"partition": INT, "offset": INT}
-    forbidden = {
-        name: f"`{name}` is not known at stage `produce`, where this policy applies too"
-        for name in (later if "produce" in stages else ())
-    }
-    return Environment(
-        variables={
-            "value": value,
-            "message": value,
-            "key": DYN,
-            "headers": map_of(STRING, DYN),
-            "topic": STRING,
-            "timestamp": TIMESTAMP,
-            "stage": STRING,
-            "client": _CLIENT,
-            "lists": record("lists", types, open=True),
-            "facts": map_of(STRING, DYN),
-            "stamp": DYN,
-            "schema": DYN,
-            "now": TIMESTAMP,
-            **{name: type_ for name, type_ in later.items() if name not in forbidden},
-        },
-        lists=lists,
-        forbidden=forbidden,
-    )
+# --------------------------------------------------------------------- schemas
 
 
 def _value_type(policy: WrittenPolicy, value_types: ValueTypes | None) -> Type:
@@ -235,41 +201,6 @@ def _check_masks(policy: WrittenPolicy, rule: WrittenRule, mask_problem: MaskPro
                     remedy=f"use `redact`, or change the schema {quoted(subject)}",
                 )
                 break
-
-
-def _type_of(value: object) -> Type:
-    """The type of a list or table as far as it is even: cells of CSV are text, and not numbers.
-
-    Numbers are left open, since whole and other numbers compare with each other.
-    """
-    if isinstance(value, str):
-        return STRING
-    if isinstance(value, list):
-        return list_of(_common(cast("list[object]", value)))
-    if isinstance(value, dict):
-        return map_of(STRING, _common(cast("dict[str, object]", value).values()))
-    return DYN
-
-
-def _common(values: Collection[object]) -> Type:
-    if {type(value) for value in values} == {str}:
-        return STRING
-    types = {_type_of(value) for value in values}
-    return types.pop() if len(types) == 1 else DYN
-
-
-def _check_part(policy: WrittenPolicy, part: Part, env: Environment) -> None:
-    for problem in check(part.expr, env).problems:
-        if policy.reader.problems.full:
-            policy.reader.problems.dropped += 1
-            continue
-        policy.reader.problem(
-            part.index(policy.reader, problem.span.start),
-            problem.code,
-            problem.message,
-            remedy=problem.remedy or (_LATER if problem.code == "SW166" else ""),
-            severity=problem.severity,
-        )
 
 
 # ----------------------------------------------------------------------- tests

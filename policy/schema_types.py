@@ -33,7 +33,9 @@ from .cel.types import (
     map_of,
     nullable,
     record,
+    symbols,
 )
+from .json_schema_types import json_schema_type
 from .model import Path
 
 __all__ = ["SchemaTypes", "type_of"]
@@ -64,6 +66,8 @@ class SchemaTypes:
         """The type of a subject's values; None where there is no such subject."""
         found = self._schemas.latest(subject)
         if isinstance(found, Schema):
+            if found.kind == "JSON":
+                return json_schema_type(found.text)
             return DYN if found.avro is None else type_of(found.avro.root)
         return DYN if isinstance(found, Unavailable) else None
 
@@ -99,9 +103,9 @@ class _Converter:
             case Primitive():
                 return _PRIMITIVES[type_.name]
             case Fixed():
-                return STRING if type_.logical == "uuid" else BYTES
+                return STRING if type_.logical == "uuid" else Type("bytes", size=type_.size)
             case Enum():
-                return STRING
+                return symbols(type_.symbols)
             case Array():
                 return list_of(self.type(type_.items, depth + 1))
             case Map():

@@ -147,7 +147,7 @@ def _read(
                 policies.append(policy)
     except (ValueError, RecursionError):
         raise _malformed(f"the documents of `{label}` are malformed") from None
-    check_policies(policies, settings, lists)
+    check_policies(policies, settings, lists, bounded=False)
     errors = problems.errors
     if errors:
         first = "; ".join(f"{problem.location.file}: {problem.message}" for problem in errors[:3])

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 from .arithmetic import ARITHMETIC
-from .ast import Call, Expr, Ident, Literal, Span
+from .ast import Call, Expr, Ident, ListExpr, Literal, Span
 from .library import Function, Overload
 from .macros import MACROS, QUALIFIED
 from .operators import ORDER
@@ -47,6 +47,8 @@ _MACRO_FORMS: Final = {
     "filter": "list.filter(x, x > 1)",
     "bind": "cel.bind(x, value.amount, x > 1 && x < 5)",
 }
+#: Values of an enum that are listed where none is near.
+_SYMBOLS_SHOWN: Final = 6
 _LENGTHS: Final = frozenset({"length", "len", "count", "getlength"})
 
 
@@ -64,9 +66,11 @@ class CallChecks(ABC):
     def type_of(self, node: Expr) -> Type:
         """The type of an expression; problems are noted."""
 
-    def problem(self, code: str, message: str, span: Span, remedy: str = "") -> None:
+    def problem(
+        self, code: str, message: str, span: Span, remedy: str = "", severity: str = "error"
+    ) -> None:
         """Note a problem."""
-        self.problems.append(CelProblem(code, message, span, remedy))
+        self.problems.append(CelProblem(code, message, span, remedy, severity))
 
     def note(self, node: Expr, type_: Type, *parts: Expr) -> Type:
         """`type_`; `node` hangs on an event where one of its parts does."""
@@ -187,6 +191,27 @@ class CallChecks(ABC):
             self.problem(
                 "SW123", message, node.span, self._conversion(node, bare(left), bare(right))
             )
+        else:
+            for type_, other, beside in (
+                (bare(left), right, node.args[1]),
+                (bare(right), left, node.args[0]),
+            ):
+                self._symbol(type_, beside, other)
+
+    def _symbol(self, type_: Type, beside: Expr, other: Type) -> None:
+        """Note a text compared with values that a schema lists, and that is none of them."""
+        if not type_.symbols:
+            return
+        if isinstance(beside, Literal) and isinstance(beside.value, str):
+            if beside.value not in type_.symbols:
+                near = closest(beside.value, type_.symbols)
+                few = ", ".join(f"`{symbol}`" for symbol in type_.symbols[:_SYMBOLS_SHOWN])
+                remedy = f"did you mean `{near}`?" if near else f"the schema has {few}"
+                message = f"the schema has no value `{beside.value}` here"
+                self.problem("SW131", message, beside.span, remedy)
+        elif bare(other).symbols and not {*type_.symbols} & {*bare(other).symbols}:
+            message = "the two have no value in common, by the schema"
+            self.problem("SW131", message, beside.span)
 
     def _conversion(self, node: Call, left: Type, right: Type) -> str:
         """How to make the operands of a comparison comparable."""
@@ -208,6 +233,9 @@ class CallChecks(ABC):
         return ""
 
     def _membership(self, node: Call, element: Type, container: Type) -> None:
+        if isinstance(node.args[1], ListExpr):
+            for item in node.args[1].elements:
+                self._symbol(bare(element), item, DYN)
         if container.kind in ("list", "map"):
             if not self.comparable(container.params[0], element):
                 self.problem(

@@ -57,7 +57,7 @@ class Environment:
     """What an expression may refer to.
 
     `forbidden` maps variables that exist but not here to the reason; `lists` are the names that
-    may follow `lists.`.
+    may follow `lists.`. With `noting` the types of all parts are kept.
     """
 
     variables: Mapping[str, Type]
@@ -65,15 +65,20 @@ class Environment:
     forbidden: Mapping[str, str] = field(default_factory=dict[str, str])
     expect_bool: bool = True
     functions: Mapping[str, Function] = field(default_factory=lambda: FUNCTIONS)
+    noting: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Checked:
-    """The outcome: what is wrong, and the type of the whole expression."""
+    """The outcome: what is wrong, and the type of the whole expression.
+
+    `types` has those of its parts by their identity, where the environment asks for it.
+    """
 
     expr: Expr
     problems: tuple[CelProblem, ...]
     type: Type
+    types: Mapping[int, Type] = field(default_factory=dict[int, Type], repr=False)
 
     @property
     def ok(self) -> bool:
@@ -93,7 +98,8 @@ def check(expr: Expr, env: Environment) -> Checked:
             'compare it with something, for example `… > 0` or `… == "x"`',
         )
     problems = sorted(checker.problems, key=lambda problem: problem.span.start)
-    return Checked(expr, tuple(problems), type_)
+    types = {node: checker.unifier.settle(found) for node, found in checker.types.items()}
+    return Checked(expr, tuple(problems), type_, types)
 
 
 _LITERALS: Final[Mapping[type, Type]] = {
@@ -117,8 +123,15 @@ class _Checker(CallChecks):
         super().__init__(env.functions)
         self.env = env
         self.scope: dict[str, tuple[Type, bool]] = {}
+        self.types: dict[int, Type] = {}
 
     def type_of(self, node: Expr) -> Type:
+        type_ = self.inferred(node)
+        if self.env.noting:
+            self.types[id(node)] = type_
+        return type_
+
+    def inferred(self, node: Expr) -> Type:
         match node:
             case Literal():
                 return _LITERALS[type(node.value)]
@@ -206,15 +219,8 @@ class _Checker(CallChecks):
             return optional_of(self.field_type(operand, type_.params[0], name, span))
         if type_.kind == "record":
             found = type_.field(name)
-            if found is None and not type_.open:
-                near = closest(name, [known for known, _ in type_.fields])
-                self.problem(
-                    "SW125",
-                    f"the schema has no field `{name}`"
-                    + (f" in `{type_.name}`" if type_.name else ""),
-                    span,
-                    f"did you mean `{near}`?" if near else "",
-                )
+            if found is None and type_.name != "lists":
+                self.unknown_field(type_, name, span)
             return found or DYN
         if type_.kind == "map":
             self.unifier.fits(type_.params[0], STRING)
@@ -222,6 +228,17 @@ class _Checker(CallChecks):
         if type_.kind not in ("dyn", "param"):
             self.problem("SW123", f"{self.a(type_)} has no fields, so no `{name}`", span)
         return DYN
+
+    def unknown_field(self, type_: Type, name: str, span: Span) -> None:
+        """An error, or a warning where the schema allows for fields that it does not name."""
+        near = closest(name, [known for known, _ in type_.fields])
+        where = f" in `{type_.name}`" if type_.name else ""
+        if type_.open:
+            message, severity = f"the schema does not name a field `{name}`{where}", "warning"
+        else:
+            message, severity = f"the schema has no field `{name}`{where}", "error"
+        remedy = f"did you mean `{near}`?" if near else ""
+        self.problem("SW125", message, span, remedy, severity)
 
     def check_list_name(self, operand: Expr, name: str, span: Span) -> None:
         if not isinstance(operand, Ident) or operand.name != "lists" or "lists" in self.scope:

@@ -6,6 +6,8 @@ character of text 0.1, `in` the length of the list, a macro its size times its b
 What an event can hold is bounded by the largest message. A loop over the tags of each item visits
 no more tags than the message has room for, however they are spread over the items: such costs are
 *shared* by the iterations of the outer loop instead of being multiplied by their number.
+
+What stands behind `size(value.items) <= 50 && …` is evaluated for lists of that size only.
 """
 
 from __future__ import annotations
@@ -31,11 +33,13 @@ from .ast import (
     Or,
     Select,
     children,
+    walk,
 )
+from .names import dotted_name
 from .operators import ORDER
 from .regex import PATTERN_LENGTH_MAX
 
-__all__ = ["COST_MAX", "NESTING_LOOPS_MAX", "Bounds", "Cost", "estimate"]
+__all__ = ["COST_MAX", "NESTING_LOOPS_MAX", "Bounds", "Cost", "estimate", "is_plain", "limits"]
 
 #: Kubernetes' limit for one expression; some seconds of the slowest evaluator.
 COST_MAX: Final = 10_000_000
@@ -44,6 +48,12 @@ NESTING_LOOPS_MAX: Final = 5
 
 _CHARACTER: Final = 0.1
 _PATTERN_CHARACTER: Final = 0.25
+#: Joining texts copies them, which takes much less than to look at each character.
+_COPIED_CHARACTER: Final = 0.002
+#: RE2 takes no longer for longer patterns: its automaton has been built before.
+_PATTERN_FACTOR_MAX: Final = 25.0
+#: What the functions that compare lists with each other take at most, before they give up.
+_PAIRS_MAX: Final = 4_000_000
 _LIST: Final = 10.0
 _MAP: Final = 30.0
 #: The smallest element of a JSON list with its comma: `0,`; of one whose fields are read: `{},`.
@@ -61,6 +71,10 @@ class Bounds:
 
     message_bytes_max: int = 1_048_576
     sizes: Mapping[str, int] = field(default_factory=dict[str, int])
+
+    def within(self, sizes: Mapping[str, int]) -> Bounds:
+        """The same where these sizes hold as well."""
+        return Bounds(self.message_bytes_max, {**self.sizes, **sizes}) if sizes else self
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,7 +176,9 @@ class _Estimator:
                 return self.comprehension(node)
             case Conditional():
                 return self.conditional(node)
-            case Has() | Not() | And() | Or():
+            case And():
+                return self.conjunction(node)
+            case Has() | Not() | Or():
                 return self.strict(node)
 
     def strict(self, node: Expr) -> _Value:
@@ -170,6 +186,15 @@ class _Estimator:
         spent = _Spent(1.0)
         for child in children(node):
             spent.add(self.visit(child).spent)
+        return _Value(spent)
+
+    def conjunction(self, node: And) -> _Value:
+        """Operands are evaluated in order, and none after one that is false."""
+        outer, spent = self.bounds, _Spent(1.0)
+        for operand in node.operands:
+            spent.add(self.visit(operand).spent)
+            self.bounds = self.bounds.within(limits(operand))
+        self.bounds = outer
         return _Value(spent)
 
     def conditional(self, node: Conditional) -> _Value:
@@ -230,7 +255,16 @@ class _Estimator:
             self.traverse(min(values, key=lambda value: value.size), _CHARACTER, spent)
         elif node.function == "matches" and len(values) == 2:
             pattern = min(values[1].size, PATTERN_LENGTH_MAX)
-            self.traverse(values[0], _CHARACTER * max(1.0, _PATTERN_CHARACTER * pattern), spent)
+            factor = max(1.0, _PATTERN_CHARACTER * pattern)
+            if isinstance(node.args[0], Literal):
+                factor = min(factor, _PATTERN_FACTOR_MAX)
+            self.traverse(values[0], _CHARACTER * factor, spent)
+        elif node.function == "+":
+            for value in values:
+                self.traverse(value, _COPIED_CHARACTER, spent)
+        elif node.function in _PAIRING:
+            counts = [value.elements(_ELEMENT_BYTES)[0] for value in (*values, *values)]
+            spent.once += min(counts[0] * counts[1], _PAIRS_MAX)
         elif node.function not in _CONSTANT_TIME:
             for value in values:
                 self.traverse(value, _CHARACTER, spent)
@@ -306,6 +340,50 @@ class _Estimator:
         return result
 
 
+def limits(expr: Expr) -> dict[str, int]:
+    """The sizes that hold wherever `expr` is true: `size(value.items) <= 50`."""
+    match expr:
+        case And():
+            return {path: size for part in expr.operands for path, size in limits(part).items()}
+        case Call(
+            function="<" | "<=" | "==", target=None, args=(sized, Literal(value=int() as most))
+        ):
+            operands = children(sized)
+            is_size = isinstance(sized, Call) and sized.function == "size" and len(operands) == 1
+            name = dotted_name(operands[0]) if is_size else ""
+            return {name: max(0, most - (expr.function == "<"))} if name else {}
+        case _:
+            return {}
+
+
+#: Parts of an expression that reads no more than some dozens of fields and texts.
+_PLAIN_PARTS_MAX: Final = 60
+_PLAIN: Final = frozenset({
+    *("==", "!=", "<", "<=", ">", ">=", "in", "startsWith", "endsWith", "contains", "size"),
+    *("timestamp", "duration", "matches"),
+})  # fmt: skip
+
+
+def is_plain(expr: Expr) -> bool:
+    """True where the cost is within its limit at a glance, which takes less than an estimate."""
+    weight = 0
+    for node in walk(expr):
+        weight += 1
+        match node:
+            case Comprehension() | MapExpr():
+                return False
+            case Call():
+                if node.function not in _PLAIN:
+                    return False
+                weight += 10 * (node.function == "matches")
+            case _:
+                pass
+    return weight <= _PLAIN_PARTS_MAX
+
+
+_PAIRING: Final = frozenset({
+    "sets.contains", "sets.equivalent", "sets.intersects", "distinct",
+})  # fmt: skip
 _CONSTANT_TIME: Final = frozenset({
     "size", "type", "dyn", "-", "*", "/", "%", "has", "optional.of", "optional.none", "hasValue",
     "value", "or", "orValue", "getFullYear", "getMonth", "getDate", "getDayOfMonth",

@@ -27,7 +27,13 @@ PROBLEM_CODES: Final[Mapping[str, tuple[str, str]]] = {
         "not a condition",
         "A condition is true or false; this expression is something else.",
     ),
-    "SW125": ("no such field", "The schema of the event has no such field."),
+    "SW125": (
+        "no such field",
+        (
+            "The schema of the event has no such field. Where it allows for others than it names, this "
+            "is a warning."
+        ),
+    ),
     "SW126": (
         "bad regular expression",
         "Patterns are RE2's: they take linear time, and so have no lookaround or backreferences.",
@@ -41,7 +47,37 @@ PROBLEM_CODES: Final[Mapping[str, tuple[str, str]]] = {
         "malformed macro",
         "A macro takes variable names and then conditions: `value.items.exists(i, i.price > 10)`.",
     ),
-    "SW130": ("too costly", "Evaluating the condition could take too long on a large event."),
+    "SW130": (
+        "too costly",
+        (
+            "Evaluating the condition could take too long on a large event: an estimate of more "
+            "than 10,000,000 units, or macros nested more than five deep. Units are those of "
+            "Kubernetes: a field 1, a character 0.1, a macro its size times its body; `policy "
+            "check --cost` shows them. What nothing bounds is taken to fill a message of 1 MiB. "
+            "Say `size(value.items) <= 50 && …` first, name a schema with `maxItems` and "
+            "`maxLength`, ask with `in lists.name` instead of a loop, or compare two lists with "
+            "`sets.contains` or `sets.intersects`."
+        ),
+    ),
+    "SW131": (
+        "value that the schema does not have",
+        "The field takes one of a few texts, and is compared with another one: that is never true.",
+    ),
+    "SW132": (
+        "may be null",
+        (
+            "The schema allows for null, which cannot be ordered, computed with or searched: then the "
+            "condition fails, and counts as fired. Ask `value.x != null && …` first, or say with "
+            "`on_error` what is to happen."
+        ),
+    ),
+    "SW133": (
+        "may be missing",
+        (
+            "The schema does not require the field: without it the condition fails, and counts as "
+            "fired. Ask `has(value.x) && …` first, or say with `on_error` what is to happen."
+        ),
+    ),
     "SW163": ("unknown list", "A condition uses a list that no `lists:` names."),
     "SW166": ("not known at this stage", "The variable has no value where the rule runs."),
 }

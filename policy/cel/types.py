@@ -1,13 +1,13 @@
 """What the checker knows about a value before there is one.
 
 `DYN` is anything; a record is a map whose fields a schema names; `nullable(T)` is T or null, as
-Avro's unions with null are.
+Avro's unions with null are. `symbols(…)` is a text that is one of a few, as Avro's enums are.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, field
 from typing import Final
 
 __all__ = [
@@ -35,6 +35,7 @@ __all__ = [
     "optional_of",
     "param",
     "record",
+    "symbols",
 ]
 
 
@@ -43,7 +44,9 @@ class Type:
     """A static type. `kind` is its CEL name, or one of list, map, record, nullable, param, dyn.
 
     `params` holds element, key and value types; `name` that of a record, type parameter or
-    abstract type; `fields` a record's, and `open` says that it may have others.
+    abstract type; `fields` a record's, `optional` those of them that may be missing, and `open`
+    says that it may have others. `symbols` are the only texts there are (empty: any), `size` the
+    most characters, bytes or elements, where a schema says so.
     """
 
     kind: str
@@ -51,6 +54,9 @@ class Type:
     name: str = ""
     fields: tuple[tuple[str, Type], ...] = ()
     open: bool = False
+    optional: frozenset[str] = frozenset()
+    symbols: tuple[str, ...] = ()
+    size: int | None = field(default=None, compare=False)
 
     def __str__(self) -> str:
         head = {"param": self.name, "record": self.name or "map", "abstract": self.name}.get(
@@ -62,7 +68,7 @@ class Type:
 
     def field(self, name: str) -> Type | None:
         """The type of a record's field; None where it has none of that name."""
-        return next((type_ for field, type_ in self.fields if field == name), None)
+        return next((type_ for known, type_ in self.fields if known == name), None)
 
 
 BOOL: Final = Type("bool")
@@ -81,9 +87,9 @@ CIDR: Final = Type("net.CIDR")
 DYN: Final = Type("dyn")
 
 
-def list_of(element: Type) -> Type:
-    """A list whose elements are of type `element`."""
-    return Type("list", (element,))
+def list_of(element: Type, size: int | None = None) -> Type:
+    """A list whose elements are of type `element`, of which there are at most `size`."""
+    return Type("list", (element,), size=size)
 
 
 def map_of(key: Type, value: Type) -> Type:
@@ -101,9 +107,21 @@ def nullable(inner: Type) -> Type:
     return inner if inner.kind in {"nullable", "null_type", "dyn"} else Type("nullable", (inner,))
 
 
-def record(name: str, fields: Mapping[str, Type], *, open: bool = False) -> Type:  # noqa: A002 - the word for it
-    """A map with these fields; one that is `open` may have further ones."""
-    return Type("record", (), name, tuple(fields.items()), open)
+def record(
+    name: str,
+    fields: Mapping[str, Type],
+    *,
+    open: bool = False,  # noqa: A002 - the word for it
+    optional: Collection[str] = (),
+) -> Type:
+    """A map with these fields, of which the `optional` ones may be missing; `open`: and others."""
+    return Type("record", (), name, tuple(fields.items()), open, frozenset(optional))
+
+
+def symbols(texts: Iterable[str]) -> Type:
+    """A text that is one of `texts`."""
+    known = tuple(dict.fromkeys(texts))
+    return Type("string", symbols=known, size=max(map(len, known), default=0))
 
 
 def param(name: str) -> Type:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from .types import DYN, STRING, Type, map_of
+from .types import DYN, STRING, Type, map_of, symbols
 
 __all__ = ["NUMBERS", "Unifier", "bare"]
 
@@ -136,6 +136,9 @@ class Unifier:
         if "nullable" in (one.kind, two.kind):
             inner = self.join(bare(one), bare(two))
             return inner if inner.kind == "dyn" else Type("nullable", (inner,))
+        if one.kind == two.kind == "string":
+            known = one.symbols and two.symbols and (*one.symbols, *two.symbols)
+            return symbols(known) if known else STRING
         one, two = _as_map(one, two), _as_map(two, one)
         if (one.kind, one.name, len(one.params)) != (two.kind, two.name, len(two.params)):
             return DYN

@@ -1,0 +1,250 @@
+"""Where a condition fails because a field is null or missing, as its schema allows.
+
+`value.discount > 10` fails on an event whose discount is null, and a condition that fails counts
+as fired. `value.discount != null && value.discount > 10` does not: one operand of `&&` that is
+false decides, on whichever side it stands. So what counts as a guard is an operand that decides
+whenever the field is not there, without failing itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final, TypeAlias
+
+from .ast import (
+    And,
+    Call,
+    Comprehension,
+    Conditional,
+    Expr,
+    Has,
+    Ident,
+    Index,
+    ListExpr,
+    Literal,
+    Not,
+    Or,
+    Select,
+    children,
+)
+from .library import FUNCTIONS
+from .problems import CelProblem
+from .types import Type
+from .unify import bare
+from .unparse import unparse
+
+__all__ = ["Fact", "guards", "unguarded"]
+
+_Path: TypeAlias = tuple[str | int, ...]
+
+_NO_FACTS: Final = frozenset["Fact"]()
+#: Parameters that take null as they take anything.
+_TAKE_NULL: Final = frozenset({"dyn", "param", "null_type", "nullable"})
+_BINDINGS: Final = frozenset({"bind", "optMap", "optFlatMap"})
+
+
+@dataclass(frozen=True, slots=True)
+class Fact:
+    """That a part of the event is there (`kind` is `there`), or that it is not null (`null`)."""
+
+    kind: str
+    path: _Path
+
+
+def guards(expr: Expr, truth: bool) -> frozenset[Fact]:
+    """The facts without which `expr` is certainly not `truth`, and does not fail either."""
+    match expr:
+        case Not():
+            return guards(expr.operand, not truth)
+        case And() | Or():
+            found = [guards(operand, truth) for operand in expr.operands]
+            if isinstance(expr, And) is truth:
+                return _NO_FACTS.union(*found)
+            return found[0].intersection(*found[1:])
+        case Has():
+            path = _path(expr.operand)
+            if truth and path is not None:
+                return frozenset({Fact("there", (*path, expr.field))})
+        case Call(function="==" | "!=", target=None, args=(left, right)):
+            return _equality(left, right, (expr.function == "==") is truth)
+        case Call(function="in", target=None, args=(left, right)) if truth:
+            return _membership(left, right)
+        case _:
+            pass
+    return _NO_FACTS
+
+
+def _equality(left: Expr, right: Expr, equal: bool) -> frozenset[Fact]:
+    """Of `p == literal` where `equal`, and of `p != literal` where not."""
+    for part, literal in ((left, right), (right, left)):
+        if isinstance(part, Call) and part.function == "type" and equal and len(part.args) == 1:
+            path = _path(part.args[0])
+            if path is not None and literal != Ident("null_type"):
+                return frozenset({Fact("null", path)})
+        path = _path(part)
+        if path is None or not isinstance(literal, Literal):
+            continue
+        if (literal.value is not None) is equal:
+            return frozenset({Fact("null", path)})
+    return _NO_FACTS
+
+
+def _membership(element: Expr, container: Expr) -> frozenset[Fact]:
+    path, place = _path(element), _path(container)
+    if isinstance(element, Literal) and isinstance(element.value, str) and place is not None:
+        return frozenset({Fact("there", (*place, element.value))})
+    constant = isinstance(container, ListExpr) and all(
+        isinstance(item, Literal) and item.value is not None for item in container.elements
+    )
+    listed = place is not None and place[0] == "lists"
+    if path is not None and (constant or listed):
+        return frozenset({Fact("null", path)})
+    return _NO_FACTS
+
+
+def unguarded(
+    expr: Expr, types: Mapping[int, Type], known: Iterable[Fact] = ()
+) -> list[CelProblem]:
+    """Each field that fails the condition where it is null or missing, once, as a warning.
+
+    `types` are those of `Checked`; `known` is what other parts of the same condition guard.
+    """
+    finder = _Finder(types)
+    finder.used(expr, frozenset(known))
+    return finder.problems
+
+
+class _Finder:
+    def __init__(self, types: Mapping[int, Type]) -> None:
+        self.types = types
+        self.problems: list[CelProblem] = []
+        self._told: set[_Path] = set()
+
+    def used(self, node: Expr, known: frozenset[Fact]) -> None:
+        """Visit a node whose value must not be null."""
+        type_ = self.types.get(id(node))
+        path = _path(node)
+        nullable = type_ is not None and type_.kind == "nullable"
+        if nullable and path is not None and Fact("null", path) not in known:
+            self.tell("SW132", node, path, f"{unparse(node)} != null", "be null")
+        self.visit(node, known)
+
+    def tell(self, code: str, node: Expr, path: _Path, guard: str, how: str) -> None:
+        """Note a problem, once for each place."""
+        if path in self._told:
+            return
+        self._told.add(path)
+        self.problems.append(
+            CelProblem(
+                code,
+                f"`{unparse(node)}` may {how}, and then the condition fails and counts as fired",
+                node.span,
+                f"put `{guard} &&` before it, or say `on_error:`",
+                "warning",
+            )
+        )
+
+    def visit(self, node: Expr, known: frozenset[Fact]) -> None:
+        match node:
+            case Literal() | Ident():
+                pass
+            case Select() | Index():
+                self.field(node, known)
+            case Has() | Not():
+                self.used(node.operand, known)
+            case And() | Or():
+                self.junction(node.operands, isinstance(node, And), known)
+            case Conditional():
+                self.used(node.test, known)
+                self.visit(node.then, known | guards(node.test, True))
+                self.visit(node.otherwise, known | guards(node.test, False))
+            case Call():
+                self.call(node, known)
+            case Comprehension():
+                self.comprehension(node, known)
+            case _:
+                for child in children(node):
+                    self.visit(child, known)
+
+    def field(self, node: Select | Index, known: frozenset[Fact]) -> None:
+        self.used(node.operand, known)
+        name: object = None
+        if isinstance(node, Select):
+            name = node.field
+        else:
+            self.used(node.index, known)
+            if isinstance(node.index, Literal):
+                name = node.index.value
+        type_, path = self.types.get(id(node.operand)), _path(node)
+        if type_ is None or path is None or name not in bare(type_).optional:
+            return
+        if not node.optional and Fact("there", path) not in known:
+            guard = f"has({unparse(node)})"
+            if isinstance(node, Index):
+                guard = f"{unparse(node.index)} in {unparse(node.operand)}"
+            self.tell("SW133", node, path, guard, "be missing")
+
+    def junction(self, operands: Sequence[Expr], truth: bool, known: frozenset[Fact]) -> None:
+        """Each operand is guarded by all the others."""
+        facts = [guards(operand, truth) for operand in operands]
+        every = [fact for found in facts for fact in found]
+        for operand, own in zip(operands, facts, strict=True):
+            # What the operand says itself does not keep it from failing, another one's same words do.
+            mine = {fact for fact in own if every.count(fact) == 1}
+            self.used(operand, known | (frozenset(every) - mine))
+
+    def call(self, node: Call, known: frozenset[Fact]) -> None:
+        if node.function in ("==", "!="):
+            for arg in node.args:
+                self.visit(arg, known)
+            return
+        if node.function == "in" and node.target is None and len(node.args) == 2:
+            self.visit(node.args[0], known)
+            self.used(node.args[1], known)
+            return
+        for position, part in enumerate(children(node)):
+            visit = self.visit if _takes_null(node, position) else self.used
+            visit(part, known)
+
+    def comprehension(self, node: Comprehension, known: frozenset[Fact]) -> None:
+        (self.visit if node.macro in _BINDINGS else self.used)(node.range, known)
+        inner = frozenset(fact for fact in known if fact.path[0] not in node.variables)
+        condition = node.macro in ("all", "exists", "exists_one", "filter") or len(node.args) == 2
+        for position, arg in enumerate(node.args):
+            (self.used if condition and position == 0 else self.visit)(arg, inner)
+            if condition:
+                inner |= guards(arg, True)
+
+
+def _takes_null(node: Call, position: int) -> bool:
+    """Whether the function has a form that takes null in this place."""
+    function = FUNCTIONS.get(node.function)
+    if function is None:
+        return False
+    method, count = node.target is not None, len(children(node))
+    return any(
+        overload.method is method
+        and len(overload.params) == count
+        and overload.params[position].kind in _TAKE_NULL
+        for overload in function.overloads
+    )
+
+
+def _path(node: Expr) -> _Path | None:
+    """Names and positions of a part of the event, or of what a macro's variable stands for."""
+    steps: list[str | int] = []
+    while not isinstance(node, Ident):
+        if isinstance(node, Select):
+            steps.append(node.field)
+            node = node.operand
+        elif isinstance(node, Index) and isinstance(node.index, Literal):
+            key = node.index.value
+            if not isinstance(key, str | int):
+                return None
+            steps.append(key)
+            node = node.operand
+        else:
+            return None
+    name = node.name.removeprefix(".")
+    return ("value" if name == "message" else name, *reversed(steps))

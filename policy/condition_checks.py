@@ -1,0 +1,219 @@
+"""What is wrong with the conditions of a rule: names, types, what may be missing, and cost."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Final, cast
+
+from .cel import Bounds, CelProblem, Cost, Environment, check, estimate
+from .cel.absence import Fact, guards, unguarded
+from .cel.cost import COST_MAX, NESTING_LOOPS_MAX, is_plain, limits
+from .cel.types import DYN, INT, STRING, TIMESTAMP, Type, list_of, map_of, record
+from .cel.unify import bare
+from .conditions import Part, WrittenCondition
+from .documents import WrittenPolicy
+from .rule_documents import WrittenRule
+
+__all__ = [
+    "RuleCost",
+    "bounds_of",
+    "check_conditions",
+    "environment",
+    "rule_cost",
+]
+
+_LATER: Final = "say `stages: [consume]` in the policy, or leave it out"
+_COSTLY: Final = "put `size(…) <= 50 &&` before what it loops over, or loop less: see SW130"
+_CLIENT: Final = record("client", {"id": STRING, "labels": map_of(STRING, STRING)})
+#: As many as together still cost little.
+_PLAIN_PARTS_MAX: Final = 4
+#: Parts of a schema whose size is looked up.
+_SIZES_MAX: Final = 5000
+_SIZE_ONE: Final = frozenset({
+    "bool", "int", "uint", "double", "decimal",
+    "google.protobuf.Timestamp", "google.protobuf.Duration",
+})  # fmt: skip
+
+
+def environment(
+    stages: Collection[str], lists: Mapping[str, object], value: Type = DYN
+) -> Environment:
+    """What the conditions of a policy may refer to; `value` is the type of the event's value."""
+    types = {name: _type_of(known) for name, known in lists.items()}
+    later = {"partition": INT, "offset": INT}
+    forbidden = {
+        name: f"`{name}` is not known at stage `produce`, where this policy applies too"
+        for name in (later if "produce" in stages else ())
+    }
+    return Environment(
+        variables={
+            "value": value,
+            "message": value,
+            "key": DYN,
+            "headers": map_of(STRING, DYN),
+            "topic": STRING,
+            "timestamp": TIMESTAMP,
+            "stage": STRING,
+            "client": _CLIENT,
+            "lists": record("lists", types, open=True),
+            "facts": map_of(STRING, DYN),
+            "stamp": DYN,
+            "schema": DYN,
+            "now": TIMESTAMP,
+            **{name: type_ for name, type_ in later.items() if name not in forbidden},
+        },
+        lists=lists,
+        forbidden=forbidden,
+        noting=value.kind != "dyn",
+    )
+
+
+def _type_of(value: object) -> Type:
+    """The type of a list or table as far as it is even: cells of CSV are text, and not numbers.
+
+    Numbers are left open, since whole and other numbers compare with each other.
+    """
+    if isinstance(value, str):
+        return STRING
+    if isinstance(value, list):
+        return list_of(_common(cast("list[object]", value)))
+    if isinstance(value, dict):
+        return map_of(STRING, _common(cast("dict[str, object]", value).values()))
+    return DYN
+
+
+def _common(values: Collection[object]) -> Type:
+    if {type(value) for value in values} == {str}:
+        return STRING
+    types = {_type_of(value) for value in values}
+    return types.pop() if len(types) == 1 else DYN
+
+
+def check_conditions(
+    policy: WrittenPolicy, rule: WrittenRule, env: Environment, bounds: Bounds | None
+) -> None:
+    """Adds the problems of the conditions of one rule; None as bounds leaves out their cost."""
+    for condition, known in _conditions(rule, env):
+        parts = condition.parts
+        facts = [guards(part.expr, True) for part in parts]
+        for position, part in enumerate(parts):
+            checked = check(part.expr, env)
+            _tell(policy, part, checked.problems)
+            if env.noting and checked.ok and _counts_failures(rule):
+                others = [*facts[:position], *facts[position + 1 :]]
+                absent = unguarded(part.expr, checked.types, known.union(*others))
+                _tell(policy, part, absent)
+    if bounds is not None:
+        _check_cost(policy, rule, bounds)
+
+
+def _conditions(
+    rule: WrittenRule, env: Environment
+) -> Iterable[tuple[WrittenCondition, frozenset[Fact]]]:
+    """`when` and `require`, each with what the other one guards: the rule fires on `when && !require`."""
+    for condition, other, truth in (
+        (rule.when, rule.require, False),
+        (rule.require, rule.when, True),
+    ):
+        if condition is None:
+            continue
+        known = frozenset[Fact]()
+        if other is not None and env.noting:
+            known = guards(other.condition.expr, truth)
+        yield condition, known
+
+
+def _counts_failures(rule: WrittenRule) -> bool:
+    """Whether a condition that fails does what the author may not have thought of."""
+    return rule.rule.effect is not None and rule.rule.on_error == "fire"
+
+
+def _tell(policy: WrittenPolicy, part: Part, problems: Iterable[CelProblem]) -> None:
+    for problem in problems:
+        if policy.reader.problems.full:
+            policy.reader.problems.dropped += 1
+            continue
+        policy.reader.problem(
+            part.index(policy.reader, problem.span.start),
+            problem.code,
+            problem.message,
+            remedy=problem.remedy or (_LATER if problem.code == "SW166" else ""),
+            severity=problem.severity,
+        )
+
+
+# ------------------------------------------------------------------------ cost
+
+
+@dataclass(frozen=True, slots=True)
+class RuleCost:
+    """The most that one evaluation of a rule costs."""
+
+    policy: str
+    rule: str
+    cost: Cost
+
+
+def rule_cost(rule: WrittenRule, bounds: Bounds) -> Cost:
+    """Of all parts of the conditions together."""
+    costs = _costs(_parts(rule), bounds)
+    return Cost(sum(cost.units for cost in costs), max((c.nesting for c in costs), default=0))
+
+
+def _costs(parts: Iterable[Part], bounds: Bounds) -> list[Cost]:
+    """Of each part: one is evaluated where those before it are true."""
+    costs: list[Cost] = []
+    for part in parts:
+        costs.append(estimate(part.expr, bounds))
+        bounds = bounds.within(limits(part.expr))
+    return costs
+
+
+def _parts(rule: WrittenRule) -> list[Part]:
+    conditions = (rule.when, rule.require)
+    return [part for condition in conditions if condition for part in condition.parts]
+
+
+def _check_cost(policy: WrittenPolicy, rule: WrittenRule, bounds: Bounds) -> None:
+    parts = _parts(rule)
+    if len(parts) <= _PLAIN_PARTS_MAX and all(is_plain(part.expr) for part in parts):
+        return
+    cost = rule_cost(rule, bounds)
+    if cost.is_acceptable:
+        return
+    message = f"the rule could cost {_units(cost.units)} units, and {COST_MAX:,} are the most"
+    if cost.units <= COST_MAX:
+        message = f"macros are nested {cost.nesting} deep, and {NESTING_LOOPS_MAX} are the most"
+    weights = [_weight(each) for each in _costs(parts, bounds)]
+    worst = parts[weights.index(max(weights))]
+    index = worst.index(policy.reader, worst.expr.span.start)
+    policy.reader.problem(index, "SW130", message, remedy=_COSTLY)
+
+
+def _weight(cost: Cost) -> tuple[bool, float]:
+    return cost.nesting > NESTING_LOOPS_MAX, cost.units
+
+
+def _units(units: float) -> str:
+    return f"{units:,.0f}" if units < 1e12 else f"{units:.0e}"
+
+
+def bounds_of(env: Environment) -> Bounds:
+    """How large things are: parts of an event by the schema of its value, and lists."""
+    type_ = env.variables.get("value", DYN)
+    sizes: dict[str, int] = {}
+    if isinstance(env.lists, Mapping):
+        known = cast("Mapping[str, object]", env.lists)
+        sizes = {f"lists.{n}": len(v) for n, v in known.items() if isinstance(v, list | dict)}
+    stack = [("value", type_), ("message", type_)]
+    while stack and len(sizes) < _SIZES_MAX:
+        path, found = stack.pop()
+        found = bare(found)
+        size = 1 if found.kind in _SIZE_ONE else found.size
+        if size is not None and "." in path:
+            sizes[path] = size
+        stack += [(f"{path}.{name}", inner) for name, inner in found.fields]
+        if found.kind in ("list", "map"):
+            stack.append((f"{path}[]", found.params[-1]))
+    return Bounds(sizes=sizes)

@@ -1,0 +1,243 @@
+"""Rules are checked against the schema of their events before they are active."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from streamwarden import Guard
+from streamwarden.errors import PolicyError, Problem
+from streamwarden.policy.json_schema_types import json_schema_type
+from streamwarden.policy.loader import check_directories
+from streamwarden.policy.schema_types import SchemaTypes
+from streamwarden.schemas.schema_directory import DirectorySource
+
+AVRO = {
+    "type": "record",
+    "name": "Payment",
+    "fields": [
+        {"name": "amount", "type": "double"},
+        {"name": "count", "type": "int"},
+        {"name": "discount", "type": ["null", "double"]},
+        {"name": "kind", "type": {"type": "enum", "name": "Kind", "symbols": ["CARD", "CASH"]}},
+        {"name": "old_kind", "type": ["null", "Kind"], "default": None},
+        {"name": "note", "type": ["null", "string"]},
+        {"name": "flag", "type": ["null", "boolean"]},
+        {
+            "name": "payer",
+            "type": {
+                "type": "record",
+                "name": "Payer",
+                "fields": [{"name": "country", "type": "string"}],
+            },
+        },
+        {"name": "lines", "type": ["null", {"type": "array", "items": ["null", "int"]}]},
+    ],
+}
+JSON = {
+    "type": "object",
+    "required": ["amount", "payer"],
+    "additionalProperties": False,
+    "properties": {
+        "amount": {"type": "number"},
+        "count": {"type": "integer"},
+        "discount": {"type": ["number", "null"]},
+        "kind": {"enum": ["CARD", "CASH"]},
+        "note": {"oneOf": [{"type": "null"}, {"type": "string"}]},
+        "payer": {"$ref": "#/$defs/payer"},
+        "lines": {"type": "array", "maxItems": 20, "items": {"type": "object"}},
+    },
+    "$defs": {
+        "payer": {
+            "type": "object",
+            "required": ["country"],
+            "properties": {"country": {"type": "string"}, "parent": {"$ref": "#/$defs/payer"}},
+        }
+    },
+}
+
+
+@pytest.fixture
+def schemas(tmp_path: Path) -> Path:
+    """A directory with the subjects `avro` and `json`."""
+    folder = tmp_path / "schemas"
+    folder.mkdir()
+    (folder / "avro.avsc").write_text(json.dumps(AVRO))
+    (folder / "json.schema.json").write_text(json.dumps(JSON))
+    return folder
+
+
+def found(schemas: Path, subject: str, rule: str) -> list[Problem]:
+    """The problems of a rule whose policy names the subject."""
+    folder = schemas.parent / "policies"
+    folder.mkdir(exist_ok=True)
+    text = f"policy: p\nowner: o\ntopics: [t]\nschema: {subject}\nrules:\n  - {{id: r, {rule}}}\n"
+    (folder / "p.yaml").write_text(text)
+    types = SchemaTypes(DirectorySource(schemas))
+    return check_directories(folder, value_types=types.value_type)
+
+
+def codes(schemas: Path, subject: str, condition: str) -> list[str]:
+    """The codes of a warning's condition."""
+    return [p.code for p in found(schemas, subject, f"effect: warn, when: '{condition}'")]
+
+
+@pytest.mark.parametrize("subject", ["avro", "json"])
+@pytest.mark.parametrize(
+    ("condition", "code", "message", "remedy"),
+    [
+        ("value.amuont > 5", "SW125", "no field `amuont`", "did you mean `amount`?"),
+        ('value.amount > "5"', "SW123", "double and string", "write the number without quotes"),
+        ('value.count == "5"', "SW123", "int and string are never equal", ""),
+        ("value.payer > 1", "SW123", "", ""),
+        ("value.amount.startsWith(\"1\")", "SW123", "", ""),
+        ('value.kind == "CRAD"', "SW131", "no value `CRAD`", "did you mean `CARD`?"),
+        ('value.kind != "card"', "SW131", "no value `card`", "did you mean `CARD`?"),
+        ('value.kind in ["CARD", "GOLD"]', "SW131", "no value `GOLD`", "`CARD`, `CASH`"),
+    ],
+)  # fmt: skip
+def test_what_no_event_can_be_is_refused(
+    schemas: Path, subject: str, condition: str, code: str, message: str, remedy: str
+) -> None:
+    """At the smallest part that is wrong, with what was probably meant."""
+    folder = schemas.parent
+
+    problems = found(schemas, subject, f"effect: warn, when: '{condition}'")
+
+    first = next(problem for problem in problems if problem.severity == "error")
+    assert (first.code, first.location.line) == (code, 6)
+    assert message in first.message
+    assert remedy in first.remedy
+    with pytest.raises(PolicyError):
+        Guard.from_directory(folder / "policies", schemas=schemas)
+
+
+def test_the_place_is_that_of_the_part(schemas: Path) -> None:
+    """Line and column of the literal, inside the text."""
+    (problem,) = found(
+        schemas, "avro", """effect: warn, when: 'value.amount > 5 && value.kind == "X"'"""
+    )
+
+    column = problem.text.index('"X"') + 1
+    assert str(problem.location).endswith(f"p.yaml:6:{column}")
+
+
+@pytest.mark.parametrize(
+    "condition",
+    [
+        "value.discount != null && value.discount > 5.0",
+        "value.discount > 5.0 && value.discount != null",
+        "value.discount == null || value.discount > 5.0",
+        "!(value.discount == null) && value.discount + 1.0 > 5.0",
+        "value.discount != null ? value.discount > 5.0 : false",
+        "!(value.discount == null || value.discount < 5.0)",
+        "value.note == \"x\"",
+        "value.note in [\"x\", \"y\"]",
+        "value.note == \"abc\" && value.note.startsWith(\"a\")",
+        "type(value.note) == string && value.note.size() > 3",
+        "value.flag == true",
+        "value.lines != null && value.lines.exists(l, l != null && l > 3)",
+        "value.old_kind == \"CARD\" || value.kind == \"CASH\"",
+    ],
+)  # fmt: skip
+def test_a_guard_on_either_side_is_enough(schemas: Path, condition: str) -> None:
+    """What decides when the field is null keeps the condition from failing."""
+    assert codes(schemas, "avro", condition) == []
+
+
+@pytest.mark.parametrize(
+    "condition",
+    [
+        "value.discount > 5.0",
+        "value.discount + 1.0 == 5.0",
+        "value.discount != null || value.discount > 5.0",
+        "value.amount > 5.0 && value.note.startsWith(\"a\")",
+        "value.flag",
+        "!value.flag",
+        "value.lines != null && value.lines.exists(l, l > 3)",
+        "value.note != null ? true : value.note.size() > 3",
+        "5 in value.lines",
+    ],
+)  # fmt: skip
+def test_null_without_a_guard_is_warned_about(schemas: Path, condition: str) -> None:
+    """Since the condition then fails, and counts as fired."""
+    assert codes(schemas, "avro", condition) == ["SW132"]
+
+
+def test_nothing_is_said_where_the_author_has_said_what_happens(schemas: Path) -> None:
+    """`on_error` decides; an exemption that fails lifts nothing; `when` guards `require`."""
+    for rule in (
+        "effect: warn, on_error: skip, when: value.discount > 5.0",
+        "effect: warn, when: value.discount != null, require: value.discount > 5.0",
+        "effect: warn, when: value.discount > 5.0, require: value.discount == null",
+        """effect: warn, when: [{field: value.discount, operator: not_equals, value: null},
+            {field: value.discount, operator: greater_than, value: 5.5}]""",
+    ):
+        assert found(schemas, "avro", rule) == []
+
+
+@pytest.mark.parametrize(
+    ("condition", "code"),
+    [
+        ("value.count > 3", "SW133"),
+        ("value.kind == \"CARD\"", "SW133"),
+        ("has(value.count) && value.count > 3", None),
+        ("value.count > 3 && \"count\" in value", None),
+        ("!has(value.count) || value.count > 3", None),
+        ("value.?count.orValue(0) > 3", None),
+        ("has(value.discount) && value.discount > 3.0", "SW132"),
+        ("has(value.discount) && value.discount != null && value.discount > 3.0", None),
+        ("value.payer.country == \"x\"", None),
+        ("has(value.payer.parent) && value.payer.parent.country == \"x\"", None),
+        ("value.payer.unnamed == 1", "SW125"),
+        ("value.amount % 2 == 0", "SW123"),
+    ],
+)  # fmt: skip
+def test_fields_that_json_does_not_require(schemas: Path, condition: str, code: str | None) -> None:
+    """May be missing, which `has()` asks; objects that are open may have others."""
+    assert codes(schemas, "json", condition) == ([] if code is None else [code])
+
+
+@pytest.mark.parametrize(
+    ("schema", "type_"),
+    [
+        ("true", "dyn"),
+        ("{", "dyn"),
+        ('{"type": "integer"}', "int"),
+        ('{"type": ["string", "null"]}', "string or null"),
+        ('{"type": ["string", "integer"]}', "dyn"),
+        ('{"anyOf": [{"type": "string"}, {"type": "integer"}]}', "dyn"),
+        ('{"anyOf": [{"type": "string"}, {"const": null}]}', "string or null"),
+        ('{"const": 5}', "int"),
+        ('{"enum": [1, "a"]}', "dyn"),
+        ('{"type": "array", "items": {"type": "boolean"}}', "list(bool)"),
+        ('{"type": "object", "additionalProperties": {"type": "number"}}', "map(string, double)"),
+        ('{"$ref": "#/definitions/a~1b", "definitions": {"a/b": {"type": "string"}}}', "string"),
+        ('{"$ref": "#"}', "dyn"),
+        ('{"$ref": "other.json"}', "dyn"),
+        ('{"title": "T", "properties": {"a": {"type": "string"}}}', "T"),
+        ('{"allOf": [{"properties": {"a": {}}}, {"required": ["a"]}], "title": "T"}', "T"),
+    ],
+)
+def test_json_schemas_as_types(schema: str, type_: str) -> None:
+    """What is not understood is left open."""
+    assert str(json_schema_type(schema)) == type_
+
+
+def test_loops_that_multiply_are_refused(schemas: Path) -> None:
+    """Unless the schema, or a test before them, bounds what they loop over."""
+    pairs = "value.lines.exists(a, value.lines.exists(b, a == b))"
+
+    (refused,) = found(schemas, "avro", f"effect: warn, on_error: skip, when: '{pairs}'")
+    bounded = found(schemas, "json", f"effect: warn, on_error: skip, when: '{pairs}'")
+    tested = found(
+        schemas,
+        "avro",
+        f"effect: warn, on_error: skip, when: 'size(value.lines) <= 50', require: '{pairs}'",
+    )
+
+    assert (refused.code, refused.severity) == ("SW130", "error")
+    assert "units, and 10,000,000 are the most" in refused.message
+    assert bounded == tested == []
