@@ -26,6 +26,7 @@ __all__ = [
     "ParkedEvent",
     "Quarantine",
     "Selection",
+    "check_places",
     "list_parked",
     "load_values",
     "opened",
@@ -183,6 +184,17 @@ def opened(quarantine: Quarantine) -> Generator[BoundedReader]:
             f"the parked events of `{quarantine.topic}` cannot be read: {error.str()}",
             remedy="check the servers and the rights to read",
         ) from raised
+
+
+def check_places(selection: Selection, events: Iterable[ParkedEvent]) -> None:
+    """Raise QuarantineError where coordinates were given and no event that fits is there."""
+    missing = sorted(selection.at - {event.place for event in events})
+    if missing:
+        shown = ", ".join(f"{partition}:{offset}" for partition, offset in missing[:5])
+        more = f" and {len(missing) - 5} other places" if len(missing) > 5 else ""
+        raise QuarantineError(
+            f"nothing that fits is parked at {shown}{more}", remedy="list what there is first"
+        )
 
 
 class _Scan:

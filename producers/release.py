@@ -16,6 +16,7 @@ from .quarantine import (
     ParkedEvent,
     Quarantine,
     Selection,
+    check_places,
     load_values,
     opened,
     scan,
@@ -192,12 +193,7 @@ class _Operation:
                 f"{len(set(places))} of the coordinates are in {' and '.join(sorted(topics))}",
                 remedy="say which with `--kind quarantined` or `--kind held`",
             )
-        missing = sorted(at - set(places))
-        if missing:
-            shown = ", ".join(f"{partition}:{offset}" for partition, offset in missing[:5])
-            raise QuarantineError(
-                f"nothing that fits is parked at {shown}", remedy="list what there is first"
-            )
+        check_places(self._selection, listing.events)
         return topics
 
     def _one_topic(self, reader: BoundedReader, topic: str) -> None:

@@ -17,7 +17,7 @@ from ..policy.model import MaskField, Path
 from ..policy.plan import Plan
 from ..policy.privacy import HIDDEN, Privacy
 from ..schemas.json_projection import DecodeError
-from .quarantine import ParkedEvent, Quarantine, Selection, load_values, opened, scan
+from .quarantine import ParkedEvent, Quarantine, Selection, check_places, load_values, opened, scan
 from .reviews import Review, Signature
 from .writing import write_reviews
 
@@ -49,10 +49,12 @@ def show_parked(
     """The selected events, whatever their state, with their content masked.
 
     `unmasked` names who wants to see everything, and why: that is recorded beside the events
-    first, and where it cannot be, nothing is shown.
+    first, and where it cannot be, nothing is shown. Raises QuarantineError for coordinates at
+    which nothing is.
     """
     with opened(quarantine) as reader:
         listing = scan(reader, quarantine, selection, all_states=True)
+        check_places(selection, listing.events)
         loaded = [found for _, found in load_values(reader, listing.events) if found is not None]
         if unmasked is None:
             return tuple(_masked(event, quarantine.guard) for event in loaded)
