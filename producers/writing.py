@@ -7,6 +7,7 @@ who release at the same time, on whatever hosts, the later one shuts the earlier
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Sequence
 from types import TracebackType
@@ -24,11 +25,24 @@ from .reviews import Review, encode_review
 
 __all__ = ["ReleaseWriter", "TakenOverError", "write_reviews"]
 
+log = logging.getLogger("streamwarden")
+
 #: Released events may be as large as their topic takes; the brokers know.
 _MESSAGE_MAX_BYTES = 100_000_000
 _TRANSACTION_TIMEOUT_MS = 60_000
 _POLL_S = 0.1
 _SHUT_OUT = frozenset({FENCED, KafkaError.PRODUCER_FENCED, KafkaError.INVALID_PRODUCER_EPOCH})
+
+
+class _Quiet:
+    """What a client has to say, for who asks for debugging: it would write to stderr.
+
+    That another release shuts this one out is fatal to the client, and an outcome here.
+    """
+
+    @staticmethod
+    def log(_level: int, text: str, *args: object) -> None:
+        log.debug(text, *args)
 
 
 class TakenOverError(QuarantineError):
@@ -86,6 +100,7 @@ class ReleaseWriter:
         self._topic, self._keys, self._deadline = topic, keys, deadline
         self._producer = Producer(
             {
+                "logger": _Quiet(),
                 **connection_of(config),
                 "transactional.id": f"streamwarden-release-{topic}",
                 "transaction.timeout.ms": _TRANSACTION_TIMEOUT_MS,

@@ -18,9 +18,10 @@ from streamwarden.policy.stamp import Stamp, verify
 from streamwarden.producers.producer import GuardedProducer
 from streamwarden.producers.quarantine import Quarantine, Selection, list_parked
 from streamwarden.producers.release import ReleaseReport, discard, release
-from streamwarden.producers.reviews import Signature
+from streamwarden.producers.reviews import Review, Signature
 from streamwarden.producers.showing import show_parked
 from streamwarden.producers.topics import ensure_topics
+from streamwarden.producers.writing import ReleaseWriter, TakenOverError
 from tests.guards import BAD, CLEAN, LARGE, Told, event, guard_for, write_policy
 from tests.servers.topics import ConsumeAll, MakeTopic, unique_name
 
@@ -230,6 +231,21 @@ def test_of_releases_at_the_same_time_each_event_takes_part_in_one(
     values = [record.value for record in consume_all(guarded.topic)]
     assert len(values) == len(set(values)) == 500
     assert any(isinstance(each, int) for each in told)
+
+
+def test_who_is_shut_out_by_another_release_hears_it_from_us_alone(
+    guarded: Guarded, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """The client's own words for it, which nobody understands, are not on stderr."""
+    deadline = time.monotonic() + 30
+    review = Review("discarded", 0, 0, 1, (ALICE,), "id")
+    first = ReleaseWriter(guarded.config, guarded.held, None, deadline=deadline)
+    second = ReleaseWriter(guarded.config, guarded.held, None, deadline=deadline)
+
+    with first, second, pytest.raises(TakenOverError, match="another release from"):
+        first.write([(None, review)])
+
+    assert capfd.readouterr().err == ""
 
 
 def test_a_held_event_needs_as_many_names_as_its_rule(
@@ -511,6 +527,10 @@ def test_coordinates_that_name_nothing_or_two_things_are_said(guarded: Guarded) 
     """Before anything is done."""
     park(guarded, LARGE, BAD)
 
+    with pytest.raises(QuarantineError, match="nothing that fits is parked at 0:6, 0:7"):
+        show_parked(quarantine_of(guarded), Selection(at=frozenset({(0, 7), (0, 0), (0, 6)})))
+    with pytest.raises(QuarantineError, match="nothing that fits is parked at 5:0"):
+        discard(quarantine_of(guarded), Selection(at=frozenset({(5, 0)})), signature=ALICE)
     with pytest.raises(QuarantineError, match="0:7"):
         release(quarantine_of(guarded), Selection(at=frozenset({(0, 7)})), signatures=[ALICE])
     with pytest.raises(QuarantineError, match="--kind"):
