@@ -8,36 +8,18 @@ from rich.text import Text
 
 from .findings import KINDS
 from .report import Report
+from .words import MEANING, headline
 
 __all__ = ["first_sentence", "render"]
 
 _CAUSES_SHOWN = 20
 _GAPS_SHOWN = 10
 
-_MEANING = {
-    "forged": "the stamp is not what a guard wrote",
-    "misrecorded": "the stamp says what its version does not",
-    "unchecked": "no stamp: something bypassed the guard",
-    "overridden": "passed under break-glass",
-    "undecidable": "cannot be decoded, or hangs on what was not kept",
-    "now-rejected": "let through then, rejected by today's policy",
-    "now-held": "let through then, held by today's policy",
-    "now-masked": "let through then, masked by today's policy",
-    "now-allowed": "parked then, fine today: may be released",
-}
-
 
 def first_sentence(report: Report) -> str:
     """Of N events, how many today's policy would refuse, and whether everything was read."""
-    drift, counts = report.drift(), report.counts()
-    events = report.account.events
-    read = "everything was read" if report.complete else "not everything was read"
-    return (
-        f"Of {events:,} event{'' if events == 1 else 's'}, "
-        f"{drift['now-rejected']:,} would be rejected, {drift['now-held']:,} held, "
-        f"{drift['now-masked']:,} masked today; "
-        f"{counts['unchecked']:,} {'was' if counts['unchecked'] == 1 else 'were'} never checked; "
-        f"{read}."
+    return headline(
+        report.account.events, report.drift(), report.counts(), complete=report.complete
     )
 
 
@@ -67,7 +49,7 @@ def _kinds(report: Report) -> Table:
     counts = report.counts()
     for kind in KINDS:
         if counts[kind]:
-            table.add_row(Text(kind), f"{counts[kind]:,}", Text(_MEANING[kind]))
+            table.add_row(Text(kind), f"{counts[kind]:,}", Text(MEANING[kind]))
     return table
 
 

@@ -1,0 +1,365 @@
+"""The report as one HTML page that needs nothing else: no network, no script.
+
+Made from the report's JSON object, so that a past run can be rendered again. What comes out of
+events is escaped, shortened, and cannot change the direction of what stands around it.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import functools
+import json
+from base64 import b64encode
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, StrictUndefined, Template
+from markupsafe import Markup, escape
+
+from streamwarden.errors import ReconcileError
+
+from .charts import Piece, chart_of, pieces_of
+from .findings import DRIFT, KINDS, NOT_DRIFT
+from .words import ADVICE, MEANING, cause_sentence, headline
+
+__all__ = ["render_page", "write_page"]
+
+#: Longer texts out of events say how much of them is left out.
+_TEXT_MAX_CHARS = 1000
+_ROWS_MAX = 100
+_GAPS_SHOWN = 20
+_PARTITIONS_MAX = 2000
+
+_VERDICTS = {
+    "clean": "Clean",
+    "drift": "Drift found",
+    "incomplete": "Incomplete",
+}
+_GAPS = {
+    "transaction": "markers and aborted records of transactions",
+    "compacted": "removed by compaction",
+    "retention": "removed by retention while this ran",
+    "unread": "not read",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class _Row:
+    """One line of a breakdown; `notes` stand under its name."""
+
+    name: str
+    total: int
+    counts: tuple[tuple[str, int], ...]
+    pieces: tuple[Piece, ...]
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class _Breakdown:
+    """Findings by something; `omitted` counts rows that are left out."""
+
+    id: str
+    title: str
+    of: str
+    rows: tuple[_Row, ...]
+    omitted: int
+    note: str = ""
+
+
+def write_page(report: Mapping[str, Any], target: Path) -> None:
+    """Render `report` into the file `target`, which appears when it is whole.
+
+    Raises ReconcileError where it cannot be written.
+    """
+    page = render_page(report).encode("utf-8")
+    part = target.with_name(target.name + ".part")
+    if target.exists() and not target.is_file():
+        part = target  # a device or a pipe
+    try:
+        part.write_bytes(page)
+        if part is not target:
+            part.replace(target)
+    except OSError as error:
+        raise ReconcileError(
+            f"report `{target}` cannot be written: {error.strerror}",
+            remedy="name a file in a folder that can be written to",
+        ) from None
+
+
+def render_page(report: Mapping[str, Any]) -> str:
+    """The page of a report, given as its JSON object."""
+    counts, drift = report["counts"], report["drift"]
+    return _template().render(
+        report=report,
+        title=_title(report),
+        verdict=_VERDICTS.get(report["verdict"], report["verdict"]),
+        headline=headline(report["events"], drift, counts, complete=report["complete"]),
+        tiles=_tiles(report),
+        kinds=[
+            _Row(kind, counts[kind], ((kind, counts[kind]),), pieces_of(counts, 0))
+            for kind in KINDS
+            if counts.get(kind)
+        ],
+        chart=chart_of(report.get("days", ())),
+        causes=[_cause(report, cause) for cause in report["causes"]],
+        causes_omitted=report.get("causes_omitted", 0),
+        breakdowns=[each for each in _breakdowns(report) if each.rows],
+        partitions=[_partition(part) for part in report["partitions"][:_PARTITIONS_MAX]],
+        partitions_omitted=max(0, len(report["partitions"]) - _PARTITIONS_MAX),
+        problems=report.get("problems", ()),
+        drift_kinds=DRIFT,
+        not_drift=NOT_DRIFT,
+    )
+
+
+# ---------------------------------------------------------------------- what is told
+
+
+def _title(report: Mapping[str, Any]) -> str:
+    asked: Mapping[str, Any] = report.get("asked") or {}
+    topics = asked.get("topics") or [part["topic"] for part in report["partitions"]]
+    names = list(dict.fromkeys(map(str, topics)))
+    listed = ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+    return f"Reconciliation of {listed}" if names else "Reconciliation"
+
+
+def _tiles(report: Mapping[str, Any]) -> list[tuple[str, int, str]]:
+    """The figures at the top: what they count, how many, and the kind that gives the colour."""
+    counts, drift = report["counts"], report["drift"]
+    tiles = [
+        ("events judged", report["events"], ""),
+        ("would be rejected", drift["now-rejected"], "now-rejected"),
+        ("would be held", drift["now-held"], "now-held"),
+        ("would be masked", drift["now-masked"], "now-masked"),
+        ("never checked", counts["unchecked"], "unchecked"),
+    ]
+    more = [
+        ("forged stamps", counts["forged"], "forged"),
+        ("misrecorded stamps", counts["misrecorded"], "misrecorded"),
+        ("undecidable", counts["undecidable"], "undecidable"),
+        ("may be released", counts["now-allowed"], "now-allowed"),
+    ]
+    return tiles + [tile for tile in more if tile[1]]
+
+
+def _cause(report: Mapping[str, Any], cause: Mapping[str, Any]) -> dict[str, Any]:
+    rule = cause["rule"] or ""
+    names = {name.strip() for name in rule.split(",")}
+    known = [r for r in report.get("rules", ()) if f"{r['policy']}/{r['rule']}" in names]
+    return {
+        "kind": cause["kind"],
+        "count": cause["count"],
+        "sentence": cause_sentence(
+            cause["kind"],
+            cause["count"],
+            rule=rule,
+            change=cause["change"],
+            drift=cause["drift"] or "",
+            stamped=cause["stamped"] or "",
+        ),
+        "advice": ADVICE.get(cause["kind"], ""),
+        "rules": known,
+        "unknown_rules": [] if known or not rule else [rule],
+        "versions": f"{cause['stamped'] or 'no version'} → {report['bundle']}",
+        "examples": [_example(example) for example in cause["examples"]],
+    }
+
+
+def _example(example: Mapping[str, Any]) -> dict[str, Any]:
+    finding: Mapping[str, Any] = example.get("finding") or {}
+    current: Mapping[str, Any] = finding.get("current") or {}
+    effect = current.get("effect") or " or ".join(current.get("possible") or ["not known"])
+    return {
+        "place": f"{example['topic']}[{example['partition']}]@{example['offset']}",
+        "time": finding.get("timestamp"),
+        "key": finding.get("key"),
+        "stamped": _stamped(finding.get("stamped")),
+        "today": f"{effect}, by {current.get('bundle', '?')} at stage {current.get('stage', '?')}",
+        "change": finding.get("change") or "",
+        "detail": finding.get("detail") or "",
+        "undecodable": current.get("undecodable"),
+        "matches": current.get("matches") or (),
+        "cut": bool(current.get("cut")),
+        "shown": bool(finding),
+    }
+
+
+def _stamped(stamp: Mapping[str, Any] | None) -> str:
+    if not stamp:
+        return "no stamp"
+    said = f"{stamp.get('effect', '?')}, by {stamp.get('bundle', '?')}"
+    said += f" at stage {stamp.get('stage', '?')}"
+    beside = {"ov": "override", "ap": "approval", "mode": "mode"}
+    told = [f"{word} {stamp[name]}" for name, word in beside.items() if stamp.get(name)]
+    return ", ".join([said, *told])
+
+
+def _breakdowns(report: Mapping[str, Any]) -> Iterable[_Breakdown]:
+    rules = report.get("rules", ())
+    yield _breakdown("topics", "By topic", "Topic", report.get("topics", {}))
+    yield _breakdown("policies", "By policy", "Policy", _named(report.get("policies", {})))
+    yield _breakdown(
+        "rules",
+        "By rule",
+        "Rule",
+        {f"{rule['policy']}/{rule['rule']}": rule["counts"] for rule in rules},
+        notes={f"{rule['policy']}/{rule['rule']}": tuple(_about(rule)) for rule in rules},
+        note="An event counts for each of the rules behind its finding.",
+    )
+    yield _breakdown(
+        "owners",
+        "By owner",
+        "Owner",
+        _named(report.get("owners", {}), "not known"),
+        note="The owners of the policies behind findings, whose decision it is what to do.",
+    )
+    versions: Mapping[str, Any] = report.get("versions", {})
+    today = report["bundle"]
+    yield _breakdown(
+        "versions",
+        "By version",
+        "Stamped version → today's",
+        {f"{name or 'no stamp to go by'} → {today}": row for name, row in versions.items()},
+    )
+
+
+def _named(table: Mapping[str, Any], otherwise: str = "no rule") -> dict[str, Any]:
+    return {name or otherwise: row for name, row in table.items()}
+
+
+def _about(rule: Mapping[str, Any]) -> Iterable[str]:
+    if rule.get("sentence"):
+        yield f"It {rule['sentence']}"
+    beside = [rule.get("severity"), rule.get("owner") and f"owned by {rule['owner']}"]
+    if any(beside):
+        yield ", ".join(filter(None, beside))
+
+
+def _breakdown(
+    id_: str,
+    title: str,
+    of: str,
+    table: Mapping[str, Mapping[str, int]],
+    *,
+    notes: Mapping[str, Sequence[str]] | None = None,
+    note: str = "",
+) -> _Breakdown:
+    totals = {name: sum(row.values()) for name, row in table.items()}
+    names = sorted(table, key=lambda name: (-totals[name], name))
+    most = max(totals.values(), default=0)
+    rows = tuple(
+        _Row(
+            name,
+            totals[name],
+            tuple((kind, table[name][kind]) for kind in KINDS if table[name].get(kind)),
+            pieces_of(table[name], most),
+            tuple((notes or {}).get(name, ())),
+        )
+        for name in names[:_ROWS_MAX]
+    )
+    return _Breakdown(id_, title, of, rows, max(0, len(names) - _ROWS_MAX), note)
+
+
+def _partition(part: Mapping[str, Any]) -> dict[str, Any]:
+    size = part["end"] - part["first"]
+    missing: dict[str, int] = {}
+    for gap in part["gaps"]:
+        missing[gap["reason"]] = missing.get(gap["reason"], 0) + gap["to"] - gap["from"]
+    whole = not part.get("problem") and not part.get("removed") and part["covered"] == size
+    worst = sorted(part["gaps"], key=lambda gap: gap["reason"] not in ("unread", "retention"))
+    return {
+        **part,
+        "size": size,
+        "whole": whole,
+        "share": 100.0 if not size else 100.0 * part["covered"] / size,
+        "missing": [(number, _GAPS.get(why, why)) for why, number in missing.items()],
+        "listed": worst[:_GAPS_SHOWN],
+        "unlisted": max(0, len(worst) - _GAPS_SHOWN),
+        "problem": part.get("problem", ""),
+        "removed": part.get("removed"),
+        "omitted": part.get("gaps_omitted", 0),
+    }
+
+
+# ---------------------------------------------------------------------- how it is shown
+
+
+def _visible(value: object) -> object:
+    """Text with control and direction characters as escapes, and with an end."""
+    if not isinstance(value, str) or isinstance(value, Markup):
+        return value
+    if len(value) > _TEXT_MAX_CHARS:
+        more = len(value) - _TEXT_MAX_CHARS
+        value = f"{value[:_TEXT_MAX_CHARS]}… (and {more:,} characters more)"
+    if value.isprintable():
+        return value
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in value)
+
+
+def _whole(value: str) -> Markup:
+    """A text of ours that is never shortened."""
+    return escape("".join(c if c.isprintable() else repr(c)[1:-1] for c in value))
+
+
+def _number(value: float) -> str:
+    return f"{value:,}"
+
+
+def _when(milliseconds: int | None) -> str:
+    try:
+        assert milliseconds is not None
+        moment = dt.datetime.fromtimestamp(milliseconds / 1000, dt.UTC)
+    except (AssertionError, ValueError, OverflowError, OSError):
+        return "at no known time"
+    return f"{moment:%Y-%m-%d %H:%M:%S} UTC"
+
+
+def _as_json(value: object) -> str:
+    return json.dumps(value, ensure_ascii=False, default=str)
+
+
+def _percent(value: float) -> str:
+    """Never 100 % where anything is missing."""
+    if value >= 100:
+        return "100 %"
+    return f"{min(value, 99.99):.2f} %"
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s"
+
+
+@functools.cache
+def _template() -> Template:
+    folder = files(__package__ or "")
+    style = (folder / "page.css").read_text("utf-8")
+    environment = Environment(
+        autoescape=True,
+        finalize=_visible,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters.update(
+        whole=_whole,
+        number=_number,
+        when=_when,
+        json=_as_json,
+        percent=_percent,
+        duration=_duration,
+    )
+    environment.globals.update(
+        meaning=MEANING,
+        style=Markup(style),  # noqa: S704 - our own file, whose digest the page allows
+        # The page's own style and nothing else: no script, no image, no font from anywhere.
+        style_digest=b64encode(sha256(style.encode()).digest()).decode(),
+    )
+    return environment.from_string((folder / "page.html").read_text("utf-8"))

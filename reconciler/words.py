@@ -1,0 +1,92 @@
+"""Findings in plain words, the same on a terminal, in a page and in every other form."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+__all__ = ["ADVICE", "MEANING", "cause_sentence", "headline"]
+
+#: What a kind of finding means, in a few words.
+MEANING: Final = {
+    "forged": "the stamp is not what a guard wrote",
+    "misrecorded": "the stamp says what its version does not",
+    "unchecked": "no stamp: something bypassed the guard",
+    "overridden": "passed under break-glass",
+    "undecidable": "cannot be decoded, or hangs on what was not kept",
+    "now-rejected": "let through then, rejected by today's policy",
+    "now-held": "let through then, held by today's policy",
+    "now-masked": "let through then, masked by today's policy",
+    "now-allowed": "parked then, fine today: may be released",
+}
+
+#: What to do about it.
+ADVICE: Final = {
+    "forged": "Find out who wrote it: look at who may write to the topic, and at the stamp keys.",
+    "misrecorded": "Find the producer: it stamps without deciding, or its guard was tampered with.",
+    "unchecked": "Find what writes past the guard, and have it use a guarded producer.",
+    "overridden": "Nothing is wrong; see that the grant was meant for it.",
+    "undecidable": "Supply what was missing: a schema, a version, or facts in the decision log.",
+    "now-rejected": "Decide whether what these events did is to be reversed or made good.",
+    "now-held": "Have people look at these events as if they had been held.",
+    "now-masked": "The fields are readable in the topic: restrict who reads it, or rewrite it.",
+    "now-allowed": "Release them with `streamwarden quarantine release`, or discard them.",
+}
+
+_TODAY: Final = {
+    "now-rejected": "would be rejected today",
+    "now-held": "would be held for people to look at today",
+    "now-masked": "would have fields masked today",
+}
+_BESIDES: Final = {
+    "now-rejected": "Today's policy would reject {}.",
+    "now-held": "Today's policy would hold {}.",
+    "now-masked": "Today's policy would mask fields of {}.",
+}
+
+
+def headline(
+    events: int, drift: Mapping[str, int], counts: Mapping[str, int], *, complete: bool
+) -> str:
+    """Of N events, how many today's policy would refuse, and whether everything was read."""
+    read = "everything was read" if complete else "not everything was read"
+    unchecked = counts.get("unchecked", 0)
+    return (
+        f"Of {events:,} event{'' if events == 1 else 's'}, "
+        f"{drift.get('now-rejected', 0):,} would be rejected, {drift.get('now-held', 0):,} held, "
+        f"{drift.get('now-masked', 0):,} masked today; "
+        f"{unchecked:,} {'was' if unchecked == 1 else 'were'} never checked; "
+        f"{read}."
+    )
+
+
+def cause_sentence(
+    kind: str, count: int, *, rule: str, change: str, drift: str, stamped: str
+) -> str:
+    """One cause as a sentence or two; the arguments are those of a `Cause`."""
+    one = count == 1
+    events = f"{count:,} event{'' if one else 's'}"
+    why = f": {change}" if change else ""
+    if kind in _TODAY:
+        by = (
+            f"{stamped} let through"
+            if stamped
+            else "was let through"
+            if one
+            else "were let through"
+        )
+        because = why or (f": {rule} fires" if rule else "")
+        return f"{events} that {by} {_TODAY[kind]}{because}."
+    if kind == "now-allowed":
+        by = f" by {stamped}" if stamped else ""
+        return f"{events} that {'was' if one else 'were'} parked{by} would pass today{why}."
+    has, them = ("carries", "it") if one else ("carry", "them")
+    said = {
+        "forged": f"{events} {has} a stamp that no guard wrote{why}.",
+        "misrecorded": f"{events} {has} a stamp that is not what its version decides{why}.",
+        "unchecked": f"{events} {has} no stamp: something wrote {them} past the guard.",
+        "overridden": f"{events} passed under break-glass{why}.",
+        "undecidable": f"{events} cannot be judged{why}.",
+    }.get(kind, f"{events}: {kind}{why}.")
+    besides = _BESIDES.get(drift, "").format(them)
+    return f"{said} {besides}".rstrip()
