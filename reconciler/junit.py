@@ -38,7 +38,8 @@ def junit(report: Mapping[str, Any], fail_on: Collection[str] = ()) -> bytes:
         root.set(name, str(sum(int(suite.get(name, "0")) for suite in suites)))
     root.set("time", str(report["seconds"]))
     ET.indent(root)
-    return ET.tostring(root, encoding="utf-8", xml_declaration=True) + b"\n"
+    xml: bytes = ET.tostring(root, encoding="utf-8", xml_declaration=True)
+    return xml + b"\n"
 
 
 def _findings(report: Mapping[str, Any], failing: Collection[str]) -> ET.Element:

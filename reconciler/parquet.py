@@ -5,6 +5,7 @@ One row a finding. What findings share are columns; the decision and the stamp a
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Iterable
 from itertools import islice
 from pathlib import Path
@@ -20,17 +21,15 @@ __all__ = ["check_parquet", "write_parquet"]
 _ROWS = 5_000
 
 
-def check_parquet() -> Any:
-    """Pyarrow with its Parquet module. Raises ConfigurationError where it is not installed."""
+def check_parquet() -> tuple[Any, Any]:
+    """Pyarrow and its Parquet module. Raises ConfigurationError where it is not installed."""
     try:
-        import pyarrow as pa  # noqa: PLC0415 - an extra
-        import pyarrow.parquet as pq  # noqa: PLC0415 - as above
+        return importlib.import_module("pyarrow"), importlib.import_module("pyarrow.parquet")
     except ImportError:
         raise ConfigurationError(
             "Parquet needs pyarrow, which is not installed",
             remedy="install `streamwarden[parquet]`, or write `.jsonl`",
         ) from None
-    return pa, pq
 
 
 def write_parquet(lines: Iterable[bytes], path: Path) -> None:
