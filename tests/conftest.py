@@ -53,12 +53,17 @@ hypothesis.settings.load_profile(
 
 @pytest.hookimpl(tryfirst=True)  # before -m selects by marker
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark tests by the servers they use, so that nobody can forget to."""
+    """Mark tests by the servers they use, so that nobody can forget to.
+
+    One that fails against a real server is tried once more, and the summary tells (`R`): what a
+    busy machine did to it does not happen twice, and a defect does.
+    """
     for item in items:
         used: set[str] = set(getattr(item, "fixturenames", ()))
         for marker, fixtures in MARKERS.items():
             if used & fixtures:
                 item.add_marker(marker)
+                item.add_marker(pytest.mark.flaky(reruns=1))
 
 
 @pytest.hookimpl(wrapper=True)
