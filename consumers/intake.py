@@ -6,6 +6,7 @@ import logging
 import time
 from collections.abc import Callable
 from functools import partial
+from typing import NamedTuple
 
 from confluent_kafka import (
     TIMESTAMP_NOT_AVAILABLE,
@@ -20,11 +21,11 @@ from streamwarden.errors import ConfigurationError, DeliveryError
 
 from ..policy.decision import Decision
 from ..policy.guard import Guard
-from ..policy.parking import Kind
-from ..producers.codes import STATE, error_of
+from ..policy.parking import Kind, parked_topic
+from ..producers.codes import STATE, UNKNOWN_TOPIC, error_of
 from ..producers.parking import Parking
 from ..schemas.event import Event
-from .assigned import Assigned
+from .assigned import Assigned, Place
 from .messages import GuardedMessage
 from .offsets import PartitionOffsets
 
@@ -41,6 +42,15 @@ class NoTransactionError(ConfigurationError):
     """Reading by hand within transactions, outside of any, or in one that has failed."""
 
 
+class _Failure(NamedTuple):
+    """An event that could not be parked in `topic`; its place, and the bookkeeping of then."""
+
+    offsets: PartitionOffsets
+    place: TopicPartition
+    topic: str
+    error: KafkaError
+
+
 class Intake:
     """See the module's first line. `park` writes through `parking`; `assigned` has the offsets."""
 
@@ -49,7 +59,7 @@ class Intake:
     ) -> None:
         self._guard, self._evaluate, self._now = guard, guard.evaluate, guard.now
         self._parking, self._assigned, self._group = parking, assigned, group
-        self._failures: list[tuple[PartitionOffsets, TopicPartition, KafkaError]] = []
+        self._failures: list[_Failure] = []
 
     def use_parking(self, parking: Parking) -> None:
         """Park by another way from now on."""
@@ -132,8 +142,8 @@ class Intake:
         event = decision.event
         assert event.partition is not None
         assert event.offset is not None
+        name: Kind = kind or ("held" if decision.effect == "hold" else "quarantined")
         if error is None:
-            name = kind or ("held" if decision.effect == "hold" else "quarantined")
             self._guard.count(f"parked/{event.topic}/{name}")
             offsets.acknowledged(event.offset)
             return
@@ -141,7 +151,8 @@ class Intake:
         if self._assigned.is_current(event.topic, event.partition, offsets):
             offsets.failed(event.offset)
             place = TopicPartition(event.topic, event.partition, event.offset)
-            self._failures.append((offsets, place, error))
+            topic = parked_topic(decision.plan.settings, event.topic, name)
+            self._failures.append(_Failure(offsets, place, topic, error))
 
     def serve(self) -> None:
         """Take in what became of parked events."""
@@ -160,26 +171,20 @@ class Intake:
         `moved` hears of each partition whose position changed. Raises DeliveryError.
         """
         failures, self._failures = self._failures, []
-        first: dict[tuple[str, int], tuple[PartitionOffsets, TopicPartition, KafkaError]] = {}
+        first: dict[Place, _Failure] = {}
         for failure in failures:
-            offsets, place, _ = failure
-            if not self._assigned.is_current(place.topic, place.partition, offsets):
+            place = failure.place
+            if not self._assigned.is_current(place.topic, place.partition, failure.offsets):
                 continue
             known = first.get((place.topic, place.partition))
-            if known is None or place.offset < known[1].offset:
+            if known is None or place.offset < known.place.offset:
                 first[place.topic, place.partition] = failure
-        for offsets, place, _ in first.values():
-            client.seek(place)
-            offsets.sought(place.offset, by_application=False)
-            moved(place)
+        for failure in first.values():
+            client.seek(failure.place)
+            failure.offsets.sought(failure.place.offset, by_application=False)
+            moved(failure.place)
         if first:
-            _, place, error = min(first.values(), key=lambda f: (f[1].topic, f[1].partition))
-            raise DeliveryError(
-                f"the event at {place.topic}[{place.partition}]@{place.offset} is refused and "
-                f"could not be parked: {error.name()}",
-                remedy="make the parking topics writable (`streamwarden topics ensure`) and read on;"
-                " nothing was passed over",
-            )
+            raise _not_parked(min(first.values(), key=lambda f: (f.place.topic, f.place.partition)))
 
     def forget_failures(self) -> None:
         """What could not be written is read again anyway."""
@@ -189,3 +194,18 @@ class Intake:
     def failing(self) -> bool:
         """True where `stop_before_failures` has something to say."""
         return bool(self._failures)
+
+
+def _not_parked(failure: _Failure) -> DeliveryError:
+    place = failure.place
+    if failure.error.code() in UNKNOWN_TOPIC:
+        why = f"there is no topic `{failure.topic}`"
+        remedy = f"make it (`streamwarden topics ensure --topic {place.topic}`) and read on"
+    else:
+        why = failure.error.name()
+        remedy = "make the parking topics writable (`streamwarden topics ensure`) and read on"
+    return DeliveryError(
+        f"the event at {place.topic}[{place.partition}]@{place.offset} is refused and could not be "
+        f"parked: {why}",
+        remedy=f"{remedy}; nothing was passed over",
+    )

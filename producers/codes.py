@@ -22,6 +22,7 @@ __all__ = [
     "TIMED_OUT",
     "TRANSPORT",
     "UNKNOWN_PARTITION",
+    "UNKNOWN_TOPIC",
     "error_of",
     "settled",
 ]
@@ -40,6 +41,7 @@ STATE = KafkaError._STATE
 TIMED_OUT = KafkaError._TIMED_OUT
 TRANSPORT = KafkaError._TRANSPORT
 UNKNOWN_PARTITION = KafkaError._UNKNOWN_PARTITION
+UNKNOWN_TOPIC = frozenset({KafkaError._UNKNOWN_TOPIC, KafkaError.UNKNOWN_TOPIC_OR_PART})
 
 #: What a partition answers while its leader starts, moves or returns: soon it answers properly.
 _UNSETTLED = frozenset(

@@ -76,6 +76,9 @@ PARKING_OVERHEAD_BYTES = 16_384
 _MESSAGE_MAX_BYTES_LIMIT = 1_000_000_000
 #: Parked records are few and their callers wait for the outcome.
 _PARKING_LINGER_MS = 5
+#: How long a topic that the brokers do not know may be one that was made a moment ago. The client's
+#: own 30 s are long to wait for what a missing parking topic is: a mistake in the set-up.
+_NEW_TOPIC_MS = 3000
 #: A consumer does not know what its topics take; the brokers do.
 _CONSUMED_MAX_BYTES = 100_000_000
 #: How long a consumer tries to park an event before it stops.
@@ -108,7 +111,11 @@ def parking_config(config: ConfigMap, own: ConfigMap | None = None) -> dict[str,
     """
     found = connection_of(config)
     found |= {name: value for name, value in config.items() if name in _WRITING}
-    found |= {"linger.ms": _PARKING_LINGER_MS, **(own or {})}
+    found |= {
+        "linger.ms": _PARKING_LINGER_MS,
+        "topic.metadata.propagation.max.ms": _NEW_TOPIC_MS,
+        **(own or {}),
+    }
     if own is None or "message.max.bytes" not in own:
         limit = int(found.get("message.max.bytes", _MESSAGE_MAX_BYTES))
         limit = min(limit + PARKING_OVERHEAD_BYTES, _MESSAGE_MAX_BYTES_LIMIT)

@@ -16,10 +16,12 @@ from confluent_kafka import Consumer, Producer, TopicPartition
 
 from streamwarden.consumers.consumer import GuardedConsumer
 from streamwarden.consumers.messages import GuardedMessage
+from streamwarden.errors import DeliveryError
 from streamwarden.policy.parking import parse_parked
 from streamwarden.producers.parking import POINTER_HEADER
+from streamwarden.producers.topics import ensure_topics
 from tests.guards import BAD, CLEAN, LARGE, event, guard_for
-from tests.servers.topics import ConsumeAll, MakeTopic, unique_name
+from tests.servers.topics import ConsumeAll, Kafka, MakeTopic, unique_name
 
 from .conftest import Guarded
 
@@ -228,3 +230,41 @@ def test_a_pattern_and_a_topic_made_later_are_followed(
         )
 
     assert seen == [topic]
+
+
+def test_a_parking_topic_that_is_missing_is_told_soon(
+    make_topic: MakeTopic, kafka: Kafka, tmp_path: Path, consume_all: ConsumeAll
+) -> None:
+    """With the command that makes it; once it is there, reading on loses nothing."""
+    topic = make_topic("payments")
+    client = {"bootstrap.servers": kafka.bootstrap, "log_level": 0}
+    guarded = Guarded(topic, guard_for(tmp_path / topic, topic), client)
+    send(guarded, 4)  # the last of them is bad
+    began = time.monotonic()
+
+    with GuardedConsumer(group_of(guarded), guard=guarded.guard) as consumer:
+        consumer.subscribe([topic])
+        with pytest.raises(DeliveryError) as caught:
+            consumer.run(lambda _: None, idle_timeout_s=60)
+        took_s = time.monotonic() - began
+        ensure_topics(client, guarded.guard, [topic])
+        again = _read_until_parked(consumer, consume_all, guarded)
+
+    assert f"{topic}[0]@3 is refused" in str(caught.value)
+    assert f"there is no topic `{guarded.quarantine}`" in str(caught.value)
+    assert f"streamwarden topics ensure --topic {topic}" in caught.value.remedy
+    assert took_s < 25  # the client by itself waits 30 s for the topic
+    assert again == 1
+
+
+def _read_until_parked(consumer: GuardedConsumer, consume_all: ConsumeAll, guarded: Guarded) -> int:
+    """How many events are in quarantine after reading on, however often a try fails."""
+    until = time.monotonic() + 30
+    while time.monotonic() < until:
+        try:
+            consumer.poll(0.2)
+        except DeliveryError:  # the client asks for the topic once a second
+            time.sleep(0.1)
+        if parked := len(consume_all(guarded.quarantine)):
+            return parked
+    return 0
