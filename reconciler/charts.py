@@ -7,13 +7,14 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from .findings import KINDS
+from .findings import KINDS, WOULD_CHANGE
 
 __all__ = ["BARS_MAX", "Bar", "Chart", "Piece", "chart_of", "pieces_of"]
 
 #: More bars than this cannot be told apart on a phone.
 BARS_MAX = 62
 _WHOLE = 100.0
+_KINDS = (*KINDS, WOULD_CHANGE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +58,7 @@ def pieces_of(counts: Mapping[str, int], whole: int) -> tuple[Piece, ...]:
     """The kinds of `counts`, laid end to end, as parts of `whole`."""
     pieces: list[Piece] = []
     start = 0.0
-    for kind in KINDS:
+    for kind in _KINDS:
         count = counts.get(kind, 0)
         if count:
             size = _WHOLE * count / max(whole, 1)
@@ -97,7 +98,7 @@ def chart_of(days: Iterable[Mapping[str, Any]]) -> Chart:
         for name in names
     )
     found = {kind for row in counts.values() for kind in row}
-    kinds = tuple(kind for kind in KINDS if kind in found)
+    kinds = tuple(kind for kind in _KINDS if kind in found)
     return Chart(unit, bars, findings_max, events_max, unit == "day", undated, kinds)
 
 

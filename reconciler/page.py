@@ -23,7 +23,7 @@ from markupsafe import Markup, escape
 from streamwarden.errors import ReconcileError
 
 from .charts import Piece, chart_of, pieces_of
-from .findings import DRIFT, KINDS, NOT_DRIFT
+from .findings import KINDS, NOT_DRIFT, WOULD_CHANGE
 from .words import ADVICE, MEANING, cause_sentence, headline
 
 __all__ = ["render_page", "write_page"]
@@ -34,6 +34,7 @@ _ROWS_MAX = 100
 _GAPS_SHOWN = 20
 _PARTITIONS_MAX = 2000
 
+_KINDS = (*KINDS, WOULD_CHANGE)
 _VERDICTS = {
     "clean": "Clean",
     "drift": "Drift found",
@@ -101,7 +102,7 @@ def render_page(report: Mapping[str, Any]) -> str:
         tiles=_tiles(report),
         kinds=[
             _Row(kind, counts[kind], ((kind, counts[kind]),), pieces_of(counts, 0))
-            for kind in KINDS
+            for kind in _KINDS
             if counts.get(kind)
         ],
         chart=chart_of(report.get("days", ())),
@@ -111,7 +112,9 @@ def render_page(report: Mapping[str, Any]) -> str:
         partitions=[_partition(part) for part in report["partitions"][:_PARTITIONS_MAX]],
         partitions_omitted=max(0, len(report["partitions"]) - _PARTITIONS_MAX),
         problems=report.get("problems", ()),
-        drift_kinds=DRIFT,
+        estimates=(report.get("sample") or {}).get("estimates", {}),
+        left_out=sum((report.get("left_out") or {}).values()),
+        what_if=_what_if(report),
         not_drift=NOT_DRIFT,
     )
 
@@ -255,13 +258,39 @@ def _breakdown(
         _Row(
             name,
             totals[name],
-            tuple((kind, table[name][kind]) for kind in KINDS if table[name].get(kind)),
+            tuple((kind, table[name][kind]) for kind in _KINDS if table[name].get(kind)),
             pieces_of(table[name], most),
             tuple((notes or {}).get(name, ())),
         )
         for name in names[:_ROWS_MAX]
     )
     return _Breakdown(id_, title, of, rows, max(0, len(names) - _ROWS_MAX), note)
+
+
+def _what_if(report: Mapping[str, Any]) -> dict[str, Any] | None:
+    """What a candidate would change, by effect, rule, topic and day."""
+    changes: Mapping[str, Any] | None = report.get("what_if")
+    if changes is None:
+        return None
+    tables = {
+        "Decision": changes["effects"],
+        "Rule": changes["rules"],
+        "Topic": changes["topics"],
+        "Day": changes["days"],
+    }
+    return {
+        **changes,
+        "tables": [
+            _breakdown(
+                f"what-if-{of.lower()}",
+                f"By {of.lower()}",
+                of,
+                {name or "none": {WOULD_CHANGE: number} for name, number in table.items()},
+            )
+            for of, table in tables.items()
+            if table
+        ],
+    }
 
 
 def _partition(part: Mapping[str, Any]) -> dict[str, Any]:

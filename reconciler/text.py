@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
+from typing import Any
+
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from .findings import KINDS
+from .findings import KINDS, WOULD_CHANGE
 from .report import Report
 from .words import MEANING, headline
 
@@ -14,6 +17,10 @@ __all__ = ["first_sentence", "render"]
 
 _CAUSES_SHOWN = 20
 _GAPS_SHOWN = 10
+_ROWS_SHOWN = 10
+_STYLES = {"clean": "green", "drift": "red", "incomplete": "yellow"}
+
+_Json = Mapping[str, Any]
 
 
 def first_sentence(report: Report) -> str:
@@ -23,37 +30,54 @@ def first_sentence(report: Report) -> str:
     )
 
 
-def render(report: Report) -> RenderableType:
-    """The report for a rich console."""
-    style = {"clean": "green", "drift": "red", "incomplete": "yellow"}[report.verdict]
-    parts: list[RenderableType] = [Text(first_sentence(report), style=f"bold {style}")]
-    counts = report.counts()
-    if any(counts.values()):
-        parts += [Text(), _kinds(report)]
-    causes = report.causes()
+def render(report: Report | _Json) -> RenderableType:
+    """The report, itself or as its JSON object, for a rich console."""
+    said = report.to_dict() if isinstance(report, Report) else report
+    sentence = headline(said["events"], said["drift"], said["counts"], complete=said["complete"])
+    parts: list[RenderableType] = [
+        Text(sentence, style=f"bold {_STYLES.get(said['verdict'], '')}".strip())
+    ]
+    if any(said["counts"].values()):
+        parts += [Text(), _kinds(said)]
+    causes = said["causes"]
     if causes:
-        parts += [Text(), _causes(report)]
-    if len(causes) > _CAUSES_SHOWN:
-        parts.append(Text(f"and {len(causes) - _CAUSES_SHOWN} more causes", style="dim"))
-    notes = _notes(report)
+        parts += [Text(), _causes(said)]
+    more = len(causes) - _CAUSES_SHOWN + said.get("causes_omitted", 0)
+    if more > 0:
+        parts.append(Text(f"and {more} more causes", style="dim"))
+    if said.get("what_if"):
+        parts += [Text(), *_what_if(said["what_if"])]
+    notes = [*_scope(said), *_notes(said)]
     if notes:
         parts += [Text(), *notes]
     return Group(*parts)
 
 
-def _kinds(report: Report) -> Table:
+def _kinds(said: _Json) -> Table:
     table = Table(box=None, pad_edge=False, header_style="dim")
     table.add_column("finding")
     table.add_column("events", justify="right")
+    sample = (said.get("sample") or {}).get("estimates", {})
+    if sample:
+        table.add_column("in all", justify="right")
     table.add_column("which means")
-    counts = report.counts()
-    for kind in KINDS:
-        if counts[kind]:
-            table.add_row(Text(kind), f"{counts[kind]:,}", Text(MEANING[kind]))
+    for kind in (*KINDS, WOULD_CHANGE):
+        if said["counts"].get(kind):
+            row = [Text(kind), f"{said['counts'][kind]:,}"]
+            if sample:
+                row.append(_estimate(sample.get(kind)))
+            table.add_row(*row, Text(MEANING[kind]))
     return table
 
 
-def _causes(report: Report) -> Table:
+def _estimate(given: _Json | None) -> str:
+    """The bounds of an estimate, such as `about 120 (97 to 145)`."""
+    if not given or given.get("estimate") is None:
+        return "?"
+    return f"about {given['estimate']:,} ({given['low']:,} to {given['high']:,})"
+
+
+def _causes(said: _Json) -> Table:
     table = Table(box=None, pad_edge=False, header_style="dim")
     table.add_column("events", justify="right")
     table.add_column("finding")
@@ -61,52 +85,88 @@ def _causes(report: Report) -> Table:
     table.add_column("because", overflow="fold")
     table.add_column("stamped")
     table.add_column("for example")
-    for cause in report.causes()[:_CAUSES_SHOWN]:
-        kind = cause.kind
-        if cause.drift and cause.drift != kind:
-            kind += f" ({cause.drift})"
-        topic, partition, offset = cause.examples[0]
+    for cause in said["causes"][:_CAUSES_SHOWN]:
+        kind = str(cause["kind"])
+        if cause["drift"] and cause["drift"] != kind:
+            kind += f" ({cause['drift']})"
+        place = cause["examples"][0]
         table.add_row(
-            f"{cause.count:,}",
+            f"{cause['count']:,}",
             Text(kind),
-            Text(cause.rule),
-            Text(cause.change),
-            Text(cause.stamped),
-            Text(f"{topic}[{partition}]@{offset}"),
+            Text(cause["rule"] or ""),
+            Text(cause["change"]),
+            Text(cause["stamped"] or ""),
+            Text(f"{place['topic']}[{place['partition']}]@{place['offset']}"),
         )
     return table
 
 
-def _notes(report: Report) -> list[Text]:
-    notes: list[Text] = []
-    if report.account.unverifiable:
-        notes.append(
-            Text(
-                f"{report.account.unverifiable:,} stamps could not be verified: their version, "
-                "grant or approval is not at hand. Nothing was held against them."
-            )
+def _what_if(changes: _Json) -> Iterator[RenderableType]:
+    number, unsure = changes["changed"], changes["uncertain"]
+    yield Text(
+        f"Against {changes['current']}, the candidate decides {number:,} "
+        f"event{'' if number == 1 else 's'} differently"
+        f"{f'; {unsure:,} hang on what was not kept' if unsure else ''}.",
+        style="bold",
+    )
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    table.add_column("by")
+    table.add_column("of which")
+    table.add_column("events", justify="right")
+    for by, name in (
+        ("effect", "effects"),
+        ("rule", "rules"),
+        ("topic", "topics"),
+        ("day", "days"),
+    ):
+        rows = sorted(changes[name].items(), key=lambda row: (-row[1], row[0]))
+        for which, count in rows[:_ROWS_SHOWN]:
+            table.add_row(by, Text(which or "none"), f"{count:,}")
+        if len(rows) > _ROWS_SHOWN:
+            table.add_row(by, Text(f"and {len(rows) - _ROWS_SHOWN} more", style="dim"), "")
+    if number:
+        yield table
+
+
+def _scope(said: _Json) -> Iterator[Text]:
+    """What the figures leave out, because they were asked to."""
+    sample = said.get("sample")
+    if sample:
+        yield Text(
+            f"Only a sample was judged: {sample['drawn']:,} of {sample['events']:,} events. "
+            f"The numbers in all are estimates, right with {sample['confidence']:.0%} confidence."
         )
-    for part, covered in report.coverage():
-        place = f"{part.topic}[{part.number}]"
-        if part.problem:
-            notes.append(Text(f"{place} was not read: {part.problem}", style="yellow"))
-        elif part.taken:
-            notes.append(
-                Text(
-                    f"{place}: offsets below {part.start} were removed before this run, and may "
-                    "have been in the range that was asked for",
-                    style="yellow",
-                )
+    left_out = sum((said.get("left_out") or {}).values())
+    if left_out:
+        yield Text(f"{left_out:,} findings were left out: they are not what was asked for.")
+    if said["unverifiable"]:
+        yield Text(
+            f"{said['unverifiable']:,} stamps could not be verified: their version, "
+            "grant or approval is not at hand. Nothing was held against them."
+        )
+
+
+def _notes(said: _Json) -> Iterator[Text]:
+    """What was not read, and why."""
+    for part in said["partitions"]:
+        place = f"{part['topic']}[{part['partition']}]"
+        if part.get("problem"):
+            yield Text(f"{place} was not read: {part['problem']}", style="yellow")
+        elif part.get("removed"):
+            yield Text(
+                f"{place}: offsets below {part['start']} were removed before this run, and may "
+                "have been in the range that was asked for",
+                style="yellow",
             )
-        elif part.start:
-            notes.append(Text(f"{place}: offsets below {part.start} were removed before this run"))
-        for gap in covered.lost[:_GAPS_SHOWN]:
-            how = "removed while this ran" if gap.reason == "retention" else "not read"
-            notes.append(
-                Text(f"{place}: offsets {gap.first} to {gap.end - 1} were {how}", style="yellow")
+        elif part["start"]:
+            yield Text(f"{place}: offsets below {part['start']} were removed before this run")
+        lost = [gap for gap in part["gaps"] if gap["reason"] in ("retention", "unread")]
+        for gap in lost[:_GAPS_SHOWN]:
+            how = "removed while this ran" if gap["reason"] == "retention" else "not read"
+            yield Text(
+                f"{place}: offsets {gap['from']} to {gap['to'] - 1} were {how}", style="yellow"
             )
-        if part.pending:
-            notes.append(Text(f"{place}: {part.pending} offsets belong to transactions still open"))
-    problems = (*report.problems, *report.account.problems)
-    notes += (Text(problem, style="yellow") for problem in problems)
-    return notes
+        if part["pending"]:
+            yield Text(f"{place}: {part['pending']} offsets belong to transactions still open")
+    for problem in said.get("problems", ()):
+        yield Text(problem, style="yellow")

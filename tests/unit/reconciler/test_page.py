@@ -146,3 +146,36 @@ def test_writing_is_all_or_nothing(said: dict[str, Any], tmp_path: Path) -> None
     assert [path.name for path in tmp_path.iterdir()] == ["report.html"]
     with pytest.raises(ReconcileError, match="cannot be written"):
         write_page(said, tmp_path / "missing" / "report.html")
+
+
+def test_what_only_some_runs_are_asked_is_told(said: dict[str, Any]) -> None:
+    """A candidate's changes, a sample's estimates, and what was left out."""
+    sample = {
+        "drawn": 100,
+        "events": 4000,
+        "confidence": 0.95,
+        "estimates": {"now-rejected": {"found": 987, "estimate": 4711, "low": 4000, "high": 5000}},
+    }
+    changes = {
+        "current": "b@2",
+        "changed": 1234,
+        "uncertain": 5,
+        "effects": {"allow → reject": 1234},
+        "rules": {"limits/<over>": 1234},
+        "topics": {"t": 1234},
+        "days": {"2026-03-01": 1234},
+        "cells": [],
+    }
+
+    page = render_page({**said, "sample": sample, "what_if": changes, "left_out": {"forged": 3}})
+    text = re.sub(r"\s+", " ", Outline(page).text)
+
+    for words in (
+        "Against b@2, it decides 1,234 events differently.",
+        "Of 5 it cannot be told",
+        "limits/<over>",
+        "about 4,711 (4,000 to 5,000)",
+        "Only a sample was judged: 100 of 4,000 events.",
+        "3 findings were left out",
+    ):
+        assert words in text
