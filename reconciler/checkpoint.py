@@ -2,6 +2,7 @@
 
     DIR/plan.json        what was asked for, and the frozen ranges
     DIR/00000012.jsonl   the findings of slice 12, in order
+    DIR/00000012.notes   what its events must match in a decision log, where one is compared
     DIR/00000012.json    its account, written last: a slice without one is done again
 
 With a checkpoint the folder outlives the run, which can then be killed at any time: started again,
@@ -13,7 +14,7 @@ from __future__ import annotations
 
 import fcntl
 import os
-from collections.abc import Generator, Iterable
+from collections.abc import Generator, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -29,6 +30,7 @@ from .tally import SliceReport
 __all__ = ["Plan", "Spool"]
 
 _COPY_BYTES = 1 << 20
+_SUFFIXES = (".json", ".jsonl", ".notes", ".part")
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +95,21 @@ class Spool:
             yield out
             _sync(out)
 
+    @contextmanager
+    def noting(self, piece: Slice) -> Generator[BinaryIO]:
+        """Where it goes what an entry of the decision log must match, for each event of a slice."""
+        with self._notes(piece).open("wb") as out:
+            yield out
+            _sync(out)
+
+    def notes(self, piece: Slice, size: int) -> Iterator[bytes]:
+        """What was noted of a slice, in pieces of `size` bytes."""
+        path = self._notes(piece)
+        if path.exists():
+            with path.open("rb") as found:
+                while note := found.read(size):
+                    yield note
+
     def save(self, piece: Slice, report: SliceReport) -> None:
         """The slice is done."""
         self._write(self._account(piece), msgspec.json.encode(report))
@@ -125,11 +142,19 @@ class Spool:
         if part is not target:
             part.replace(target)
 
+    def lines(self, slices: Iterable[Slice]) -> Iterator[bytes]:
+        """The findings of `slices`, one line of JSON each, in their order."""
+        for piece in slices:
+            path = self._findings(piece)
+            if path.exists():
+                with path.open("rb") as found:
+                    yield from found
+
     def clear(self) -> None:
         """Leave nothing of a run behind but the folder."""
         (self.folder / "plan.json").unlink(missing_ok=True)
         for path in self.folder.iterdir():
-            if path.stem.isdigit() and path.suffix in (".json", ".jsonl", ".part"):
+            if path.stem.isdigit() and path.suffix in _SUFFIXES:
                 path.unlink(missing_ok=True)
 
     def _account(self, piece: Slice) -> Path:
@@ -137,6 +162,9 @@ class Spool:
 
     def _findings(self, piece: Slice) -> Path:
         return self.folder / f"{piece.index:08d}.jsonl"
+
+    def _notes(self, piece: Slice) -> Path:
+        return self.folder / f"{piece.index:08d}.notes"
 
     def _write(self, path: Path, data: bytes) -> None:
         part = path.with_suffix(".part")

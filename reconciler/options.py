@@ -13,6 +13,7 @@ from ..policy.bundle import Bundle
 from ..policy.keys import KeyRing
 from ..policy.store import BundleStore
 from ..schemas.schema_sources import Schemas
+from .decision_log import check_log_place
 from .findings import KINDS, WOULD_CHANGE
 from .sampling import Sample
 from .selection import Selection
@@ -69,6 +70,7 @@ class ReconcileOptions:
     runs: Path | None = None
     incremental: bool = False
     decision_log: str | None = None
+    lossless_since: int | None = None
     findings_topic: str | None = None
 
     def __post_init__(self) -> None:
@@ -98,6 +100,17 @@ class ReconcileOptions:
         if self.incremental and self.runs is None:
             raise ConfigurationError(
                 "an incremental run needs to know the last one", remedy="say `--runs DIR`"
+            )
+        if self.decision_log is not None:
+            check_log_place(self.decision_log)
+            if self.selection.by_place or self.sample is not None:
+                raise ConfigurationError(
+                    "a decision log does not say where its events are, nor which are in a sample",
+                    remedy="compare it with whole topics",
+                )
+        elif self.lossless_since is not None:
+            raise ConfigurationError(
+                "there is no decision log to compare with", remedy="say `--decision-log FILE|URL`"
             )
         if self.bundle is None and self.store is None:
             raise ConfigurationError(

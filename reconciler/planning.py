@@ -147,6 +147,12 @@ def _topics(options: ReconcileOptions, today: Bundle) -> tuple[dict[str, list[in
     """The topics to read with their partitions, and those of them where events are parked."""
     known = all_topics(options.config, timeout_s=options.timeout_s)
     asked = _named(options, today, known)
+    target = options.findings_topic
+    if target is not None and (target not in known or target in asked):
+        raise ReconcileError(
+            f"findings cannot go to `{target}`",
+            remedy="make that topic first; it cannot be one of those that are replayed",
+        )
     parked = {topic for topic in asked if today.is_parking(topic)}
     wanted: list[str] = []
     bundles = list(_templates(options, today))
@@ -176,6 +182,7 @@ def _named(
                 if matches_glob(name, topic)
                 and not topic.startswith("__")
                 and not today.is_parking(topic)
+                and topic != options.findings_topic
             )
         if not found:
             fits = "that fits " if "*" in name else ""

@@ -28,8 +28,15 @@ Window = tuple[int | None, int | None]
 class Judging(Protocol):
     """Finds what is wrong with events of one topic, and counts what it can say nothing about."""
 
-    unverifiable: int
-    skipped: int
+    @property
+    def unverifiable(self) -> int:
+        """Events whose stamp could neither be confirmed nor refuted."""
+        ...
+
+    @property
+    def skipped(self) -> int:
+        """Records that are none of the run's business."""
+        ...
 
     def finding(self, record: Seen, /) -> Finding | None:
         """What is wrong with one record, or None."""

@@ -11,6 +11,7 @@ from streamwarden._version import __version__
 from .breakdown import EVENTS
 from .candidate import told
 from .catalogue import Catalogue, counted_by, rule_names
+from .decision_log import LogCheck
 from .findings import DRIFT, KINDS, NOT_DRIFT, WOULD_CHANGE
 from .reading import Gap
 from .sampling import CONFIDENCE, METHOD, estimates
@@ -30,7 +31,7 @@ class Report:
     `command` how the run was called, without secrets; `asked` what it was asked for, but for
     defaults. `selected`: findings were selected by their rules. `rate` is the share of events that
     was drawn, None all. `base` are the runs that an incremental one goes on from. `current` is the
-    label and digest of what a candidate was compared with. `run` is the id under which it is kept.
+    label and digest of what a candidate was compared with. `run` is the id under which it is kept. `log_check` is the comparison with the decision log.
     """
 
     bundle: str
@@ -48,6 +49,7 @@ class Report:
     base: Mapping[str, str] = field(default_factory=dict[str, str])
     current: tuple[str, str] | None = None
     run: str = ""
+    log_check: LogCheck | None = None
 
     @property
     def complete(self) -> bool:
@@ -66,9 +68,14 @@ class Report:
         )
 
     @property
+    def missed(self) -> int:
+        """Events that the decision log should tell of, and does not."""
+        return 0 if self.log_check is None else self.log_check.missed
+
+    @property
     def verdict(self) -> str:
         """drift, incomplete or clean, the first that holds."""
-        if any(count for kind, count in self.counts().items() if kind not in NOT_DRIFT):
+        if self.missed or any(n for kind, n in self.counts().items() if kind not in NOT_DRIFT):
             return "drift"
         return "clean" if self.complete else "incomplete"
 
@@ -131,7 +138,7 @@ class Report:
         With `fail_on`, findings of those kinds count as drift, and no others.
         """
         kinds = set(fail_on) or set(KINDS) - NOT_DRIFT
-        if any(count for kind, count in self.counts().items() if kind in kinds):
+        if self.missed or any(count for kind, count in self.counts().items() if kind in kinds):
             return 2
         return 0 if self.complete else 1
 
@@ -211,6 +218,7 @@ class Report:
             "left_out": dict(self.account.left_out) if self.selected else None,
             "sample": self.sample(),
             "what_if": self.what_if(),
+            "decision_log": None if self.log_check is None else self.log_check.to_dict(),
             "base": dict(self.base) if self.asked.get("incremental") else None,
         }
         return {name: part for name, part in parts.items() if part is not None}

@@ -13,15 +13,16 @@ from threading import Lock
 from ..policy.bundle import Bundle
 from .catalogue import catalogue_of
 from .checkpoint import Plan, Spool
+from .decision_log import check_log
 from .engines import make_engine
 from .history import History
 from .judge import Terms
 from .options import Progress, ReconcileOptions
+from .outputs import check_outputs, write_outputs
 from .planning import asked_of, current_bundle, plan_run, today_of
 from .reading import Gap, Reader
 from .report import Report
 from .reviewed import read_reviews
-from .runs import Runs
 from .slices import Slice, cut
 from .tally import SliceReport, Tally, merge_all
 from .work import Work
@@ -43,6 +44,7 @@ def reconcile(
     """
     began, started = time.monotonic(), time.time_ns() // _MILLISECOND_NS
     engine = make_engine(options.engine, options.engine_options)
+    check_outputs(options)
     with ExitStack() as stack:
         if options.checkpoint is None:
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="streamwarden-")))
@@ -70,27 +72,36 @@ def reconcile(
             base=plan.base,
             current=None if options.candidate is None else _label(current_bundle(options)),
         )
-        if options.findings is not None:
-            spool.copy_findings(slices, options.findings)
+        if options.decision_log is not None:
+            report = _compared(options, report, plan, slices, spool)
         report = replace(report, seconds=time.monotonic() - began)
-        if options.runs is not None:
-            report = _kept(report, options.runs, slices, spool)
+        report = write_outputs(options, report, slices, spool)
         _leave(spool, slices)
         return report
 
 
+def _compared(
+    options: ReconcileOptions, report: Report, plan: Plan, slices: Sequence[Slice], spool: Spool
+) -> Report:
+    """The report with what a comparison with the decision log came to."""
+    assert options.decision_log is not None
+    check = check_log(
+        options.decision_log,
+        slices,
+        plan.partitions,
+        spool,
+        config=options.config,
+        window=(options.since, options.until),
+        now_ms=plan.now // _MILLISECOND_NS,
+        lossless_since=options.lossless_since,
+        timeout_s=options.timeout_s,
+    )
+    problems = (*report.problems, check.problem) if check.problem else report.problems
+    return replace(report, log_check=check, problems=problems)
+
+
 def _label(bundle: Bundle) -> tuple[str, str]:
     return bundle.label, bundle.digest
-
-
-def _kept(report: Report, folder: Path, slices: Sequence[Slice], spool: Spool) -> Report:
-    """The report with the id under which the run is kept."""
-    run = Runs(folder).write(
-        report.to_dict(),
-        started_ms=report.started,
-        findings=lambda path: spool.copy_findings(slices, path),
-    )
-    return replace(report, run=run.id)
 
 
 def _history(options: ReconcileOptions, today: Bundle, plan: Plan) -> History:
@@ -132,6 +143,7 @@ def _work(options: ReconcileOptions, plan: Plan, history: History, slices: Seque
         schemas=options.schemas,
         current=None if options.candidate is None else current_bundle(options).to_json(),
         rate=plan.rate,
+        noting=options.decision_log is not None,
         selection=options.selection,
     )
 

@@ -14,6 +14,7 @@ from ..policy.compiler.framed import FramedValues
 from ..policy.keys import KeyRing
 from ..policy.plan_table import PlanTable
 from ..schemas.schema_sources import Schemas, open_schemas
+from .decision_log import Noting
 from .findings import Finding
 from .history import History
 from .holes import Holes, compacts
@@ -36,7 +37,8 @@ class Work:
 
     `asked` are the topics of the run; a parking topic that is one of them is judged whatever
     origin its records have. `current` is the bundle that a candidate is compared with, as JSON;
-    `rate` the share of events that is drawn; `selection` says which findings count.
+    `rate` the share of events that is drawn; `noting` that events are to be compared with a
+    decision log; `selection` says which findings count.
     """
 
     config: Mapping[str, Any]
@@ -50,6 +52,7 @@ class Work:
     schemas: Schemas | None = None
     current: bytes | None = None
     rate: float | None = None
+    noting: bool = False
     selection: Selection = field(default_factory=Selection)
 
 
@@ -70,6 +73,10 @@ class Saving(Protocol):
 
     def findings(self, piece: Slice) -> AbstractContextManager[BinaryIO]:
         """Where the findings of a slice go."""
+        ...
+
+    def noting(self, piece: Slice) -> AbstractContextManager[BinaryIO]:
+        """Where notes for a comparison with the decision log go."""
         ...
 
     def save(self, piece: Slice, report: SliceReport) -> None:
@@ -129,12 +136,13 @@ def run_slices(work: Work, slices: Sequence[Slice], saving: Saving, watch: Watch
     )
     try:
         for piece in slices:
-            reading = reader.read(piece)
+            reading, judge = reader.read(piece), judges.of(piece)
             opened = saving.findings(piece) if work.with_findings else nullcontext(None)
-            with opened as out:
+            noted = saving.noting(piece) if work.noting else nullcontext(None)
+            with opened as out, noted as notes:
                 tally = replay(
                     reading,
-                    judges.of(piece),
+                    judge if notes is None else Noting(judge, notes),
                     parked=piece.parked,
                     window=work.window,
                     sink=None if out is None else _writer(out),
