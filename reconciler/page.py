@@ -24,7 +24,7 @@ from streamwarden.errors import ReconcileError
 
 from .charts import Piece, chart_of, pieces_of
 from .findings import KINDS, NOT_DRIFT, WOULD_CHANGE
-from .words import ADVICE, MEANING, cause_sentence, headline
+from .words import ADVICE, MEANING, cause_sentence, headline, log_sentences
 
 __all__ = ["render_page", "write_page"]
 
@@ -115,6 +115,7 @@ def render_page(report: Mapping[str, Any]) -> str:
         estimates=(report.get("sample") or {}).get("estimates", {}),
         left_out=sum((report.get("left_out") or {}).values()),
         what_if=_what_if(report),
+        decision_log=log_sentences(report["decision_log"]) if report.get("decision_log") else (),
         not_drift=NOT_DRIFT,
     )
 

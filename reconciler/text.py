@@ -11,7 +11,7 @@ from rich.text import Text
 
 from .findings import KINDS, WOULD_CHANGE
 from .report import Report
-from .words import MEANING, headline
+from .words import MEANING, headline, log_sentences
 
 __all__ = ["first_sentence", "render"]
 
@@ -139,6 +139,10 @@ def _scope(said: _Json) -> Iterator[Text]:
     left_out = sum((said.get("left_out") or {}).values())
     if left_out:
         yield Text(f"{left_out:,} findings were left out: they are not what was asked for.")
+    log = said.get("decision_log")
+    if log:
+        bad = "yellow" if log.get("problem") or log.get("missed") else ""
+        yield Text(" ".join(log_sentences(log)), style=bad)
     if said["unverifiable"]:
         yield Text(
             f"{said['unverifiable']:,} stamps could not be verified: their version, "

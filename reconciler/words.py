@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Final
+from typing import Any, Final
 
-__all__ = ["ADVICE", "MEANING", "cause_sentence", "headline"]
+__all__ = ["ADVICE", "MEANING", "cause_sentence", "headline", "log_sentences"]
 
 #: What a kind of finding means, in a few words.
 MEANING: Final = {
@@ -90,3 +90,25 @@ def cause_sentence(
     }.get(kind, f"{events}: {kind}{why}.")
     besides = _BESIDES.get(drift, "").format(them)
     return f"{said} {besides}".rstrip()
+
+
+def log_sentences(log: Mapping[str, Any]) -> list[str]:
+    """How the log of decisions and the events agree, given as the report's `decision_log`."""
+    if log.get("problem"):
+        return [f"The log of decisions was not compared: {log['problem']}."]
+    missed, without = log.get("missed", 0), log.get("entries_without_event", 0)
+    entries = log.get("entries", 0)
+    matched = f"{log.get('matched', 0):,} events have their entry among {entries:,}"
+    said = [f"{matched} in the log of decisions, {log.get('place', '')}."]
+    if missed:
+        said.append(
+            f"{missed:,} accepted event{' has' if missed == 1 else 's have'} no entry, "
+            "although the log was kept without loss."
+        )
+    if without:
+        said.append(
+            f"{without:,} entr{'y has' if without == 1 else 'ies have'} no event in the topics."
+        )
+    if log.get("unreadable"):
+        said.append(f"{log['unreadable']:,} lines of the log cannot be read.")
+    return said

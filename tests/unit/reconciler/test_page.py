@@ -167,7 +167,17 @@ def test_what_only_some_runs_are_asked_is_told(said: dict[str, Any]) -> None:
         "cells": [],
     }
 
-    page = render_page({**said, "sample": sample, "what_if": changes, "left_out": {"forged": 3}})
+    log = {"place": "file:log", "entries": 9, "matched": 7, "missed": 2, "entries_without_event": 1}
+
+    page = render_page(
+        {
+            **said,
+            "sample": sample,
+            "what_if": changes,
+            "left_out": {"forged": 3},
+            "decision_log": log,
+        }
+    )
     text = re.sub(r"\s+", " ", Outline(page).text)
 
     for words in (
@@ -177,5 +187,8 @@ def test_what_only_some_runs_are_asked_is_told(said: dict[str, Any]) -> None:
         "about 4,711 (4,000 to 5,000)",
         "Only a sample was judged: 100 of 4,000 events.",
         "3 findings were left out",
+        "7 events have their entry among 9 in the log of decisions, file:log.",
+        "2 accepted events have no entry",
+        "1 entry has no event",
     ):
         assert words in text
