@@ -12,8 +12,10 @@ from ..reconciler import Progress, ReconcileOptions
 from ..reconciler import reconcile as replay
 from ..reconciler.findings import KINDS
 from ..reconciler.text import render
+from .called import called
 from .client import Client
 from .decide import STAGES
+from .lazy import Lazy, MainGroup
 from .loading import load, opened_schemas
 from .options import (
     PolicySource,
@@ -24,13 +26,20 @@ from .options import (
     topic_option,
 )
 from .output import Output, write_json
+from .reconcile_options import Forms, Scope, form_options, scope_options
 from .stores import opened
 from .times import Instant
 
 __all__ = ["reconcile"]
 
+_COMMANDS = {
+    "history": Lazy("runs:history", "list past runs, and how drift moved"),
+    "show": Lazy("runs:show", "show a past run again"),
+    "diff": Lazy("runs:diff", "say what changed from one run to another"),
+}
 
-@click.command("reconcile")
+
+@click.command("reconcile", cls=MainGroup, commands=_COMMANDS)
 @topic_option(multiple=True, help="A topic to replay, with its parking topics; repeatable.")
 @click.option("--since", type=Instant(), metavar="TIME", help="Only records from then on.")
 @click.option("--until", type=Instant(), metavar="TIME", help="Only records before then.")
@@ -38,7 +47,16 @@ __all__ = ["reconcile"]
     "--findings",
     type=click.Path(path_type=Path, dir_okay=False),
     metavar="FILE",
-    help="Write each finding as a line of JSON.",
+    help="Write each finding as a line of JSON; to a .parquet file as a row.",
+)
+@click.option(
+    "--findings-topic", metavar="TOPIC", help="Write each finding to this topic, in Avro."
+)
+@click.option(
+    "--runs",
+    type=click.Path(path_type=Path, file_okay=False),
+    metavar="DIR",
+    help="Keep this run there, for history, show, diff and --incremental.",
 )
 @click.option(
     "--checkpoint",
@@ -67,15 +85,21 @@ __all__ = ["reconcile"]
     metavar="NAME=VALUE",
     help="A setting of the engine, such as workers=4.",
 )
+@scope_options
+@form_options
 @policy_options
 @client_options
 @metrics_options
 @output_options
+@click.pass_context
 def reconcile(
+    context: click.Context,
     topics: tuple[str, ...],
     since: int | None,
     until: int | None,
     findings: Path | None,
+    findings_topic: str | None,
+    runs: Path | None,
     checkpoint: Path | None,
     retroactive: bool,
     stage: str | None,
@@ -83,6 +107,8 @@ def reconcile(
     fail_on: tuple[str, ...],
     engine: str,
     engine_options: tuple[str, ...],
+    scope: Scope,
+    forms: Forms,
     source: PolicySource,
     client: Client,
     output: Output,
@@ -94,12 +120,14 @@ def reconcile(
 
       streamwarden reconcile -b localhost:9092 --topic payments --policies policies/
       streamwarden reconcile -t payments --store dir:bundles --since 30d --findings drift.jsonl
-      streamwarden reconcile -t payments --policies candidate/ --store dir:bundles --json
+      streamwarden reconcile -t 'payments.*' --store dir:bundles --against candidate/
+      streamwarden reconcile -t payments --store dir:bundles --runs runs/ --incremental --json
 
     Exit status: 0 clean, 2 drift found, 1 failed, or not everything was read.
     """
     with opened_schemas(source.schemas) as schemas:
         bundle = load(source.directories, schemas) if source.directories else None
+        candidate = scope.candidate(source.store, client, schemas)
     options = ReconcileOptions(
         config=client.config(),
         topics=topics,
@@ -120,6 +148,17 @@ def reconcile(
         mask_keys=source.keys(source.mask_keys),
         now=source.now_ms,
         timeout_s=client.timeout_s,
+        command=called(context),
+        as_of=scope.as_of,
+        version=scope.version,
+        candidate=candidate,
+        selection=scope.selection,
+        sample=scope.sample,
+        runs=runs,
+        incremental=scope.incremental,
+        decision_log=scope.decision_log,
+        lossless_since=scope.lossless_since,
+        findings_topic=findings_topic,
     )
     with output.progress("replaying", None, unit="offsets") as advance:
 
@@ -131,6 +170,7 @@ def reconcile(
         write_json(report.to_dict())
     else:
         output.print(render(report))
+    forms.write(report, options.fail_on)
     return report.exit_status(options.fail_on)
 
 
