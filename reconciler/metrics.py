@@ -16,7 +16,7 @@ from prometheus_client.exposition import basic_auth_handler, generate_latest
 
 from streamwarden.errors import ConfigurationError, ReconcileError
 
-__all__ = ["push", "write_textfile"]
+__all__ = ["push", "write_open", "write_textfile"]
 
 _JOB = "streamwarden_reconcile"
 _TIMEOUT_S = 30.0
@@ -25,8 +25,25 @@ _TIMEOUT_S = 30.0
 def write_textfile(report: Mapping[str, Any], path: Path) -> None:
     """Write the figures of a report, as JSON has it, to `path`, whole or not at all."""
     try:
-        before = _last_success(path)
-        data = generate_latest(_registry(report, before))
+        registry = _registry(report, _last_success(path))
+    except OSError as error:
+        raise _not_written(path, error) from None
+    _write(registry, path)
+
+
+def write_open(open_: Mapping[str, int], path: Path) -> None:
+    """Write how many release candidates still wait in each parking topic."""
+    registry = CollectorRegistry()
+    name = "streamwarden_release_open"
+    gauge = Gauge(name, "Release candidates that wait.", ["topic"], registry=registry)
+    for topic, count in open_.items():
+        gauge.labels(topic).set(count)
+    _write(registry, path)
+
+
+def _write(registry: CollectorRegistry, path: Path) -> None:
+    try:
+        data = generate_latest(registry)
         with tempfile.NamedTemporaryFile(
             dir=path.parent, prefix=f".{path.name}.", delete=False
         ) as part:
@@ -39,10 +56,14 @@ def write_textfile(report: Mapping[str, Any], path: Path) -> None:
                 Path(part.name).unlink()
                 raise
     except OSError as error:
-        raise ReconcileError(
-            f"the metrics cannot be written to `{path}`: {error.strerror}",
-            remedy="name a file in a folder that can be written to",
-        ) from None
+        raise _not_written(path, error) from None
+
+
+def _not_written(path: Path, error: OSError) -> ReconcileError:
+    return ReconcileError(
+        f"the metrics cannot be written to `{path}`: {error.strerror}",
+        remedy="name a file in a folder that can be written to",
+    )
 
 
 def push(report: Mapping[str, Any], url: str) -> None:

@@ -11,11 +11,12 @@ from ..producers.quarantine import ParkedEvent
 from ..producers.release import ReleaseReport
 from ..producers.reviews import Review
 from ..producers.showing import ShownEvent
+from ..reconciler.releasing import BulkRelease, Candidates, histogram
 from .failures import FAILED, OK, VIOLATIONS
-from .output import Output, escaped, write_json
+from .output import Output, counted, escaped, write_json
 from .trails import decision_tree, effect_style
 
-__all__ = ["event_json", "event_line", "print_shown", "shown_json", "tell_report"]
+__all__ = ["event_json", "event_line", "print_shown", "shown_json", "tell_bulk", "tell_report"]
 
 _OUTCOME_STYLES = {
     "released": "green",
@@ -92,6 +93,47 @@ def event_json(event: ParkedEvent) -> dict[str, object]:
         "reviews": [_review_json(review) for review in event.reviews],
         "decision": parked.decision,
     }
+
+
+def tell_bulk(bulk: BulkRelease, candidates: Candidates, output: Output) -> int:
+    """Show what became of the candidates of a reconciliation, as counts; gives the exit status."""
+    report, counts = bulk.report, histogram(bulk)
+    if output.json:
+        write_json(
+            {
+                "dry_run": report.dry_run,
+                "bundle": report.bundle,
+                "judged_by": candidates.bundle,
+                "finding": candidates.kind,
+                "candidates": len(candidates.places),
+                "complete": report.complete,
+                "counts": report.counts,
+                "closed_before": report.closed,
+                "gone": bulk.gone,
+                "open": dict(bulk.open),
+                "histogram": counts,
+            }
+        )
+    else:
+        would = "would be " if report.dry_run else ""
+        for table, rows in counts.items():
+            for name, count in rows.items():
+                shown = Text(f"{count:>9,} ", "bold")
+                if table == "outcomes":
+                    shown.append(f"{would}{name}", _OUTCOME_STYLES[name])
+                else:
+                    shown.append(escaped(f"{table.removesuffix('s')}: {name}"), "dim")
+                output.print(shown)
+        waiting = sum(bulk.open.values())
+        output.note(
+            f"{counted(waiting, 'candidate')} still waiting, {report.closed:,} closed before, "
+            f"{bulk.gone:,} gone"
+        )
+    if not report.complete:
+        output.warn("there is more than one release looks at; run it again")
+    if report.counts.get("failed"):
+        return FAILED
+    return VIOLATIONS if report.counts.get("refused") else OK
 
 
 def _review_json(review: Review) -> dict[str, object]:

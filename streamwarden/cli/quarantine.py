@@ -6,6 +6,8 @@ import functools
 import re
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import click
@@ -17,11 +19,13 @@ from ..producers.quarantine import Quarantine, Selection, list_parked
 from ..producers.release import discard, release
 from ..producers.reviews import Signature
 from ..producers.showing import show_parked
+from ..reconciler.metrics import write_open
+from ..reconciler.releasing import RETURNS_MAX, read_candidates, release_found
 from .client import Client
 from .lazy import HelpGroup
 from .options import PolicySource, client_options, output_options, policy_options, topic_option
 from .output import Output, counted, write_json
-from .parked import event_json, event_line, print_shown, shown_json, tell_report
+from .parked import event_json, event_line, print_shown, shown_json, tell_bulk, tell_report
 from .times import Instant
 
 __all__ = ["quarantine"]
@@ -204,6 +208,31 @@ def _show(
 )
 @click.option("--reason", metavar="TEXT", help="Why.")
 @click.option("--force", is_flag=True, help="Although a newer record of its key is there.")
+@click.option(
+    "--from-report",
+    "report_path",
+    type=click.Path(path_type=Path, exists=True),
+    metavar="PATH",
+    help="What a reconciliation found: a run's folder, or its findings.",
+)
+@click.option(
+    "--finding", default="now-allowed", show_default=True, metavar="KIND", help="… of this kind."
+)
+@click.option(
+    "--returns",
+    "returns_max",
+    type=click.IntRange(1),
+    default=RETURNS_MAX,
+    show_default=True,
+    metavar="N",
+    help="… but not what was released and parked again so often.",
+)
+@click.option(
+    "--metrics-textfile",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE",
+    help="Write for Prometheus how many of them still wait.",
+)
 @click.option("--dry-run", is_flag=True, help="Only say what would be done.")
 @policy_options
 @client_options
@@ -215,6 +244,10 @@ def _release(
     names: tuple[str, ...],
     reason: str | None,
     force: bool,
+    report_path: Path | None,
+    finding: str,
+    returns_max: int,
+    metrics_textfile: Path | None,
     dry_run: bool,
     source: PolicySource,
     client: Client,
@@ -227,18 +260,39 @@ def _release(
 
       streamwarden quarantine release -t payments --policies policies/ --rule currency-known --dry-run
       streamwarden quarantine release -t payments --policies policies/ --at 2:14 --by Ann --reason 'by phone'
+      streamwarden quarantine release -t payments --store dir:bundles --from-report runs/ --dry-run
 
     Exit status: 0 all were released (or approved), 2 some were refused, 1 some failed.
     """
-    _chosen(selection, "release")
+    if report_path is None:
+        _chosen(selection, "release")
+        if metrics_textfile is not None:
+            raise ConfigurationError(
+                "--metrics-textfile goes with --from-report", remedy="say --from-report PATH"
+            )
+    elif replace(selection, max=None) != Selection():
+        raise ConfigurationError(
+            "--from-report says which events", remedy="leave out what else selects, but --max"
+        )
     signatures = [Signature(name, reason or "") for name in names]
     if reason and not names:
         raise ConfigurationError("a reason needs a name", remedy="say --by NAME")
+    how: dict[str, Any] = {
+        "signatures": signatures,
+        "to": to,
+        "force": force,
+        "dry_run": dry_run,
+    }
+    if report_path is None:
+        with _places(source, client, topic) as places:
+            report = release(places, selection, **how)
+        return tell_report(report, output)
+    candidates = read_candidates(report_path, finding)
     with _places(source, client, topic) as places:
-        report = release(
-            places, selection, signatures=signatures, to=to, force=force, dry_run=dry_run
-        )
-    return tell_report(report, output)
+        bulk = release_found(places, candidates, returns_max=returns_max, most=selection.max, **how)
+    if metrics_textfile is not None:
+        write_open(bulk.open, metrics_textfile)
+    return tell_bulk(bulk, candidates, output)
 
 
 @quarantine.command("discard")

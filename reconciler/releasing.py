@@ -1,0 +1,277 @@
+"""Releasing in bulk what a reconciliation found to be fine today.
+
+The findings name records of the parking topics. Each of them is judged anew when it is released,
+since the policy may have changed again, and recorded, so that nothing is released twice, however
+often the command is called. An event that came back after being released, again and again, is not
+released once more: something refuses it elsewhere, and it would go round for ever.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, cast
+
+import msgspec
+
+from streamwarden.errors import ReconcileError
+
+from ..policy.parking import Kind
+from ..producers.quarantine import ParkedEvent, Quarantine, Selection, list_parked
+from ..producers.release import ReleaseOutcome, ReleaseReport, release
+from ..producers.reviews import Signature
+from .findings import KINDS
+from .runs import Runs, read_report
+
+__all__ = [
+    "RETURNS_MAX",
+    "BulkRelease",
+    "Candidates",
+    "histogram",
+    "read_candidates",
+    "release_found",
+    "returns_of",
+]
+
+#: So often an event may come back before it is left to people.
+RETURNS_MAX: Final = 3
+#: Coordinates that one release is asked for.
+_BATCH: Final = 10_000
+_KINDS: Final[tuple[Kind, ...]] = ("quarantined", "held")
+
+_Place = tuple[str, int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Candidates:
+    """Places of parked records that a reconciliation named, and the bundle that it judged by."""
+
+    places: tuple[_Place, ...]
+    bundle: str
+    kind: str
+
+
+@dataclass(frozen=True, slots=True)
+class BulkRelease:
+    """What was done, or with a dry run would be. `open` are the candidates that still wait.
+
+    `gone` are those whose records are no longer there.
+    """
+
+    report: ReleaseReport
+    open: Mapping[str, int]
+    gone: int = 0
+
+
+def read_candidates(source: Path, kind: str = "now-allowed") -> Candidates:
+    """The places of the findings of `kind` in a file of findings, a report, or a run's folder.
+
+    Raises ReconcileError where not all of them are there: a report alone has only examples.
+    """
+    if kind not in KINDS:
+        raise ReconcileError(f"`{kind}` is no kind of finding", remedy=f"use {', '.join(KINDS)}")
+    findings, report = _files(source)
+    if findings is not None:
+        places, bundle = _from_findings(findings, kind)
+    else:
+        assert report is not None  # one of the two is there
+        places, bundle = _from_report(report, source, kind)
+    return Candidates(tuple(places), bundle, kind)
+
+
+def _files(source: Path) -> tuple[Path | None, Mapping[str, Any] | None]:
+    if source.suffix == ".jsonl":
+        return source, None
+    if source.is_dir():
+        beside = source / "findings.jsonl"
+        if beside.exists():
+            return beside, None
+        if not (source / "report.json").exists():  # the folder of several runs
+            found = Runs(source).load("latest")
+            return found.findings, found.report
+    report = read_report(source)
+    beside = source.with_name("findings.jsonl")
+    return (beside if source.is_file() and beside.exists() and "run" in report else None), report
+
+
+def _from_findings(path: Path, kind: str) -> tuple[list[_Place], str]:
+    places: list[_Place] = []
+    bundle = ""
+    try:
+        with path.open("rb") as lines:
+            for line in lines:
+                said = msgspec.json.decode(line, type=dict[str, Any])
+                bundle = bundle or str(said["versions"]["current"])
+                if said["kind"] == kind:
+                    places.append((said["topic"], said["partition"], said["offset"]))
+    except OSError as error:
+        raise ReconcileError(
+            f"`{path}` cannot be read: {error.strerror}", remedy="name a file of findings"
+        ) from None
+    except (msgspec.DecodeError, msgspec.ValidationError, KeyError, TypeError):
+        raise ReconcileError(
+            f"`{path}` is no file of findings", remedy="name what `--findings` wrote"
+        ) from None
+    return places, bundle
+
+
+def _from_report(report: Mapping[str, Any], source: Path, kind: str) -> tuple[list[_Place], str]:
+    try:
+        places = [
+            (str(each["topic"]), int(each["partition"]), int(each["offset"]))
+            for cause in report["causes"]
+            if cause["kind"] == kind
+            for each in cause["examples"]
+        ]
+        wanted, bundle = int(report["counts"].get(kind, 0)), str(report["bundle"])
+    except (KeyError, TypeError, ValueError):
+        raise ReconcileError(
+            f"`{source}` is no report", remedy="name what `reconcile --json` wrote"
+        ) from None
+    if len(places) < wanted:
+        raise ReconcileError(
+            f"`{source}` names {len(places)} of {wanted} findings: a report has only examples",
+            remedy="name the file of `--findings`, or the run's folder in `--runs`",
+        )
+    return places, bundle
+
+
+def release_found(
+    quarantine: Quarantine,
+    candidates: Candidates,
+    *,
+    signatures: Sequence[Signature] = (),
+    to: str | None = None,
+    force: bool = False,
+    dry_run: bool = False,
+    returns_max: int = RETURNS_MAX,
+    most: int | None = None,
+) -> BulkRelease:
+    """Release the candidates that are parked events of the quarantine's topic, as `release` does.
+
+    An event that came back `returns_max` times after being released is refused. `most` takes the
+    first so many that wait. Raises QuarantineError when the topics cannot be read.
+    """
+    listing = list_parked(quarantine, all_states=True)
+    there = {(event.topic, *event.place): event for event in listing.events}
+    returned = returns_of(listing.events)
+    mine = [
+        place
+        for place in sorted(set(candidates.places))
+        if place[0] in {quarantine.topic_of(kind) for kind in _KINDS}
+    ]
+    known = [place for place in mine if place in there]
+    closed = sum(there[place].state != "waiting" for place in known)
+    waiting = [place for place in known if there[place].state == "waiting"]
+    looping = {place for place in waiting if returned.get(place, 0) >= returns_max}
+    wanted = [place for place in waiting if place not in looping][:most]
+    outcomes = [_looping(there[place], returned[place]) for place in sorted(looping)]
+    complete = listing.complete
+    for kind, places in _batches(quarantine, wanted):
+        part = release(
+            quarantine,
+            Selection(at=frozenset(place[1:] for place in places), kind=kind),
+            signatures=signatures,
+            to=to,
+            force=force,
+            dry_run=dry_run,
+        )
+        outcomes += part.outcomes
+        complete = complete and part.complete
+    report = ReleaseReport(
+        tuple(outcomes), dry_run, quarantine.guard.bundle.label, complete, closed
+    )
+    done = {
+        (each.topic, each.partition, each.offset)
+        for each in outcomes
+        if each.outcome == "released" and not dry_run
+    }
+    open_ = {quarantine.topic_of(kind): 0 for kind in _KINDS}
+    for place in waiting:
+        open_[place[0]] += place not in done
+    return BulkRelease(report, open_, len(mine) - len(known))
+
+
+def _batches(
+    quarantine: Quarantine, places: Sequence[_Place]
+) -> Iterator[tuple[Kind, Sequence[_Place]]]:
+    for kind in _KINDS:
+        topic = quarantine.topic_of(kind)
+        mine = [place for place in places if place[0] == topic]
+        for first in range(0, len(mine), _BATCH):
+            yield kind, mine[first : first + _BATCH]
+
+
+def _looping(event: ParkedEvent, times: int) -> ReleaseOutcome:
+    return ReleaseOutcome(
+        event.topic,
+        event.partition,
+        event.offset,
+        "refused",
+        why=f"it was released and parked again {times} times; find out who refuses it,"
+        " or release it by its coordinates",
+        rules=event.rules,
+    )
+
+
+def returns_of(events: Iterable[ParkedEvent]) -> dict[_Place, int]:
+    """How often each event was released and came back before it was parked here.
+
+    Records of one event have its timestamp and key in common, whatever was masked on the way. What
+    was parked before the other was released is another event that looks the same.
+    """
+    groups: dict[tuple[object, ...], list[ParkedEvent]] = {}
+    for event in events:
+        groups.setdefault(_likeness(event), []).append(event)
+    returns: dict[_Place, int] = {}
+    for likes in groups.values():
+        if len(likes) == 1:
+            continue
+        released: list[tuple[int, int]] = []  # when, and how often it came back including that
+        most = 0
+        for event in sorted(likes, key=lambda event: event.parked_at):
+            while released and released[0][0] <= event.parked_at:
+                most = max(most, heapq.heappop(released)[1])
+            returns[event.topic, event.partition, event.offset] = most
+            at = _released_at(event)
+            if at is not None:
+                heapq.heappush(released, (at, most + 1))
+    return returns
+
+
+def _likeness(event: ParkedEvent) -> tuple[object, ...]:
+    said: Any = (event.parked.decision or {}).get("event")
+    told: Mapping[str, object] = cast("dict[str, object]", said) if isinstance(said, dict) else {}
+    key = told.get("key")
+    known = str(key) if isinstance(key, dict) else key
+    if event.parked.origin_timestamp is None:
+        return known, told.get("sha256")
+    return known, event.parked.origin_timestamp
+
+
+def _released_at(event: ParkedEvent) -> int | None:
+    closing = event.closed_by
+    return closing.at if closing is not None and closing.action == "released" else None
+
+
+def histogram(bulk: BulkRelease) -> dict[str, dict[str, int]]:
+    """The outcomes by what they are, by the rules that had parked, and by why they were refused."""
+    counts: dict[str, dict[str, int]] = {"outcomes": {}, "rules": {}, "effects": {}, "why": {}}
+
+    def count(table: str, name: str) -> None:
+        counts[table][name] = counts[table].get(name, 0) + 1
+
+    for each in bulk.report.outcomes:
+        count("outcomes", each.outcome)
+        for rule in dict.fromkeys(each.rules):
+            count("rules", rule)
+        if each.effect is not None:
+            count("effects", each.effect)
+        if each.why:
+            count("why", each.why)
+    return {
+        table: dict(sorted(rows.items(), key=lambda row: (-row[1], row[0])))
+        for table, rows in counts.items()
+    }
