@@ -15,7 +15,7 @@ from streamwarden.errors import ConfigurationError, StoreError
 
 from ..policy.bundle import Bundle
 from ..policy.compiler.framed import FramedValues
-from ..policy.diff import Change, compare
+from ..policy.diff_meaning import Meaning, meanings
 from ..policy.directory_store import DirectoryStore
 from ..policy.keys import KeyRing
 from ..policy.store import ActiveBundle, BundleStore
@@ -27,7 +27,7 @@ from .lazy import HelpGroup
 from .loading import load, opened_schemas, schemas_option
 from .options import output_options, store_client_options
 from .output import Output, counted, escaped, write_json
-from .policy_show import change_json, print_changes
+from .policy_diff import change_json, print_changes
 from .stores import opened
 from .versions import activation_json, active_json, print_active, print_history, publication_json
 
@@ -159,7 +159,7 @@ def _publish(
         tried = None if no_tests else _tested(candidate, mask_keys, source, output)
     with _open(url, client, candidate.name) as store:
         active = _before(store, output)
-        changes = compare(None if active is None else active.bundle, candidate)
+        changes = meanings(None if active is None else active.bundle, candidate)
         if active is not None and active.bundle.digest == candidate.digest:
             output.note(f"{active.bundle.label} is active and says the same: nothing to publish")
             if output.json:
@@ -187,7 +187,7 @@ def _published(
     stored: Bundle,
     before: ActiveBundle | None,
     after: ActiveBundle | None,
-    changes: Sequence[Change],
+    changes: Sequence[Meaning],
     tried: int | None,
     *,
     new: bool,
@@ -244,7 +244,7 @@ def _activate(
     """
     with _open(url, client) as store:
         active, chosen = store.active(), store.get(number)
-        changes = compare(None if active is None else active.bundle, chosen)
+        changes = meanings(None if active is None else active.bundle, chosen)
         _show(active, chosen, changes, output)
         _ask(f"activate {chosen.label}?", yes=yes, needed=False)
         _still(store, active)
@@ -335,7 +335,7 @@ def _before(store: BundleStore, output: Output) -> ActiveBundle | None:
 
 
 def _show(
-    active: ActiveBundle | None, other: Bundle, changes: Sequence[Change], output: Output
+    active: ActiveBundle | None, other: Bundle, changes: Sequence[Meaning], output: Output
 ) -> None:
     """What changes, for whoever is to agree; not beside JSON, which has it."""
     if output.json or output.quiet:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import xml.etree.ElementTree as ET
 from pathlib import Path
 
@@ -26,7 +27,7 @@ cases:
 
 def test_a_clean_directory_is_status_0(run: Run, policies: Path) -> None:
     """What was found is counted."""
-    result = run("policy", "check", policies)
+    result = run("policy", "check", policies, "--ignore", "SW172,SW173")
 
     assert result.exit_code == 0
     assert "1 policy, 5 rules, 0 cases; no problems" in result.stdout
@@ -327,3 +328,60 @@ def test_codes_are_explained(run: Run) -> None:
     assert "SW104: not YAML" in every.stdout
     assert "SW140: unknown key" in every.stdout
     assert json.loads(run("policy", "explain-code", "SW104", "--json").stdout)["code"] == "SW104"
+
+
+def test_a_diff_says_what_it_means_and_for_which_events(
+    run: Run, policies: Path, tmp_path: Path
+) -> None:
+    """Tightened where that can be proved; cases and events that come out differently are told."""
+    (policies / "cases.yaml").write_text(CASES)
+    other, events = tmp_path / "other", tmp_path / "events.jsonl"
+    shutil.copytree(policies, other)
+    limits = other / "limits.yaml"
+    limits.write_text(limits.read_text().replace("> 50000", "> 1500"))
+    events.write_text('{"amount": 1600, "country": "DE"}\n{"amount": 1, "country": "DE"}\n')
+
+    result = run("policy", "diff", policies, other, "--events", events, "-t", "payments")
+    said = json.loads(
+        run(
+            "policy", "diff", policies, other, "--events", events, "-t", "payments", "--json"
+        ).stdout
+    )
+
+    assert "~ rule limits/over-limit changed: tightened (fires on more events)" in result.stdout
+    assert "payments.jsonl" not in result.stdout
+    assert f"! {events}:1: warn → hold" in result.stdout
+    assert "limits: a wrong expectation: warn → hold" in result.stdout
+    assert "of 2 cases and 2 events, 2 decide differently" in result.stdout
+    assert said["verdict"] == said["changes"][0]["verdict"] == "tightened"
+    assert said["changes"][0]["because"] == ["fires on more events"]
+    assert (said["events"]["cases"], said["events"]["different"]) == (2, 2)
+    assert said["events"]["differences"][1]["after"]["rules"] == [
+        *("limits/over-limit", "limits/large")
+    ]
+
+
+def test_a_diff_of_stored_versions(run: Run, policies: Path, tmp_path: Path) -> None:
+    """By number, after `#` or `@`."""
+    store = f"dir:{tmp_path / 'store'}"
+    limits = policies / "limits.yaml"
+    run("bundle", "publish", "--policies", policies, "--store", store, "--yes", "--no-tests")
+    limits.write_text(limits.read_text().replace("> 50000", "> 70000"))
+    run("bundle", "publish", "--policies", policies, "--store", store, "--yes", "--no-tests")
+
+    result = run("policy", "diff", f"{store}#1", f"{store}@2")
+
+    assert "~ rule limits/over-limit changed: loosened (fires on fewer events)" in result.stdout
+
+
+def test_events_of_a_diff_need_a_topic(run: Run, policies: Path) -> None:
+    """A line that is no event ends it, with its place."""
+    (policies.parent / "events").write_text("nothing\n")
+
+    alone = run("policy", "diff", policies, policies, "--events", policies.parent / "events")
+    record = ["--format", "record"]
+    bad = run("policy", "diff", policies, policies, "--events", policies.parent / "events", *record)
+
+    assert alone.exit_code == 1
+    assert "no topic was named" in alone.stderr
+    assert "events:1: the line is no JSON" in bad.stderr
