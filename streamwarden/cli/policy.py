@@ -13,7 +13,8 @@ policy = LazyGroup(
         "test": Lazy("policy_test:test", "run the cases of their tests documents"),
         "explain": Lazy("policy_explain:explain", "say why an event is decided as it is"),
         "show": Lazy("policy_show:show", "show policies as sentences, CEL or JSON"),
-        "diff": Lazy("policy_show:diff", "show what differs between two sets of policies"),
+        "diff": Lazy("policy_diff:diff", "say what changed between two sets of policies"),
+        "fmt": Lazy("policy_fmt:fmt", "lay documents out in one way, with their comments"),
         "explain-code": Lazy("policy_check:explain_code", "say what a problem's code means"),
     },
     help="""Check, test, explain, show and compare policies, without Kafka.
