@@ -20,14 +20,24 @@ from .codes import error_of
 from .connection import PARKING_OVERHEAD_BYTES, ConfigMap, connection_of
 from .record_time import EMBEDDED_CLUSTER
 
-__all__ = ["Difference", "State", "TopicReport", "ensure_topics"]
+__all__ = [
+    "KINDS",
+    "Difference",
+    "State",
+    "TopicReport",
+    "TopicState",
+    "differences",
+    "ensure_topics",
+    "wanted_settings",
+]
 
 State: TypeAlias = Literal["created", "missing", "fits", "differs"]
 
 _DAY_MS = 86_400_000
 #: How long a quarantined event stays at least, counted from its own timestamp.
 _QUARANTINE_MIN_MS = 30 * _DAY_MS
-_KINDS: tuple[Kind, ...] = ("quarantined", "held")
+#: Every origin has a topic of each.
+KINDS: tuple[Kind, ...] = ("quarantined", "held")
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +68,9 @@ class TopicReport:
 
 
 @dataclass(frozen=True, slots=True)
-class _Found:
+class TopicState:
+    """A topic as it is: partitions, the fewest replicas of one, and its settings by name."""
+
     partitions: int
     replication: int
     settings: dict[str, str]
@@ -89,7 +101,7 @@ def ensure_topics(
             _one(cluster, origin, found, parked_topic(guard.settings, origin, kind), kind, dry_run)
             for origin, found in origins.items()
             if found is not None
-            for kind in _KINDS
+            for kind in KINDS
         )
     except (KafkaException, TimeoutError) as raised:
         error = error_of(raised) if isinstance(raised, KafkaException) else None
@@ -112,7 +124,7 @@ class _Cluster:
             raise TimeoutError
         return left
 
-    def find(self, topic: str) -> _Found | None:
+    def find(self, topic: str) -> TopicState | None:
         cluster = self._admin.list_topics(timeout=self._left_s())
         if str(cluster.cluster_id).startswith(EMBEDDED_CLUSTER):
             raise QuarantineError(
@@ -123,7 +135,7 @@ class _Cluster:
         if metadata is None or metadata.error is not None:
             return None
         replicas = [len(partition.replicas) for partition in metadata.partitions.values()]
-        return _Found(len(replicas), min(replicas, default=1), self._settings(topic))
+        return TopicState(len(replicas), min(replicas, default=1), self._settings(topic))
 
     def _settings(self, topic: str) -> dict[str, str]:
         describe: Callable[..., dict[Any, Future[Any]]] = self._admin.describe_configs  # pyright: ignore[reportUnknownVariableType, reportUnknownMemberType]
@@ -133,7 +145,7 @@ class _Cluster:
         entries: dict[str, Any] = answer.result(left)
         return {name: str(entry.value) for name, entry in entries.items()}
 
-    def create(self, topic: str, origin: _Found, settings: dict[str, str]) -> None:
+    def create(self, topic: str, origin: TopicState, settings: dict[str, str]) -> None:
         new = NewTopic(topic, origin.partitions, origin.replication, config=settings)
         create: Callable[..., dict[str, Future[None]]] = self._admin.create_topics  # pyright: ignore[reportUnknownVariableType, reportUnknownMemberType]
         left = self._left_s()
@@ -141,15 +153,15 @@ class _Cluster:
 
 
 def _one(
-    cluster: _Cluster, origin: str, base: _Found, topic: str, kind: Kind, dry_run: bool
+    cluster: _Cluster, origin: str, base: TopicState, topic: str, kind: Kind, dry_run: bool
 ) -> TopicReport:
-    wanted = _wanted(base.settings, kind)
+    wanted = wanted_settings(base.settings, kind)
     found = cluster.find(topic)
     if found is not None:
-        differences = tuple(_differences(found, base, wanted))
-        state: State = "differs" if differences else "fits"
+        said = tuple(differences(found, base, wanted))
+        state: State = "differs" if said else "fits"
         return TopicReport(
-            topic, origin, kind, state, found.partitions, found.replication, (), differences
+            topic, origin, kind, state, found.partitions, found.replication, (), said
         )
     if not dry_run:
         cluster.create(topic, base, wanted)
@@ -159,7 +171,8 @@ def _one(
     )
 
 
-def _wanted(origin: dict[str, str], kind: Kind) -> dict[str, str]:
+def wanted_settings(origin: dict[str, str], kind: Kind) -> dict[str, str]:
+    """What the parking topic of a kind is made with; `origin` are the settings of its origin."""
     size = _number(origin.get("max.message.bytes")) or 1_048_588
     wanted = {
         "cleanup.policy": "delete",
@@ -187,7 +200,8 @@ def _quarantine_retention_ms(origin: dict[str, str]) -> int:
     return kept + _QUARANTINE_MIN_MS
 
 
-def _differences(found: _Found, base: _Found, wanted: dict[str, str]) -> list[Difference]:
+def differences(found: TopicState, base: TopicState, wanted: dict[str, str]) -> list[Difference]:
+    """What of a parking topic is not as `wanted_settings` says, or less safe than its origin `base`."""
     said: list[Difference] = []
 
     def differs(name: str, why: str, better: Callable[[int, int], bool] | None = None) -> None:

@@ -37,6 +37,7 @@ _COMMANDS = {
     "bundle": Lazy("bundle:bundle", "build, publish and activate versions of policies"),
     "quarantine": Lazy("quarantine:quarantine", "list, show, release and discard parked events"),
     "schemas": Lazy("schemas:schemas", "keep a registry's schemas as files"),
+    "doctor": Lazy("doctor:doctor", "say what will fail, and what repairs it"),
     "topics": Lazy("topics:topics", "make the topics that parked events go to"),
 }
 

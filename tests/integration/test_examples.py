@@ -238,5 +238,6 @@ def test_adapters_to_other_clients_are_short(name: str) -> None:
 
 
 def test_the_policies_of_the_examples_pass_their_own_tests() -> None:
-    command = [sys.executable, "-m", "streamwarden", "policy", "test", EXAMPLES / "policies"]
+    policies = str(EXAMPLES / "policies")
+    command = [sys.executable, "-m", "streamwarden", "policy", "test", policies]
     assert subprocess.run(command, check=False, timeout=WAIT_S, capture_output=True).returncode == 0
