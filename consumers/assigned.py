@@ -86,6 +86,14 @@ class Assigned:
                 found.append(TopicPartition(topic, partition, frontier))
         return found
 
+    def done(self) -> list[TopicPartition]:
+        """How far the application is through with each partition, parked events apart."""
+        return [
+            TopicPartition(*place, offsets.done_to)
+            for place, offsets in self._places.items()
+            if offsets.done_to is not None
+        ]
+
     def handled(self, places: Iterable[Place]) -> list[TopicPartition]:
         """What a transaction commits that parked its events itself."""
         found: list[TopicPartition] = []

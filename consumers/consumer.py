@@ -214,7 +214,7 @@ class GuardedConsumer:
     ) -> list[TopicPartition] | None:
         """As the client's, capped at what is safely parked.
 
-        With `asynchronous=False` parked events are written first, so that the cap is rarely felt.
+        What was left out for that is committed by a later poll, commit or close, once it is. With `asynchronous=False` parked events are written first, so that the cap is rarely felt.
         """
         if message is not None and offsets is not None:
             raise ValueError("message and offsets are mutually exclusive")
@@ -224,8 +224,11 @@ class GuardedConsumer:
         if message is None and offsets is None:
             self._reader.finish_handed()
             self._reader.store()
+            self._reader.catching_up.asked_for_all()
             return self._client.commit(asynchronous=asynchronous)  # type: ignore[call-overload, no-any-return]
-        capped = self._capped(message, offsets)
+        given = self._given(message, offsets)
+        capped = [self._reader.assigned.capped(each) for each in given]
+        self._reader.catching_up.asked(given)
         return self._client.commit(offsets=capped, asynchronous=asynchronous)  # type: ignore[call-overload, no-any-return]
 
     def store_offsets(
@@ -237,7 +240,8 @@ class GuardedConsumer:
         if (message is None) == (offsets is None):
             raise ValueError("one of message and offsets is needed")
         self._check_commits()
-        self._client.store_offsets(offsets=self._capped(message, offsets))
+        given = self._given(message, offsets)
+        self._client.store_offsets(offsets=[self._reader.assigned.capped(each) for each in given])
 
     def _check_by_hand(self) -> None:
         if self._exactly_once is not None:
@@ -253,15 +257,16 @@ class GuardedConsumer:
                 remedy="call `send_offsets_to_transaction()` of the producer",
             )
 
-    def _capped(
-        self, message: Message | GuardedMessage | None, offsets: list[TopicPartition] | None
+    @staticmethod
+    def _given(
+        message: Message | GuardedMessage | None, offsets: list[TopicPartition] | None
     ) -> list[TopicPartition]:
         if message is not None:
             error, offset = message.error(), message.offset()
             if error is not None or offset is None:
                 raise ValueError("cannot commit a message with an error")
             offsets = [TopicPartition(message.topic() or "", message.partition() or 0, offset + 1)]
-        return [self._reader.assigned.capped(each) for each in offsets or []]
+        return offsets or []
 
     def assign(self, partitions: list[TopicPartition]) -> None:
         """As the client's."""

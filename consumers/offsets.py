@@ -45,6 +45,11 @@ class PartitionOffsets:
         """The offset behind the last event that was read."""
         return self._next
 
+    @property
+    def done_to(self) -> int | None:
+        """The furthest that the application said it is through; None where it said nothing."""
+        return self._done
+
     def delivered(self, offset: int) -> None:
         """The event at `offset` is handed to the application."""
         self._read(offset)

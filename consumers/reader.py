@@ -18,6 +18,7 @@ from ..producers.callbacks import Callbacks
 from ..producers.codes import NO_OFFSET, PARTITION_EOF, error_of
 from ..producers.parking import Parking, inherited
 from .assigned import Assigned, Place
+from .catching_up import CatchingUp
 from .intake import Intake
 from .messages import GuardedMessage
 
@@ -62,6 +63,7 @@ class Reader:
         self.guard, self.parking, self.callbacks = guard, parking, callbacks
         self.auto_store, self.auto_commit, self._tells_end = auto_store, auto_commit, tells_end
         self.assigned = Assigned()
+        self.catching_up = CatchingUp(self.assigned)
         self.intake = Intake(guard, parking, self.assigned, group=config.get("group.id"))
         self.closed = False
         #: Ends of partitions that were reached, for `run(until_end=True)`.
@@ -133,7 +135,7 @@ class Reader:
         raw = self.client.poll(0)
         if raw is None and (left := deadline - time.monotonic()) > 0:
             if not self.in_transactions:
-                self.store()
+                self._keep_up()
             slice_s = _PARKING_SLICE_S if self.parking.pending else _SLICE_S
             raw = self.client.poll(min(left, slice_s))
         return raw
@@ -267,12 +269,21 @@ class Reader:
         if self.intake.failing:
             self.intake.stop_before_failures(self.client, self._moved_back)
         if not self.in_transactions and time.monotonic() - self._stored_at >= _STORE_EVERY_S:
-            self.store()
+            self._keep_up()
 
     def store(self) -> None:
         """Hand what may be committed to the client."""
         self._stored_at = time.monotonic()
         self.assigned.store(self.client)
+
+    def _keep_up(self) -> None:
+        """Store what may be committed, and commit what the application's commits left out."""
+        self.store()
+        if not self.auto_commit and (further := self.catching_up.due()):
+            try:
+                self.client.commit(offsets=further, asynchronous=True)
+            except KafkaException as raised:
+                log.debug("parked events were not committed past: %s", error_of(raised).str())
 
     def _moved(self, place: TopicPartition, *, keep_before: bool = False) -> None:
         """Reading goes on elsewhere: what was fetched from there is not handed out.
@@ -346,8 +357,9 @@ class Reader:
             return
         self.intake.drain(DRAIN_TIMEOUT_S)
         self.store()
-        wanted = self.assigned.frontiers(partitions)
-        if self.auto_commit and wanted:
+        assigned, behind = self.assigned, self.catching_up
+        wanted = assigned.frontiers(partitions) if self.auto_commit else behind.due(partitions)
+        if wanted:
             self.commit_now(wanted)
 
     def commit_now(self, offsets: list[TopicPartition]) -> None:

@@ -170,6 +170,49 @@ def test_a_commit_by_message_goes_on_past_parked_events(
     assert committed() == [4, NONE]
 
 
+@pytest.mark.parametrize("way", ["poll", "close"])
+@pytest.mark.parametrize("by_message", [True, False])
+def test_a_commit_that_was_capped_is_made_good(
+    make_consumer: Make, send: Send, committed: Committed, way: str, by_message: bool
+) -> None:
+    """Once the parked events are written; an application without new events commits no more."""
+    send([CLEAN, BAD, CLEAN, BAD, LARGE])
+    consumer = make_consumer({"enable.auto.commit": False}, parking={"linger.ms": 1000})
+    consumer.subscribe(["payments"])
+    _, last = take(consumer, 2)
+
+    consumer.commit(message=last) if by_message else consumer.commit()
+    until = time.monotonic() + 30
+    while way == "poll" and committed() != [5, NONE] and time.monotonic() < until:
+        consumer.poll(0.1)
+    if way == "close":
+        consumer.poll(0.5)  # the events behind the last one that passes are read, too
+        consumer.close()
+
+    assert committed() == [5, NONE]
+
+
+def test_what_is_not_committed_is_not_committed_later_either(
+    make_consumer: Make, send: Send, committed: Committed, records: Records
+) -> None:
+    """Events that were handed out after the commit are not done, and those stored not asked for."""
+    send([CLEAN, BAD, CLEAN, CLEAN, BAD])
+    config = {"enable.auto.commit": False, "enable.auto.offset.store": False}
+    consumer = make_consumer(config, parking={"linger.ms": 500})
+    consumer.subscribe(["payments"])
+    first, second, third = take(consumer, 3)
+
+    consumer.commit(message=first)
+    consumer.store_offsets(message=second)
+    until = time.monotonic() + 30
+    while len(records("quarantine.payments")) < 2 and time.monotonic() < until:
+        consumer.poll(0.1)
+    consumer.close()
+
+    assert third.offset() == 3
+    assert committed() == [1, NONE]
+
+
 def test_without_a_commit_nothing_is_committed(
     make_consumer: Make, send: Send, committed: Committed
 ) -> None:
