@@ -34,6 +34,8 @@ __all__ = ["GuardedConsumer", "GuardedMessage"]
 
 log = logging.getLogger("streamwarden")
 
+#: How long the end waits for the decision log, which the guard goes on writing.
+_LOG_FLUSH_S = 5.0
 _Handled = TypeVar("_Handled", bound=Handler | TransactionalHandler)
 
 
@@ -359,6 +361,7 @@ class GuardedConsumer:
         self._reader.close()
         if self._exactly_once is not None:
             self._exactly_once.close()
+        self._reader.guard.flush_log(_LOG_FLUSH_S)
         self._callbacks.raise_first()
 
     def __enter__(self) -> Self:

@@ -10,7 +10,7 @@ from typing import Any, TypeAlias
 
 from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
 
-from streamwarden.errors import SchemaUnavailableError
+from streamwarden.errors import DecisionLogFullError, SchemaUnavailableError
 
 from ..policy.guard import Guard
 from ..producers.absent import Absent, watch_forks
@@ -37,6 +37,8 @@ _BATCH_SLICE_S = 0.5
 _STORE_EVERY_S = 0.1
 #: Between tries to get a schema that was not to be had; a source does not ask more often itself.
 _HOLD_S = 0.5
+#: Likewise for room in a decision log that must not lose anything; and between lines about that.
+_LOG_HOLD_S, _LOG_TOLD_EVERY_S = 0.05, 60.0
 #: How long parked events may hold up a rebalance, a synchronous commit or the end.
 DRAIN_TIMEOUT_S = 10.0
 
@@ -84,6 +86,7 @@ class Reader:
         self._stored_at = 0.0
         self._wait_until: float | None = None  # for a schema, across tries
         self._hold_until = 0.0  # nothing is read, until the next try
+        self._log_waited_at = float("-inf")
         self.client = Consumer(config)
         watch_forks(self)
 
@@ -165,6 +168,10 @@ class Reader:
                 self._put_back([message])
                 self._hold(unavailable)
                 return None
+            except DecisionLogFullError as full:
+                self._put_back([message])
+                self._hold_for_log(full)
+                return None
             except BaseException:
                 self._put_back([message])
                 raise
@@ -188,9 +195,17 @@ class Reader:
             raise error
         self._hold_until = min(now + _HOLD_S, self._wait_until)
 
+    def _hold_for_log(self, error: DecisionLogFullError) -> None:
+        """Read nothing until the decision log has room, however long that takes."""
+        if time.monotonic() - self._log_waited_at >= _LOG_TOLD_EVERY_S:
+            log.warning("waiting for the decision log: %s", error)
+            self._log_waited_at = time.monotonic()
+        self.guard.count("fallbacks/decision_log_wait")
+        self._hold_until = time.monotonic() + _LOG_HOLD_S
+
     @property
     def _held(self) -> bool:
-        """True while nothing is read, since a schema could not be had just now."""
+        """True while nothing is read, for want of a schema or of room in the decision log."""
         return self._hold_until > 0 and self._still_held()
 
     def _still_held(self) -> bool:

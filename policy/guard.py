@@ -15,7 +15,12 @@ from pathlib import Path
 from typing import Any, Self, cast
 
 from streamwarden._version import __version__
-from streamwarden.errors import ConfigurationError, NoPolicyError, StreamwardenError
+from streamwarden.errors import (
+    ConfigurationError,
+    DecisionLogFullError,
+    NoPolicyError,
+    StreamwardenError,
+)
 from streamwarden.settings import source_settings
 
 from ..schemas.event import Event, Headers
@@ -24,6 +29,7 @@ from ..schemas.schema_sources import Schemas, open_schemas
 from .bundle import Bundle
 from .compiler.framed import FramedValues
 from .decision import Decision, new_ids
+from .decision_sink import DecisionLogSetting, open_sink
 from .keys import KeyRing
 from .loader import load_directories
 from .model import BundleSettings, Mode
@@ -42,6 +48,8 @@ log = logging.getLogger("streamwarden")
 Keys = KeyRing | str | Path | Mapping[str, str | bytes]
 
 _STAGES = ("produce", "consume", "reconcile")
+#: How long `decide` and `route` wait for room in the decision log.
+_LOG_WAIT_S = 1.0
 
 
 class Guard:
@@ -51,7 +59,8 @@ class Guard:
     or the other, never by both. `labels` and `client_id` are what rules see as `client`; they are
     self-declared by the service. `clock` gives nanoseconds since the epoch; the guard reads whole
     milliseconds, as records keep them, so that a replay sees the same `now`. `own_topics` are those
-    of the guard's own store and logs, which no glob of a policy matches.
+    of the guard's own store and logs, which no glob of a policy matches. `decision_log` is where
+    decisions are logged (see `DecisionLogSetting`); without it, STREAMWARDEN_DECISION_LOG says so.
     """
 
     def __init__(
@@ -72,6 +81,8 @@ class Guard:
         schema_unavailable: str | None = None,
         schema_timeout_s: float | None = None,
         schema_wait_s: float | None = None,
+        decision_log: DecisionLogSetting | None = None,
+        decision_log_unreachable: str | None = None,
         own_topics: Collection[str] = (),
         clock: Callable[[], int] = time.time_ns,
     ) -> None:
@@ -88,21 +99,28 @@ class Guard:
                 "schema_unavailable": schema_unavailable,
                 "schema_timeout_s": schema_timeout_s,
                 "schema_wait_s": schema_wait_s,
+                "decision_log_unreachable": decision_log_unreachable,
             }
         )
         #: What reads values framed by a schema registry; None without `schemas`.
         self.framed = None if schemas is None else self._framed(schemas)
         self._client = {"client": client_id, "labels": dict(labels or {})}
         self._clock = clock
-        self._own_topics = frozenset(own_topics)
+        #: What was refused, evicted or dropped, by name; it never goes down.
+        self.counters: defaultdict[str, int] = defaultdict(int)
+        #: Where decisions are logged; None where they are not.
+        self.sink = open_sink(
+            decision_log,
+            unreachable=self.failing.decision_log_unreachable,
+            counters=self.counters,
+        )
+        self._own_topics = frozenset({*own_topics, *(self.sink.topics if self.sink else ())})
         self._next_id = new_ids()
         self._source = source
         self._start_lock = threading.Lock()
         self._table: PlanTable | None = None
         #: Why no decision is made, and the plans that wait until one may be made again.
         self._halted: tuple[StreamwardenError, PlanTable | None] | None = None
-        #: What was refused, evicted or dropped, by name; it never goes down.
-        self.counters: defaultdict[str, int] = defaultdict(int)
         #: What is so at present, by name: `flood_open`, `overrides_active`.
         self.gauges: dict[str, float] = {}
         #: When the version in use was taken, in seconds since the epoch.
@@ -191,6 +209,7 @@ class Guard:
             framed=self.framed,
             excluded=self._own_topics,
             ledger=LEDGER,
+            sink=self.sink,
         )
         before = self._table if self._halted is None else self._halted[1]
         if before is not None:
@@ -287,7 +306,8 @@ class Guard:
     def evaluate(self, event: Event, stage: str) -> Decision:
         """The decision on one event, by the version in use. Never raises for a bad event.
 
-        Raises SchemaUnavailableError where its schema cannot be had now.
+        Raises SchemaUnavailableError where its schema cannot be had now, and DecisionLogFullError
+        at once where it cannot be logged now and has to be.
         """
         table = self._table
         if table is None:
@@ -309,7 +329,9 @@ class Guard:
     ) -> Decision:
         """The decision on one event, without Kafka.
 
-        `timestamp` is in milliseconds, None is now; text is taken as its UTF-8 bytes.
+        `timestamp` is in milliseconds, None is now; text is taken as its UTF-8 bytes. It is logged
+        as all decisions are; raises DecisionLogFullError when the log stays full for a second and
+        `decision_log_unreachable` is `block`.
         """
         if stage not in _STAGES:
             raise ConfigurationError(f"`{stage}` is no stage", remedy=f"use {', '.join(_STAGES)}")
@@ -324,7 +346,12 @@ class Guard:
             offset,
             facts,
         )
-        return self.evaluate(event, stage)
+        try:
+            return self.evaluate(event, stage)
+        except DecisionLogFullError:
+            if self.sink is None or not self.sink.wait_for_room(_LOG_WAIT_S):
+                raise
+            return self.evaluate(event, stage)
 
     def route(self, *, group: str | None = None, **event: Any) -> Routed:
         """The decision, the records to write and what to deliver; takes what `decide` takes.
@@ -334,12 +361,21 @@ class Guard:
         return route(self.decide(**event), stamp_keys=self.stamp_keys, group=group)
 
     def close(self) -> None:
-        """Stop following the source. The guard goes on deciding by its last version."""
+        """Stop following the source, and write what is to be logged.
+
+        The guard goes on deciding by its last version.
+        """
         self.closed = True
         if self._source is not None:
             self._source.close()
         if self.framed is not None:
             self.framed.schemas.close()
+        if self.sink is not None:
+            self.sink.close()
+
+    def flush_log(self, timeout_s: float) -> bool:
+        """Wait until every decision that is to be logged is; False at the end of that time."""
+        return self.sink is None or self.sink.flush(timeout_s)
 
     def __enter__(self) -> Self:
         return self.start()

@@ -7,7 +7,6 @@ piled up; every other header, the key and the value are the event's own.
 from __future__ import annotations
 
 import hmac
-import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias, cast
@@ -16,6 +15,7 @@ import msgspec
 
 from ..schemas.event import Record
 from .decision import Decision
+from .decision_json import decision_json
 from .keys import KeyRing, mac_text
 from .model import BundleSettings, Effect
 
@@ -79,7 +79,7 @@ def park(
     said = {**decision.to_dict(), "kind": kind}
     if error is not None:
         said["error"] = error
-    text = _compact(said, decision_max_bytes)
+    text = decision_json(said, decision_max_bytes)
     message = error if error is not None else decision.reasons()
     timestamp = decision.at if event.timestamp is None else event.timestamp
     headers = origin_headers(event.headers)
@@ -104,28 +104,6 @@ def park(
         headers,
         timestamp,
     )
-
-
-def _compact(said: dict[str, Any], limit: int) -> bytes:
-    """`said` as compact JSON within `limit` bytes, cut by whole matches and then to its head."""
-    text = _json(said)
-    matches: list[Any] = said["matches"]
-    keep = len(matches)
-    while len(text) > limit and keep > 0:
-        # Halving keeps the number of encodings logarithmic for a thousand matches.
-        keep = keep // 2
-        text = _json({**said, "matches": matches[:keep], "cut": len(matches) - keep})
-    if len(text) > limit:
-        head = {k: said[k] for k in ("v", "id", "at", "effect", "bundle", "digest", "stage")}
-        text = _json({**head, "kind": said["kind"], "matches": [], "cut": len(matches)})
-    return text
-
-
-def _json(value: object) -> bytes:
-    try:
-        return msgspec.json.encode(value)
-    except UnicodeEncodeError:  # a lone surrogate, as only a caller's own text can hold
-        return json.dumps(value, separators=(",", ":")).encode()
 
 
 def _cut(text: str, limit: int) -> bytes:

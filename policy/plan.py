@@ -18,6 +18,7 @@ from ..schemas.event import Event, Headers
 from .compiler import Compiled, UnavailableError, Undecodable
 from .compiler.framed import FramedValues
 from .decision import Decision
+from .decision_sink import DecisionSink
 from .explain import Trail
 from .keys import KeyRing
 from .masking import Masker, MaskError, strictest
@@ -90,6 +91,7 @@ class Plans(Protocol):
     masker: Masker
     framed: FramedValues | None
     next_id: Callable[[], str]
+    sink: DecisionSink | None
 
 
 class Plan:
@@ -103,6 +105,7 @@ class Plan:
         "_open",
         "_outcomes",
         "_run",
+        "_sink",
         "_timed",
         "all_clear",
         "client",
@@ -164,7 +167,11 @@ class Plan:
         self.trails: dict[int, Trail] = {}
         self.all_clear = Outcome(Effect.ALLOW if self.rules else Effect.NONE)
         self._outcomes: dict[tuple[int, ...], Outcome] = {(): self.all_clear}
-        self._open = covered or self.settings.uncovered != "reject"
+        self._sink = source.sink
+        #: Whether nothing is left to do where no rule fired.
+        self._open = (covered or self.settings.uncovered != "reject") and not (
+            self._sink is not None and self._sink.takes_clear
+        )
         #: The headers of an event that had none and is clear: constant, hence shared.
         self.stamp_headers = self.stamp(self.all_clear.effect).headers(
             expanded=self.settings.stamp == "expanded"
@@ -173,7 +180,8 @@ class Plan:
     def decide(self, event: Event) -> Decision:
         """The decision on one event.
 
-        Raises SchemaUnavailableError where its schema cannot be had now; nothing else.
+        Raises SchemaUnavailableError where its schema cannot be had now, DecisionLogFullError where
+        it would have to be logged and cannot be; nothing else.
         """
         try:
             hits = self._run(event)
@@ -187,7 +195,7 @@ class Plan:
     def conclude(self, event: Event, hits: tuple[int, ...] | Undecodable) -> Decision:
         """The decision that follows where the conditions come to `hits` (see `Compiled.run`).
 
-        Raises SchemaUnavailableError likewise.
+        Raises SchemaUnavailableError likewise, and DecisionLogFullError.
         """
         undecodable: str | None = None
         if isinstance(hits, Undecodable):
@@ -207,10 +215,13 @@ class Plan:
                 masked = self.mask(event.value, event.headers, outcome.masks)
             except MaskError as error:
                 outcome = self._with(outcome, _unmaskable(str(error)))
+        decision = Decision(self, event, outcome.effect, outcome, undecodable, masked)
+        if self._sink is not None:
+            self._sink.take(decision)
         self._count(outcome, undecodable)
         if self._timed is not None:
             self._tell_time(event)
-        return Decision(self, event, outcome.effect, outcome, undecodable, masked)
+        return decision
 
     def mask(self, value: bytes, headers: Headers, masks: Iterable[MaskField]) -> bytes:
         """A value of the plan's topic with `masks` applied.

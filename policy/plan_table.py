@@ -11,6 +11,7 @@ from .bundle import Bundle
 from .compiler import RuleInput, compile_rules
 from .compiler.framed import FramedValues
 from .decision import new_ids
+from .decision_sink import DecisionSink
 from .keys import KeyRing
 from .masking import Masker
 from .model import Mode, Policy
@@ -34,7 +35,8 @@ class PlanTable:
     `mode` is the guard's. `detective` adds the policies of stage `reconcile` to every plan. With
     `replay`, masks are computed with a throw-away key where none is given, since only whether they
     can be applied matters. `framed` reads what a schema registry has framed. `excluded` are topics
-    that no glob matches. `ledger` keeps count of the plans.
+    that no glob matches. `ledger` keeps count of the plans,
+    and `sink` logs what they decide.
     """
 
     def __init__(
@@ -50,6 +52,7 @@ class PlanTable:
         framed: FramedValues | None = None,
         excluded: Collection[str] = (),
         ledger: Ledger | None = None,
+        sink: DecisionSink | None = None,
     ) -> None:
         self.bundle = bundle
         self.settings, self.label, self.digest = bundle.settings, bundle.label, bundle.digest
@@ -59,7 +62,7 @@ class PlanTable:
         self.mask_keys = mask_keys or (KeyRing({"replay": b"\0" * 16}) if replay else None)
         self.framed = framed
         self.masker = Masker(self.mask_keys, framed)
-        self.next_id = next_id or new_ids()
+        self.next_id, self.sink = next_id or new_ids(), sink
         self.detective, self._excluded = detective, excluded
         #: Plans that were dropped to stay within the limit.
         self.evicted = 0

@@ -135,12 +135,17 @@ class Ledger:
 
     def take_guard(self, guard: Guard) -> None:
         """Keep count of a guard from now on."""
+        self.take_counters(guard, guard.counters)
+        with self._lock:
+            self._guards.add(guard)
+
+    def take_counters(self, owner: object, counters: Mapping[str, int]) -> None:
+        """Keep count of what `owner` counts by name, from now on."""
         number = next(self._numbers)
         with self._lock:
             self._fold()
-            self._counters[number] = guard.counters
-            self._guards.add(guard)
-        weakref.finalize(guard, self._gone.append, number).atexit = False
+            self._counters[number] = counters
+        weakref.finalize(owner, self._gone.append, number).atexit = False
 
     def take_plan(self, plan: Plan) -> None:
         """Keep count of a plan from now on."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 import warnings
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal, NoReturn, Self
 
 from confluent_kafka import KafkaError, Producer, TopicPartition
 
-from streamwarden.errors import ConfigurationError
+from streamwarden.errors import ConfigurationError, DecisionLogFullError
 
 from ..policy.decision import Decision
 from ..policy.guard import Guard
@@ -39,6 +40,10 @@ _POLL_MASK = 255
 _LANES_MAX = 4096
 _CLOSE_TIMEOUT_S = 30.0
 _NO_PARTITION = -1
+#: A wait is cut into slices, so that signals are seen.
+_SLICE_S = 0.1
+#: How long a client that is closed waits for the decision log, which the guard goes on writing.
+_LOG_FLUSH_S = 5.0
 
 _INSTEAD = {
     "produce_batch": ": the client's batch call drops headers; call `produce()` for each event",
@@ -119,8 +124,9 @@ class GuardedProducer:
         """Decide on an event and send or park it; returns the decision.
 
         As the client's; `facts` are what the service knows beside the event. Raises ValueError for
-        a topic or header name that cannot be sent, BufferError when the queue stays full, and
-        PolicyRejected under `on_reject="raise"`.
+        a topic or header name that cannot be sent, BufferError when the queue stays full (or the
+        decision log, where it must not lose an entry), and PolicyRejected under
+        `on_reject="raise"`.
         """
         lane = self._lanes.get(topic)
         if lane is None:
@@ -128,20 +134,21 @@ class GuardedProducer:
         data = value if isinstance(value, bytes) else as_bytes(value, "value")
         key_data = key if key is None or isinstance(key, bytes) else as_bytes(key, "key")
         now = self._now()
-        decision = self._evaluate(
-            Event(
-                topic,
-                data,
-                key_data,
-                normal_headers(headers) if headers else (),
-                timestamp or None,
-                now,
-                None if partition == _NO_PARTITION else partition,
-                None,
-                facts,
-            ),
-            "produce",
+        event = Event(
+            topic,
+            data,
+            key_data,
+            normal_headers(headers) if headers else (),
+            timestamp or None,
+            now,
+            None if partition == _NO_PARTITION else partition,
+            None,
+            facts,
         )
+        try:
+            decision = self._evaluate(event, "produce")
+        except DecisionLogFullError:
+            decision = self._evaluate_later(event)
         report = callback or on_delivery or self._default_report
         if report is not None:
             report = self._safe(report)
@@ -171,6 +178,22 @@ class GuardedProducer:
         if self._raises and not decision.effect.passes:
             raise PolicyRejected(decision)
         return decision
+
+    def _evaluate_later(self, event: Event) -> Decision:
+        """The decision on an event that the decision log had no room for, within the deadline."""
+        deadline = time.monotonic() + self._queue_full_wait_s
+        while True:
+            if not self._clients.polling_here():
+                self._clients.poll_aside(0)
+            left = deadline - time.monotonic()
+            if self.guard.sink is not None:
+                self.guard.sink.wait_for_room(max(0.0, min(left, _SLICE_S)))
+            try:
+                return self._evaluate(event, "produce")
+            except DecisionLogFullError:
+                if left <= 0:
+                    self.guard.count("dropped/producer/log_full")
+                    raise
 
     def _wait_and(self, send: Any, decision: Decision, lane: Lane, report: Report | None) -> None:
         self._clients.wait_for_room(self._queue_full_wait_s, send, decision, lane, report)
@@ -303,8 +326,10 @@ class GuardedProducer:
         An open transaction is aborted first. What could not be sent by then is given up, and
         callbacks tell so.
         """
+        deadline = time.monotonic() + timeout
         left = self._clients.close(timeout)
         self._times.close()
+        self.guard.flush_log(max(0.0, min(deadline - time.monotonic(), _LOG_FLUSH_S)))
         self._clients.callbacks.raise_first()
         return not left
 

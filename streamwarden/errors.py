@@ -8,6 +8,7 @@
     ├── StoreError             a bundle store that refuses or cannot be read
     ├── QuarantineError        a parked event that cannot be selected, released or discarded
     ├── DeliveryError          the broker did not take what had to be written
+    ├── DecisionLogFullError   the decision log has no room, and nothing may be missing in it
     └── ReconcileError         a reconciliation that cannot start or go on
 
 `producers.producer.PolicyRejected` derives from confluent-kafka's KafkaException, so that callers
@@ -21,6 +22,7 @@ from dataclasses import dataclass
 
 __all__ = [
     "ConfigurationError",
+    "DecisionLogFullError",
     "DeliveryError",
     "Location",
     "NoPolicyError",
@@ -141,3 +143,12 @@ class SchemaUnavailableError(StreamwardenError):
     """The schema of an event cannot be had now: nothing was decided, and nothing written."""
 
     code = "SW007"
+
+
+class DecisionLogFullError(StreamwardenError, BufferError):
+    """The decision log has no room and must not lose an entry: nothing was decided or written.
+
+    A BufferError, as a full queue of the client is: the event can be tried again.
+    """
+
+    code = "SW008"

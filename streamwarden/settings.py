@@ -29,7 +29,8 @@ class SourceSettings(BaseModel):
     `default` is a file of the user's state directory for stores that are not on this machine, `off`
     is none. `schema_unavailable`: an event whose schema cannot be had now is an `error` to the
     caller (a consumer waits for up to `schema_wait_s` first), or `undecodable`; one lookup takes up
-    to `schema_timeout_s`.
+    to `schema_timeout_s`. `decision_log_unreachable`: an entry that the decision log has no room for
+    is dropped and counted (`drop`), or nothing is decided until there is (`block`).
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -41,6 +42,7 @@ class SourceSettings(BaseModel):
     schema_unavailable: Literal["error", "undecodable"] = "error"
     schema_timeout_s: Annotated[float, Field(gt=0, le=600, allow_inf_nan=False)] = 5.0
     schema_wait_s: Annotated[float, Field(ge=0, le=10_000_000, allow_inf_nan=False)] = 60.0
+    decision_log_unreachable: Literal["drop", "block"] = "drop"
 
     def __str__(self) -> str:
         return " ".join(f"{name}={value}" for name, value in self.model_dump().items())

@@ -23,6 +23,7 @@ from .failures import OK, VIOLATIONS, on_interrupt
 from .options import (
     PolicySource,
     client_options,
+    decision_log_option,
     metrics_options,
     output_options,
     policy_options,
@@ -45,6 +46,7 @@ _SLICE_S = 0.5
     "--max", "most", type=click.IntRange(1), metavar="N", help="Stop after N events let through."
 )
 @policy_options
+@decision_log_option
 @client_options
 @metrics_options
 @output_options

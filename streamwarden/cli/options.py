@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 __all__ = [
     "PolicySource",
     "client_options",
+    "decision_log_option",
     "metrics_options",
     "output_options",
     "policy_options",
@@ -64,6 +65,7 @@ class PolicySource:
     now_ms: int | None = None
     stamp_keys: Path | None = None
     mask_keys: Path | None = None
+    decision_log: str | None = None
 
     def guard(self, client: Client | None = None) -> Guard:
         """A started guard. Raises PolicyError, ConfigurationError, StoreError, NoPolicyError.
@@ -81,6 +83,10 @@ class PolicySource:
         }
         if self.schemas is not None:
             settings["schemas"] = self.schemas
+        if self.decision_log is not None:
+            # A log in Kafka is reached as a store there is.
+            beside = store_settings(self.decision_log, client)
+            settings["decision_log"] = {"url": self.decision_log, "client": beside}
         if self.directories and self.store is not None:
             raise ConfigurationError(
                 "both --policies and --store are given", remedy="say which of them decides"
@@ -202,6 +208,22 @@ def store_client_options(function: _F) -> _F:
     ) -> object:
         given = read_properties(None, properties, property_files)
         return function(*args, client=Client(given), **rest)
+
+    return cast("_F", wrapper)
+
+
+def decision_log_option(function: _F) -> _F:
+    """Adds `--decision-log`, noted in the command's `source`; belongs below `policy_options`."""
+
+    @click.option(
+        "--decision-log",
+        metavar="URL",
+        envvar="STREAMWARDEN_DECISION_LOG",
+        help="Log decisions with their why-trail to kafka://HOST:PORT/TOPIC, or to file:PATH.",
+    )
+    @functools.wraps(function)
+    def wrapper(*args: Any, source: PolicySource, decision_log: str | None, **rest: Any) -> object:
+        return function(*args, source=replace(source, decision_log=decision_log), **rest)
 
     return cast("_F", wrapper)
 

@@ -16,6 +16,7 @@ from .lines import LINE_MAX_BYTES, Lines
 from .options import (
     PolicySource,
     client_options,
+    decision_log_option,
     metrics_options,
     output_options,
     policy_options,
@@ -42,6 +43,7 @@ _COMPLAINTS_SHOWN = 10
 )
 @click.argument("files", nargs=-1, required=True, metavar="FILE…|-")
 @policy_options
+@decision_log_option
 @client_options
 @metrics_options
 @output_options

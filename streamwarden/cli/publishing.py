@@ -10,7 +10,7 @@ from typing import Any
 
 from confluent_kafka import KafkaError, KafkaException
 
-from streamwarden.errors import ConfigurationError, StreamwardenError
+from streamwarden.errors import ConfigurationError, DecisionLogFullError, StreamwardenError
 
 from ..policy.bundle import Bundle
 from ..policy.decision import Decision
@@ -247,6 +247,9 @@ class Publishing:
                 facts=event.facts,
                 **optional,
             )
+        except DecisionLogFullError as error:
+            self._failed(outcome, error.message)
+            self.stopped, self.remedy = error.message, error.remedy
         except BufferError:
             self._failed(outcome, "the broker took nothing while the queue was full")
             self._stop()

@@ -1,0 +1,365 @@
+"""The decision log: decisions that are no plain allow, with why, to a topic or a file.
+
+    guard = Guard.from_directory("policies/", decision_log="kafka://broker:9092/decisions")
+
+Whoever decides only puts the decision into a room; a thread explains it, turns it into JSON and
+writes. Enforced decisions (and what else is no sample) have a room of their own, so that samples
+never push them out. When their room is full, entries are dropped and counted, or with
+`unreachable="block"` nothing more is decided that would have to be logged.
+"""
+
+from __future__ import annotations
+
+import atexit
+import logging
+import threading
+import time
+import weakref
+from collections import defaultdict, deque
+from collections.abc import Callable, Collection, Mapping
+from hashlib import sha256
+from typing import Final, Literal
+
+from streamwarden.errors import ConfigurationError, DecisionLogFullError
+
+from ..policy.decision import Decision
+from ..policy.decision_json import decision_json
+from ..policy.model import Mode
+from ..policy.tallies import LEDGER
+from .absent import watch_forks
+from .log_file import FileWriter
+from .log_target import LogTarget, log_target
+from .log_topic import TopicWriter
+from .log_writer import Line, LogWriter
+
+__all__ = ["DecisionLog", "open_decision_log"]
+
+log = logging.getLogger("streamwarden")
+
+#: Events wait with their decisions: what they may hold in memory, in each room.
+_ROOM_MAX_BYTES: Final = 32 * 1024 * 1024
+#: About what a decision holds besides the bytes of its event.
+_OVERHEAD_BYTES: Final = 1024
+#: Below the client's default of `message.max.bytes`, with room for what is not ASCII.
+_LINE_MAX_BYTES: Final = 512 * 1024
+_BATCH: Final = 500
+#: Entries wait this long for others: by then the decision was explained to its producer, too.
+_LINGER_S: Final = 0.05
+_PAUSE_S: Final = 0.1
+_SLICE_S: Final = 0.002
+_CLOSE_S: Final = 5.0
+_COMPLAIN_EVERY_S: Final = 60.0
+
+
+class _Room:
+    """Decisions that wait, in order; bounded by number and bytes."""
+
+    __slots__ = ("bytes", "entries", "most", "reason")
+
+    def __init__(self, most: int, reason: str) -> None:
+        self.entries: deque[tuple[Decision, int]] = deque()
+        self.bytes, self.most, self.reason = 0, most, reason
+
+    def put(self, decision: Decision) -> bool:
+        """False where there is no room."""
+        event = decision.event
+        size = _OVERHEAD_BYTES + len(event.value or b"") + len(event.key or b"")
+        if self.full(size):
+            return False
+        self.entries.append((decision, size))
+        self.bytes += size
+        return True
+
+    def full(self, size: int = _OVERHEAD_BYTES) -> bool:
+        """True where no decision of `size` bytes fits; a single one always does."""
+        return bool(self.entries) and (
+            len(self.entries) >= self.most or self.bytes + size > _ROOM_MAX_BYTES
+        )
+
+    def take(self, most: int) -> list[Decision]:
+        """Up to `most` decisions, the oldest first."""
+        taken: list[Decision] = []
+        while self.entries and len(taken) < most:
+            decision, size = self.entries.popleft()
+            self.bytes -= size
+            taken.append(decision)
+        return taken
+
+
+class DecisionLog:
+    """See the module's first lines; several guards may share one. Thread-safe.
+
+    `url` and `options` are those of `log_target`. Nothing is opened before the first entry, and
+    what was closed opens again with the next. `counters` take what is dropped.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        unreachable: Literal["drop", "block"] = "drop",
+        counters: defaultdict[str, int] | None = None,
+        **options: object,
+    ) -> None:
+        if unreachable not in ("drop", "block"):
+            raise ConfigurationError(
+                f"`decision_log_unreachable` is `{unreachable}`", remedy="use drop or block"
+            )
+        self.target: LogTarget = log_target(url, options)
+        self._block = unreachable == "block"
+        self._enforced = _Room(self.target.room, "full")
+        self._sampled = _Room(self.target.room, "sample_full")
+        self._in_hand = 0  # decisions that the thread is writing
+        self._lock = threading.Lock()
+        self._wake, self._hurry = threading.Event(), threading.Event()
+        self._thread: threading.Thread | None = None
+        self._complained: dict[str, float] = {}
+        if counters is None:
+            counters = defaultdict(int)
+            LEDGER.take_counters(self, counters)
+        #: What was dropped, `dropped/decision_log/REASON`.
+        self.counters = counters
+        self._writer = self._open_writer()
+        watch_forks(self)
+
+    def _open_writer(self) -> LogWriter:
+        target, failed = self.target, _weakly(self)
+        if target.path is not None:
+            return FileWriter(target.path, block=self._block, failed=failed)
+        return TopicWriter(target.config, target.topic, block=self._block, failed=failed)
+
+    # ---------------------------------------------------------------- taking
+
+    @property
+    def takes_clear(self) -> bool:
+        """True where plain allows are sampled."""
+        return self.target.allow > 0
+
+    @property
+    def topics(self) -> Collection[str]:
+        """The topic that it writes to, if it is one."""
+        return (self.target.topic,) if self.target.topic else ()
+
+    def take(self, decision: Decision) -> None:
+        """Note a decision. Raises DecisionLogFullError where it must not be lost and there is no room."""
+        room = self._room_of(decision)
+        if room is None:
+            return
+        _ = decision.id  # drawn here, since a parked record has to show the same one
+        with self._lock:
+            was_empty = not (self._enforced.entries or self._sampled.entries)
+            taken = room.put(decision)
+        if not taken:
+            if self._block and room is self._enforced:
+                raise DecisionLogFullError(
+                    f"the decision log `{self.target.shown}` takes no more entries",
+                    remedy="bring it back, or set `decision_log_unreachable` to `drop`",
+                )
+            self._failed(room.reason, "more decisions than it takes", 1)
+        elif was_empty:
+            self._start()
+            self._wake.set()
+
+    def _room_of(self, decision: Decision) -> _Room | None:
+        """The room of a decision; None where it is no part of the sample."""
+        entries = decision.outcome.entries
+        if not entries:
+            if decision.undecodable is not None:
+                return self._enforced
+            share = self.target.allow
+        elif all(entry.mode is Mode.SHADOW for entry in entries):
+            share = self.target.shadow
+        else:
+            return self._enforced
+        return self._sampled if _in_sample(decision, share) else None
+
+    def wait_for_room(self, timeout_s: float) -> bool:
+        """Wait until enforced decisions have room again."""
+        deadline = time.monotonic() + timeout_s
+        while self._enforced.full():
+            left = deadline - time.monotonic()
+            if left <= 0:
+                return False
+            time.sleep(min(left, 0.01))
+        return True
+
+    # ---------------------------------------------------------------- writing
+
+    def _start(self) -> None:
+        with self._lock:
+            _busy.add(self)
+            if self._thread is None:
+                self._thread = threading.Thread(
+                    target=_run,
+                    args=(weakref.ref(self), self._wake, self._hurry),
+                    name="streamwarden-decisions",
+                    daemon=True,
+                )
+                self._thread.start()
+
+    def step(self) -> bool:
+        """Write what waits, once; False where there was nothing to do. For the thread alone."""
+        with self._lock:
+            batch = self._enforced.take(_BATCH)
+            batch += self._sampled.take(_BATCH - len(batch))
+            self._in_hand = len(batch)
+            if not batch and not self._writer.pending:
+                _busy.discard(self)
+                return False
+        lines = [line for decision in batch if (line := self._line(decision)) is not None]
+        thread = self._thread
+        while lines:
+            del lines[: self._writer.write(lines)]
+            self._writer.serve()
+            self._in_hand = len(lines)
+            if lines:
+                time.sleep(_PAUSE_S)
+                if self._thread is not thread:  # closed meanwhile
+                    return False
+        self._in_hand = 0
+        self._writer.serve()
+        return True
+
+    def _line(self, decision: Decision) -> Line | None:
+        try:
+            data = decision_json(decision.to_dict(), _LINE_MAX_BYTES)
+        except Exception as error:
+            log.exception("a decision cannot be written down")
+            self._failed("internal", type(error).__name__, 1)
+            return None
+        return Line(decision.event.topic, data)
+
+    def _failed(self, reason: str, why: str, dropped: int) -> None:
+        """Count what is dropped; say why, now and then. 0 are dropped where they are tried again."""
+        if dropped:
+            self.counters[f"dropped/decision_log/{reason}"] += dropped
+        now = time.monotonic()
+        if now - self._complained.get(reason, -_COMPLAIN_EVERY_S) >= _COMPLAIN_EVERY_S:
+            self._complained[reason] = now
+            what = "drops entries" if dropped else "waits"
+            log.warning("the decision log %s (%s): %s", what, reason, why)
+
+    # ---------------------------------------------------------------- ending
+
+    def _left(self) -> int:
+        with self._lock:
+            waiting = len(self._enforced.entries) + len(self._sampled.entries)
+        return waiting + self._in_hand + self._writer.pending
+
+    def flush(self, timeout_s: float) -> bool:
+        """Wait until all is written and, in a topic, acknowledged."""
+        deadline = time.monotonic() + timeout_s
+        self._hurry.set()
+        try:
+            while self._left():
+                self._wake.set()
+                if time.monotonic() >= deadline:
+                    return False
+                time.sleep(0.005)
+        finally:
+            self._hurry.clear()
+        return True
+
+    def close(self, timeout_s: float = _CLOSE_S) -> None:
+        """Write what is there for up to `timeout_s`, and let go; the rest is dropped, and counted."""
+        if self._thread is None:
+            return
+        self.flush(timeout_s)
+        with self._lock:
+            thread: threading.Thread | None = self._thread
+            self._thread = None
+            left = len(self._enforced.take(len(self._enforced.entries)))
+            left += len(self._sampled.take(len(self._sampled.entries)))
+        self._wake.set()
+        if thread is not None and thread is not threading.current_thread():
+            thread.join(1.0)
+        left += self._in_hand + self._writer.pending
+        self._in_hand = 0
+        self._writer.close()
+        _busy.discard(self)
+        if left:
+            self.counters["dropped/decision_log/closed"] += left
+            log.error("%d decisions were not logged when the decision log was closed", left)
+
+    @property
+    def thread(self) -> threading.Thread | None:
+        """The thread that writes; None while there is none."""
+        return self._thread
+
+    def after_fork(self) -> None:
+        """In a child: what waits, and the thread that would write it, are the parent's."""
+        self._lock = threading.Lock()
+        self._wake, self._hurry = threading.Event(), threading.Event()
+        self._thread, self._in_hand = None, 0
+        for room in (self._enforced, self._sampled):
+            room.entries.clear()
+            room.bytes = 0
+        self._writer.abandon()
+        _busy.discard(self)
+
+
+#: Logs that have something to write: they are not let go of before it is written.
+_busy: set[DecisionLog] = set()
+
+
+def _run(
+    reference: weakref.ref[DecisionLog], wake: threading.Event, hurry: threading.Event
+) -> None:
+    """The thread of a log, for as long as there is somebody who uses it."""
+    while True:
+        wake.wait(1.0)
+        if wake.is_set():
+            hurry.wait(_LINGER_S)  # others may come
+        wake.clear()
+        working = True
+        while working:
+            owner = reference()
+            if owner is None or owner.thread is not threading.current_thread():
+                return
+            try:
+                working = owner.step()
+            except Exception:
+                log.exception("the decision log cannot be written")
+            del owner
+            if working:
+                time.sleep(_SLICE_S if hurry.is_set() else _LINGER_S)
+
+
+def _weakly(owner: DecisionLog) -> Callable[[str, str, int], None]:
+    """The log's own complaint office, for a writer that shall not keep it alive."""
+    reference = weakref.ref(owner)
+
+    def failed(reason: str, why: str, dropped: int) -> None:
+        present = reference()
+        if present is not None:
+            present._failed(reason, why, dropped)  # noqa: SLF001 - its own writer calls
+
+    return failed
+
+
+def _in_sample(decision: Decision, share: float) -> bool:
+    """True for `share` of all events, and always the same ones: those whose sha256 begins lowest."""
+    if share <= 0.0:
+        return False
+    event = decision.event
+    data = event.value if event.value is not None else event.key or b""
+    return int.from_bytes(sha256(data).digest()[:8]) < share * 2**64
+
+
+def open_decision_log(
+    url: str,
+    options: Mapping[str, object],
+    *,
+    unreachable: Literal["drop", "block"],
+    counters: defaultdict[str, int],
+) -> DecisionLog:
+    """The log of one guard. Raises ConfigurationError."""
+    return DecisionLog(url, unreachable=unreachable, counters=counters, **options)
+
+
+def _flush_at_exit() -> None:
+    for left in list(_busy):
+        left.close()
+
+
+atexit.register(_flush_at_exit)
