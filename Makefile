@@ -10,10 +10,10 @@ ARGS ?=
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help .venv demo test test-fast lint format bench build clean
+.PHONY: help .venv demo test test-fast test-compose lint format bench build clean
 
 help:  ## list the targets
-	@awk -F ':.*## *' '/^[.a-z-]+:.*##/ { printf "%-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## *' '/^[.a-z-]+:.*##/ { printf "%-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: $(READY)  ## the tour: guarded events, a quarantine, a changed policy, a reconciliation
 	@$(VENV)/bin/streamwarden demo
@@ -22,7 +22,10 @@ test: $(READY)  ## all tests, with a real Kafka, Redis and registry where the ma
 	$(PY) -m pytest $(ARGS)
 
 test-fast: $(READY)  ## the tests that need no server besides the embedded broker: under a minute
-	$(PY) -m pytest -m "not kafka and not redis and not registry and not packaging and not slow" $(ARGS)
+	$(PY) -m pytest -m "not kafka and not redis and not registry and not packaging and not compose and not slow" $(ARGS)
+
+test-compose: $(READY)  ## bring docker-compose.yml up, test it from outside, and take it down; needs Docker
+	STREAMWARDEN_TEST_COMPOSE=1 $(PY) -m pytest tests/compose --capture=no -v $(ARGS)
 
 lint: $(READY)  ## ruff, mypy and pyright, all of them strict
 	$(PY) -m ruff check .

@@ -1,0 +1,1 @@
+"""The compose file, brought up with containers: `make test-compose`."""
