@@ -163,7 +163,7 @@ def test_a_pool_comes_to_the_same_result(
         path = tmp_path / "findings.jsonl"
         report = plant.reconcile(v2, findings=path, now=1_800_000_000_000, **options)
         written.append(path.read_bytes())
-        said.append({**report.to_dict(), "seconds": 0})
+        said.append({**report.to_dict(), "seconds": 0, "started": 0})
 
     assert said[0]["counts"]["now-rejected"] == 40
     assert written[0] == written[1] == written[2]
