@@ -34,7 +34,7 @@ from .keys import KeyRing
 from .model import Mode
 from .plan_table import PlanTable
 
-__all__ = ["CaseResult", "run_cases"]
+__all__ = ["CaseResult", "run_cases", "value_writer"]
 
 _CLIENTS_MAX = 64
 
@@ -94,7 +94,7 @@ def run_cases(
 def _run(case: Case, table: PlanTable, now: int, rules: set[str]) -> CaseResult:
     plan = table.plan(case.topic, case.stage, now)
     try:
-        write = _writer(case.topic, plan.value_format, table.framed)
+        write = value_writer(case.topic, plan.value_format, table.framed)
         value = None if case.value is None else write(case.value)
     except ValueError as error:
         return CaseResult(case, (str(error),), None)
@@ -113,7 +113,7 @@ def _run(case: Case, table: PlanTable, now: int, rules: set[str]) -> CaseResult:
     return CaseResult(case, tuple(_differences(case, decision, rules, write)), decision)
 
 
-def _writer(
+def value_writer(
     topic: str, value_format: str, framed: FramedValues | None
 ) -> Callable[[object], bytes]:
     """What makes of a value the bytes that a producer would send; ValueError where nothing can."""

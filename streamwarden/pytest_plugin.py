@@ -1,0 +1,104 @@
+"""A pytest plugin for services that use streamwarden; pytest finds it by itself.
+
+    # pytest.ini
+    [pytest]
+    streamwarden_policies = policies/
+    streamwarden_schemas = schemas/
+
+    def test_large_payments_wait(streamwarden_policies):
+        streamwarden_policies.assert_held({"amount": 60000}, topic="payments", rule="over-limit")
+
+`@pytest.mark.streamwarden("other/", topic="payments", schemas=…, mode=…)` says otherwise for one
+test, class or module. Nothing but pytest is imported before a fixture is used.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from streamwarden.policy.guard import Guard
+    from streamwarden.testing import FakeGuard, PolicyAssertions
+
+__all__ = [
+    "pytest_addoption",
+    "pytest_configure",
+    "streamwarden_fake_guard",
+    "streamwarden_guard",
+    "streamwarden_policies",
+]
+
+_POLICIES, _SCHEMAS = "streamwarden_policies", "streamwarden_schemas"
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """The settings of the plugin."""
+    parser.addini(_POLICIES, "directories of policies, which make one bundle", type="paths")
+    parser.addini(_SCHEMAS, "a directory of schemas, or the URL of a registry", default="")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """The marker of the plugin."""
+    config.addinivalue_line(
+        "markers",
+        "streamwarden(*policies, topic=None, **settings): the directories of policies, the topic "
+        "and the settings of the guard that the fixtures of streamwarden give",
+    )
+
+
+@pytest.fixture
+def streamwarden_guard(request: pytest.FixtureRequest) -> Iterator[Guard]:
+    """A guard on the directories of the marker, else of the setting `streamwarden_policies`."""
+    from streamwarden.policy.guard import Guard  # noqa: PLC0415 - not before it is used
+
+    directories, settings = _asked(request)
+    if not directories:
+        pytest.fail(
+            f"no policies were named; set `{_POLICIES}` or mark the test with "
+            "`@pytest.mark.streamwarden('policies/')`",
+            pytrace=False,
+        )
+    settings.pop("topic", None)
+    with Guard.from_directory(*directories, **settings) as guard:
+        yield guard
+
+
+@pytest.fixture
+def streamwarden_policies(
+    request: pytest.FixtureRequest, streamwarden_guard: Guard
+) -> PolicyAssertions:
+    """Assertions about what that guard decides: `assert_rejected(value, rule=…)` and so on."""
+    from streamwarden.testing import PolicyAssertions  # noqa: PLC0415 - as above
+
+    return PolicyAssertions(streamwarden_guard, topic=_asked(request)[1].get("topic"))
+
+
+@pytest.fixture
+def streamwarden_fake_guard() -> Iterator[FakeGuard]:
+    """A guard without policies that lets everything pass, or answers as it is told."""
+    from streamwarden.testing import FakeGuard  # noqa: PLC0415 - as above
+
+    with FakeGuard() as guard:
+        yield guard
+
+
+def _asked(request: pytest.FixtureRequest) -> tuple[list[Path], dict[str, Any]]:
+    """Directories and settings; relative ones of a marker lie below pytest's root directory."""
+    config = request.config
+    root = config.rootpath
+    directories: list[Path] = list(config.getini(_POLICIES))
+    settings: dict[str, Any] = {}
+    if schemas := str(config.getini(_SCHEMAS)):
+        settings["schemas"] = schemas if "://" in schemas else root / schemas
+    marker = request.node.get_closest_marker("streamwarden")
+    if marker is not None:
+        directories = [root / given for given in marker.args] or directories
+        settings |= marker.kwargs
+        given = settings.get("schemas")
+        if isinstance(given, str) and "://" not in given:
+            settings["schemas"] = root / given
+    return directories, settings

@@ -1,0 +1,229 @@
+"""The pytest plugin and what it gives, in a pytest of its own."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from streamwarden import GuardedProducer
+from streamwarden.embedded import EmbeddedBroker
+from streamwarden.errors import ConfigurationError, PolicyError
+from streamwarden.policy.guard import Guard
+from streamwarden.policy.loader import load_directories
+from streamwarden.testing import FakeGuard, PolicyAssertions, explained
+
+pytest_plugins = ["pytester"]
+
+POLICY = """
+policy: limits
+owner: risk
+topics: [payments]
+sensitive: [value.iban]
+rules:
+  - id: over-limit
+    when: value.amount > 50000 && value.country != "US"
+    effect: hold
+    reason: too much
+  - id: sanctioned
+    when: value.country == "KP"
+    effect: reject
+    reason: no payments to {value.country}
+  - id: card
+    when: has(value.card)
+    effect: mask
+    mask: [{field: value.card, with: last4}]
+  - id: iban
+    when: value.iban == "secret"
+    on_error: skip
+    effect: warn
+"""
+
+TESTS = """
+import pytest
+
+def test_by_the_setting(streamwarden_policies):
+    streamwarden_policies.assert_held({"amount": 60000, "country": "DE"}, topic="payments")
+
+@pytest.mark.streamwarden(topic="payments", mode="shadow")
+def test_by_the_marker(streamwarden_policies, streamwarden_guard):
+    assert streamwarden_policies.guard is streamwarden_guard
+    streamwarden_policies.assert_allowed({"amount": 60000, "country": "DE"})
+
+@pytest.mark.streamwarden("policies", topic="payments")
+def test_that_fails(streamwarden_policies):
+    streamwarden_policies.assert_rejected({"amount": 2, "country": "DE"}, rule="sanctioned")
+
+def test_a_handler(streamwarden_fake_guard):
+    streamwarden_fake_guard.answer("reject", when="value.n > 1")
+    assert not streamwarden_fake_guard.decide(topic="t", value='{"n": 2}').passes
+"""
+
+
+@pytest.fixture
+def policies(tmp_path_factory: pytest.TempPathFactory) -> PolicyAssertions:
+    folder = tmp_path_factory.mktemp("policies")
+    (folder / "limits.yaml").write_text(POLICY)
+    return PolicyAssertions(Guard(load_directories([folder])), topic="payments")
+
+
+@pytest.fixture(autouse=True)
+def no_other_plugins(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
+    monkeypatch.delenv("PYTEST_ADDOPTS", raising=False)
+
+
+def run(pytester: pytest.Pytester, *arguments: str) -> pytest.RunResult:
+    return pytester.runpytest_subprocess("-p", "streamwarden.pytest_plugin", *arguments)
+
+
+def test_the_fixtures_read_setting_and_marker(pytester: pytest.Pytester) -> None:
+    """A failure shows what the rule saw, and nothing of the plugin's inside."""
+    pytester.makeini("[pytest]\nstreamwarden_policies = policies\naddopts = --strict-markers\n")
+    pytester.mkdir("policies").joinpath("limits.yaml").write_text(POLICY)
+    pytester.makepyfile(TESTS)
+
+    result = run(pytester)
+
+    result.assert_outcomes(passed=3, failed=1)
+    result.stdout.fnmatch_lines(
+        [
+            "*the effect should be reject by `sanctioned`",
+            "*the effect is allow (policies@0, *; topic payments, produce)",
+            "*limits/sanctioned (did not fire)",
+            '*value.country == "KP": false',
+            '*value.country: "DE"',
+        ]
+    )
+
+
+def test_without_policies_it_says_what_to_set(pytester: pytest.Pytester) -> None:
+    """Instead of an error from within."""
+    pytester.makepyfile("def test_it(streamwarden_policies): pass")
+
+    result = run(pytester)
+
+    result.stdout.fnmatch_lines(["*no policies were named; set `streamwarden_policies` or mark*"])
+
+
+def test_the_plugin_imports_nothing_that_is_not_asked_for() -> None:
+    """No Kafka client, no policies: pytest starts as fast as without it."""
+    script = (
+        "import sys, streamwarden.pytest_plugin\n"
+        "slow = ('confluent_kafka', 'pydantic', 'ruamel', 'rich', 'msgspec', 'fastavro')\n"
+        "print([name for name in slow if name in sys.modules])\n"
+        "print([name for name in sys.modules if name.startswith('streamwarden.policy')])"
+    )
+
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True
+    )
+
+    assert done.stdout == "[]\n[]\n"
+
+
+# ------------------------------------------------------------------ assertions
+
+
+def test_each_effect_has_its_assertion(policies: PolicyAssertions) -> None:
+    """They give the decision, for what else there is to look at."""
+    policies.assert_allowed({"amount": 1, "country": "DE"})
+    policies.assert_warned({"amount": 1, "country": "DE", "iban": "secret"}, rule="iban")
+    policies.assert_held(b'{"amount": 50001, "country": "DE"}', rule="limits/over-limit")
+    policies.assert_rejected('{"amount": 1, "country": "KP"}', reason="payments to KP")
+    policies.assert_passes({"amount": 1, "country": "DE", "card": "4111111111111111"})
+    decision = policies.assert_masked(
+        {"amount": 1, "country": "DE", "card": "4111111111111111"},
+        rule="card",
+        masked={"card": "************1111", "country": "DE", "amount": 1},
+        key="k",
+        headers={"source": "test"},
+    )
+
+    assert decision.event.key == b"k"
+
+
+KP = {"amount": 1, "country": "KP"}
+CARD = {"amount": 1, "country": "DE", "card": "12345678"}
+
+
+@pytest.mark.parametrize(
+    ("check", "value", "more", "said"),
+    [
+        ("allowed", KP, {}, "should be allow"),
+        ("rejected", KP, {"rule": "over-limit"}, "limits/over-limit (did not fire)"),
+        ("rejected", KP, {"rule": "gone"}, "`gone` applies here; there are over-limit, sanctioned"),
+        ("rejected", KP, {"reason": "else"}, "a reason should contain 'else'"),
+        ("passes", {"country": "DE"}, {}, "the event should pass"),
+        ("masked", CARD, {"masked": 1}, "the masked value should be 1"),
+        ("allowed", b"{", {}, "the value cannot be decoded"),
+    ],
+)
+def test_a_failure_says_what_was_expected_and_what_is(
+    policies: PolicyAssertions, check: str, value: object, more: dict[str, object], said: str
+) -> None:
+    """With the why-trail."""
+    with pytest.raises(AssertionError) as failure:
+        getattr(policies, f"assert_{check}")(value, **more)
+
+    assert said in str(failure.value)
+
+
+def test_sensitive_values_are_not_shown(policies: PolicyAssertions) -> None:
+    """A failing test is read by more people than the event."""
+    decision = policies.decide({"amount": 1, "country": "DE", "iban": "GB123"})
+
+    assert "GB123" not in explained(decision, "iban")
+    assert "***" in explained(decision, "iban")
+
+
+def test_an_event_needs_a_topic(policies: PolicyAssertions) -> None:
+    """From the call, or from the beginning."""
+    with pytest.raises(ConfigurationError, match="no topic"):
+        PolicyAssertions(policies.guard).decide({})
+
+
+# ------------------------------------------------------------------ fake guard
+
+
+def test_a_fake_guard_answers_as_it_is_told() -> None:
+    """Everything else passes; `reset` begins anew."""
+    with FakeGuard() as guard:
+        guard.answer("hold", topic="pay*", when="value.n > 1", rule="big", reason="{n} is big")
+        guard.answer("mask", mask={"value.card": "last4"})
+        one = guard.decide(topic="payments", value=json.dumps({"n": 2}))
+        other = guard.decide(topic="else", value=json.dumps({"n": 2, "card": "12345678"}))
+
+        assert (one.effect.value, one.reasons()) == ("hold", "fake-1/big: {n} is big")
+        assert other.masked_value == b'{"n": 2, "card": "****5678"}'
+        assert list(guard.decisions) == [one, other]
+
+        guard.reset()
+        assert guard.decide(topic="payments", value="no JSON at all").effect.value == "allow"
+        assert len(guard.decisions) == 1
+
+
+def test_a_malformed_answer_changes_nothing() -> None:
+    """It is told as a malformed policy is."""
+    guard = FakeGuard()
+
+    with pytest.raises(PolicyError):
+        guard.answer("reject", when="value.n >")
+
+    assert guard.decide(topic="t", value="{}").passes
+
+
+def test_a_fake_guard_is_a_guard_for_producers(embedded_broker: EmbeddedBroker) -> None:
+    """What it refuses is parked, as ever."""
+    guard = FakeGuard()
+    guard.answer("reject", when="value.n > 1")
+    for topic in ("t", "quarantine.t"):
+        embedded_broker.create_topic(topic)
+    settings = {"bootstrap.servers": embedded_broker.bootstrap}
+    with GuardedProducer(settings, guard=guard) as producer:
+        for number in (1, 2):
+            producer.produce("t", value=json.dumps({"n": number}).encode())
+
+    assert [decision.effect.value for decision in guard.decisions] == ["allow", "reject"]
