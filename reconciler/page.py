@@ -35,11 +35,7 @@ _GAPS_SHOWN = 20
 _PARTITIONS_MAX = 2000
 
 _KINDS = (*KINDS, WOULD_CHANGE)
-_VERDICTS = {
-    "clean": "Clean",
-    "drift": "Drift found",
-    "incomplete": "Incomplete",
-}
+_VERDICTS = {"clean": "Clean", "drift": "Drift found", "incomplete": "Incomplete"}
 _GAPS = {
     "transaction": "markers and aborted records of transactions",
     "compacted": "removed by compaction",
@@ -112,8 +108,8 @@ def render_page(report: Mapping[str, Any]) -> str:
         partitions=[_partition(part) for part in report["partitions"][:_PARTITIONS_MAX]],
         partitions_omitted=max(0, len(report["partitions"]) - _PARTITIONS_MAX),
         problems=report.get("problems", ()),
-        estimates=(report.get("sample") or {}).get("estimates", {}),
-        left_out=sum((report.get("left_out") or {}).values()),
+        estimates=_part(report, "sample").get("estimates", {}),
+        left_out=sum(_part(report, "left_out").values()),
         what_if=_what_if(report),
         decision_log=log_sentences(report["decision_log"]) if report.get("decision_log") else (),
         not_drift=NOT_DRIFT,
@@ -123,9 +119,15 @@ def render_page(report: Mapping[str, Any]) -> str:
 # ---------------------------------------------------------------------- what is told
 
 
+def _part(report: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    """A part that not every report has; empty where it is missing."""
+    return report.get(name) or {}
+
+
 def _title(report: Mapping[str, Any]) -> str:
-    asked: Mapping[str, Any] = report.get("asked") or {}
-    topics = asked.get("topics") or [part["topic"] for part in report["partitions"]]
+    topics = _part(report, "asked").get("topics") or [
+        part["topic"] for part in report["partitions"]
+    ]
     names = list(dict.fromkeys(map(str, topics)))
     listed = ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
     return f"Reconciliation of {listed}" if names else "Reconciliation"
@@ -386,10 +388,11 @@ def _template() -> Template:
         percent=_percent,
         duration=_duration,
     )
-    environment.globals.update(
-        meaning=MEANING,
-        style=Markup(style),  # noqa: S704 - our own file, whose digest the page allows
+    known: dict[str, Any] = {
+        "meaning": MEANING,
+        "style": Markup(style),  # noqa: S704 - our own file, whose digest the page allows
         # The page's own style and nothing else: no script, no image, no font from anywhere.
-        style_digest=b64encode(sha256(style.encode()).digest()).decode(),
-    )
+        "style_digest": b64encode(sha256(style.encode()).digest()).decode(),
+    }
+    environment.globals.update(known)
     return environment.from_string((folder / "page.html").read_text("utf-8"))

@@ -57,17 +57,22 @@ def _kinds(said: _Json) -> Table:
     table = Table(box=None, pad_edge=False, header_style="dim")
     table.add_column("finding")
     table.add_column("events", justify="right")
-    sample = (said.get("sample") or {}).get("estimates", {})
+    sample: _Json = _part(said, "sample").get("estimates", {})
     if sample:
         table.add_column("in all", justify="right")
     table.add_column("which means")
     for kind in (*KINDS, WOULD_CHANGE):
         if said["counts"].get(kind):
-            row = [Text(kind), f"{said['counts'][kind]:,}"]
+            row: list[RenderableType] = [Text(kind), f"{said['counts'][kind]:,}"]
             if sample:
                 row.append(_estimate(sample.get(kind)))
             table.add_row(*row, Text(MEANING[kind]))
     return table
+
+
+def _part(said: _Json, name: str) -> _Json:
+    """A part that not every report has; empty where it is missing."""
+    return said.get(name) or {}
 
 
 def _estimate(given: _Json | None) -> str:
@@ -136,7 +141,7 @@ def _scope(said: _Json) -> Iterator[Text]:
             f"Only a sample was judged: {sample['drawn']:,} of {sample['events']:,} events. "
             f"The numbers in all are estimates, right with {sample['confidence']:.0%} confidence."
         )
-    left_out = sum((said.get("left_out") or {}).values())
+    left_out = sum(_part(said, "left_out").values())
     if left_out:
         yield Text(f"{left_out:,} findings were left out: they are not what was asked for.")
     log = said.get("decision_log")

@@ -37,6 +37,7 @@ MARKERS = {
     "kafka": {"kafka", "start_kafka"},
     "redis": {"redis", "start_redis"},
     "registry": {"registry"},
+    "browser": {"chromium"},
 }
 
 #: Set where a run must prove everything: then a test skipped for want of a server has failed.

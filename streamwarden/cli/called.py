@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import shlex
 from collections.abc import Iterator
+from typing import cast
 
 import click
 from click.core import ParameterSource
@@ -36,7 +37,8 @@ def _words(option: click.Parameter, value: object) -> Iterator[str]:
         if value:
             yield name
         return
-    for each in value if isinstance(value, tuple) else (value,):  # pyright: ignore[reportUnknownVariableType]
+    many = cast("tuple[object, ...]", value) if isinstance(value, tuple) else (value,)
+    for each in many:
         yield name
         yield _text(option, each)
 

@@ -210,8 +210,8 @@ def print_comparison(said: _Json, output: Output) -> None:
         output.note(f"and {counted(len(causes) - _CAUSES_SHOWN, 'cause')} more that changed")
     if not all(cause["sure"] for cause in causes):
         output.note("a report lists the most frequent causes: rarer ones may be in both runs")
-    found = {} if said["findings"] is None else said["findings"]
-    if any(found[sort]["count"] for sort in found):
+    found: _Json | None = said["findings"]
+    if found is not None and any(found[sort]["count"] for sort in SORTS):
         output.print(Text(), _finding_table(found))
     if not after["complete"]:
         output.note("the later run did not read everything")

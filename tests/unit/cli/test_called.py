@@ -22,9 +22,9 @@ from streamwarden.cli.times import Instant
 @click.option("--stage")
 @client_options
 @click.pass_context
-def command(context: click.Context, client: Client, **_: object) -> None:
+def command(context: click.Context, /, client: Client, **_: object) -> None:
     """Say how it was called."""
-    assert client
+    assert client.timeout_s
     click.echo(called(context))
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+import functools
 
 from streamwarden.policy.bundle import Bundle
 from streamwarden.reconciler.breakdown import DAY_MS
@@ -90,7 +90,8 @@ def report_of(past: Past, today: Bundle, *, gaps: dict[str, list[Gap]] | None = 
     )
 
 
-def eventful(**more: Any) -> Report:
+@functools.cache
+def eventful() -> Report:
     """Forty days under three versions, with every kind of finding and with hostile content."""
     v1, v2, v3 = (
         make_bundle(_POLICY.format(limit=limit, effect=effect), *also, number=number)
@@ -133,4 +134,4 @@ def eventful(**more: Any) -> Report:
     past.bypass({"amount": 77_777, "country": "DE"}, stamp=stamp, timestamp=at // 1_000_000)
     past.released(v3, {"amount": 66_666, "country": "DE"}, field="ov", id="grant-7")
     gaps = {"t": [Gap(12, 14, "transaction"), Gap(40, 41, "compacted"), Gap(60, 63, "retention")]}
-    return report_of(past, v3, **{"gaps": gaps, **more})
+    return report_of(past, v3, gaps=gaps)

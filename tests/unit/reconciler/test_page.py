@@ -156,7 +156,7 @@ def test_what_only_some_runs_are_asked_is_told(said: dict[str, Any]) -> None:
         "confidence": 0.95,
         "estimates": {"now-rejected": {"found": 987, "estimate": 4711, "low": 4000, "high": 5000}},
     }
-    changes = {
+    changes: dict[str, Any] = {
         "current": "b@2",
         "changed": 1234,
         "uncertain": 5,
