@@ -10,7 +10,7 @@ from typing import Any, TypeAlias
 
 from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
 
-from streamwarden.errors import DecisionLogFullError, SchemaUnavailableError
+from streamwarden.errors import DecisionLogFullError, DeliveryError, SchemaUnavailableError
 
 from ..policy.guard import Guard
 from ..producers.absent import Absent, watch_forks
@@ -376,6 +376,18 @@ class Reader:
         wanted = assigned.frontiers(partitions) if self.auto_commit else behind.due(partitions)
         if wanted:
             self.commit_now(wanted)
+
+    def check_parked(self) -> None:
+        """Raise DeliveryError where a refused event that was read is not safely parked."""
+        if self.in_transactions:
+            return
+        if self.intake.failing:
+            self.intake.stop_before_failures(self.client, self._moved_back)
+        if left := self.parking.pending:
+            raise DeliveryError(
+                f"{left} refused events were not parked within {DRAIN_TIMEOUT_S:g} s",
+                remedy="look after the parking topics; these events will be read again",
+            )
 
     def commit_now(self, offsets: list[TopicPartition]) -> None:
         """Commit `offsets`; that there are none is no failure."""

@@ -57,12 +57,14 @@ class Runner:
         stored_by_hand, reader.auto_store = reader.auto_store, False
         self._running = True
         try:
-            return loop(self._stopping.is_set)
+            handled = loop(self._stopping.is_set)
         finally:
             self._running = False
             self._stopping.clear()
             reader.auto_store = stored_by_hand
             self._settle()
+        reader.check_parked()
+        return handled
 
     def _settle(self) -> None:
         try:

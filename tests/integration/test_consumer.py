@@ -257,6 +257,24 @@ def test_a_parking_topic_that_is_missing_is_told_soon(
     assert again == 1
 
 
+def test_a_run_to_the_end_tells_of_what_could_not_be_parked(
+    make_topic: MakeTopic, kafka: Kafka, tmp_path: Path
+) -> None:
+    """Also where the last event is the one: its write fails when all was read."""
+    topic = make_topic("payments")
+    client = {"bootstrap.servers": kafka.bootstrap, "log_level": 0}
+    guarded = Guarded(topic, guard_for(tmp_path / topic, topic), client)
+    send(guarded, 4)
+    config = group_of(guarded)
+
+    with GuardedConsumer(config, guard=guarded.guard) as consumer:
+        consumer.subscribe([topic])
+        with pytest.raises(DeliveryError, match=r"\[0\]@3 is refused and could not be parked"):
+            consumer.run(lambda _: None, until_end=True)
+
+    assert ends(config, topic) == ([3], [4])
+
+
 def _read_until_parked(consumer: GuardedConsumer, consume_all: ConsumeAll, guarded: Guarded) -> int:
     """How many events are in quarantine after reading on, however often a try fails."""
     until = time.monotonic() + 30
