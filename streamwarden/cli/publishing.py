@@ -16,6 +16,7 @@ from ..policy.bundle import Bundle
 from ..policy.decision import Decision
 from ..policy.guard import Guard
 from ..policy.model import Effect
+from ..producers.codes import UNKNOWN_TOPIC
 from ..producers.producer import GuardedProducer
 from .client import Client, Trouble
 from .events import EventReader, GivenEvent
@@ -294,6 +295,10 @@ class Publishing:
         if name.startswith("_PURGE"):
             self._failed(outcome, _NOT_SENT)
             return
+        if error.code() in UNKNOWN_TOPIC:
+            self._no_topic(self._written_to(decision))
+            self._failed(outcome, _NOT_SENT)
+            return
         self._failed(outcome, describe(KafkaException(error)))
         if name == "_MSG_TIMED_OUT" and self._overdue(_LATE * self._timeout_s):
             self._stop()
@@ -327,11 +332,14 @@ class Publishing:
                 return
             error = found.topics[topic].error
             if error is not None and error.code() == KafkaError.UNKNOWN_TOPIC_OR_PART:
-                self.stopped = f"there is no topic `{topic}`"
-                self.remedy = "make it first"
-                if self.bundle.is_parking(topic):
-                    self.remedy = "`streamwarden topics ensure` makes it"
+                self._no_topic(topic)
                 return
+
+    def _no_topic(self, topic: str) -> None:
+        if self.stopped is None:
+            self.stopped = f"there is no topic `{topic}`"
+            ensure = "`streamwarden topics ensure` makes it"
+            self.remedy = ensure if self.bundle.is_parking(topic) else "make it first"
 
     def _stop(self) -> None:
         if self.stopped is None:

@@ -222,6 +222,17 @@ def test_a_topic_that_is_not_there_is_told(cli: Cli) -> None:
         assert "error: " in result.stderr or "failed" in result.stderr
 
 
+def test_a_parking_topic_that_is_not_there_is_told(cli: Cli) -> None:
+    """Every line is accounted for, and the command that makes the topic is named."""
+    result = cli.on_kafka("publish", cli.events, "--json")
+
+    account = json.loads(result.stdout)
+    assert result.exit_code == 1
+    assert account["read"] == account["allow"] + account["mask"] + account["failed"] == len(EVENTS)
+    assert f"there is no topic `held.{cli.topic}`" in result.stderr.replace("quarantine.", "held.")
+    assert "`streamwarden topics ensure` makes it" in result.stderr
+
+
 def test_a_wrong_password_is_told_at_once(start_kafka: StartKafka, tmp_path: Path) -> None:
     """It does not become right by waiting; it is never shown."""
     cluster = start_kafka(users={"app": "secret"})
