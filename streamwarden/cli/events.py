@@ -29,7 +29,8 @@ _MEMBERS = ("topic", "key", "value", "headers", "timestamp", "partition", "facts
 _IGNORED = ("offset", "decision")
 _HALF = re.compile("[\ud800-\udfff]")
 _PARTITION_MAX = 2**31 - 1
-_TIMESTAMP_MAX = 2**63 - 1
+#: The end of the year 9999. A broker refuses later times, and with them the other events of a batch.
+_TIMESTAMP_MAX = 253_402_300_799_999
 
 _Json: TypeAlias = Mapping[str, object]
 
@@ -152,6 +153,8 @@ def _number(given: object, what: str, most: int) -> int | None:
         return None
     if isinstance(given, bool) or not isinstance(given, int) or not 0 <= given <= most:
         unit = " of milliseconds since the epoch" if what == "timestamp" else ""
+        if isinstance(given, int) and given > most:
+            raise ValueError(f"`{what}` is a whole number{unit}, at most {most:,}")
         raise ValueError(
             f"`{what}` is a whole number{unit}, not negative; null where there is none"
         )

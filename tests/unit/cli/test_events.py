@@ -82,6 +82,7 @@ def test_only_the_value_must_be_there() -> None:
         (record(value="x", timestamp=True), "`timestamp`"),
         (record(value="x", timestamp="now"), "`timestamp`"),
         (record(value="x", timestamp=-1), "not negative; null where there is none"),
+        (record(value="x", timestamp=2**63 - 1), "at most 253,402,300,799,999"),
         (record(value="x", partition=-1), "`partition`"),
         (record(value="x", partition=2**31), "`partition`"),
         (record(value="x", facts=[]), "`facts`"),
