@@ -3,6 +3,7 @@
 BOOTSTRAP_SERVERS    where Kafka is
 SCHEMA_REGISTRY_URL  the registry, with the path of the API that it shares with Confluent's
 POLICY_STORE         where guards follow policy; REDIS_PASSWORD is its password
+DECISION_LOG         where decisions go that are no plain allow, with why
 TOPIC                the topic of the payments
 METRICS_PORT         where Prometheus asks
 """
@@ -35,4 +36,10 @@ def begin() -> None:
 
 def open_guard(service: str) -> Guard:
     """A guard that follows the store; rules and the decision log see `service` as its client."""
-    return Guard.from_url(STORE, client=STORE_CLIENT, schemas=REGISTRY, client_id=service)
+    return Guard.from_url(
+        STORE,
+        client=STORE_CLIENT,
+        schemas=REGISTRY,
+        decision_log=os.environ.get("DECISION_LOG"),
+        client_id=service,
+    )

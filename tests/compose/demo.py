@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
+import threading
 import time
 import urllib.error
 import urllib.parse
 import urllib.request
+from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
@@ -26,6 +29,9 @@ ROOT = Path(__file__).parents[2]
 UP_TIMEOUT_S = 1200.0
 COMMAND_TIMEOUT_S = 180.0
 WAIT_TIMEOUT_S = 120.0
+
+#: What is worth telling of what Compose says: steps of the build, and containers that are there.
+_STEP = re.compile(r"#\d+ \[|\s*Container \S+\s+(Started|Healthy|Exited|Error)")
 
 _PORTS = ("KAFKA_PORT", "REDIS_PORT", "REGISTRY_PORT", "PROMETHEUS_PORT", "GRAFANA_PORT")
 
@@ -99,18 +105,9 @@ class Demo:
         )
         say("building the image of the services, and starting everything in order")
         started = time.monotonic()
-        done = subprocess.run(
-            self._command("--progress", "plain", "up", "--detach", "--build"),
-            cwd=ROOT,
-            env=self._environment(),
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            timeout=UP_TIMEOUT_S,
-            check=False,
-        )
-        if done.returncode:
-            raise self.failure(f"`docker compose up` failed:\n{done.stdout[-4000:]}")
+        status, said = self._told("--progress", "plain", "up", "--detach", "--build")
+        if status:
+            raise self.failure(f"`docker compose up` failed:\n{said}")
         self.wait("every container is well", lambda: all(each.well for each in self.containers()))
         say(f"up and well after {time.monotonic() - started:.0f} s")
 
@@ -204,6 +201,28 @@ class Demo:
         states = "\n".join(f"  {each}" for each in containers)
         logs = self.logs(chosen) if chosen else ""
         return DemoError(f"{why}\n\n{states}\n\n{logs}")
+
+    def _told(self, *arguments: str) -> tuple[int, str]:
+        """Run `docker compose` and tell of its steps; its exit status and its last lines."""
+        last: deque[str] = deque(maxlen=80)
+        with subprocess.Popen(
+            self._command(*arguments),
+            cwd=ROOT,
+            env=self._environment(),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        ) as running:
+            limit = threading.Timer(UP_TIMEOUT_S, running.kill)
+            limit.start()
+            try:
+                for line in running.stdout or ():
+                    last.append(line)
+                    if _STEP.match(line):
+                        say(line.strip())
+            finally:
+                limit.cancel()
+        return running.returncode, "".join(last)
 
     def _command(self, *arguments: str) -> list[str]:
         return ["docker", "compose", "--project-name", self.project, *arguments]

@@ -104,6 +104,22 @@ def test_events_flow(demo: Demo) -> None:
     assert "card ************1111" in demo.logs(["handler"], tail=500)
 
 
+def test_decisions_are_logged_with_why(demo: Demo) -> None:
+    """A rejected payment stands in the decision log, with its rule, and without its card number."""
+
+    def rejected() -> list[bytes]:
+        lines = [record[3] or b"" for record in read_topic(demo.bootstrap, "decisions")]
+        return [line for line in lines if json.loads(line)["effect"] == "reject"]
+
+    lines = demo.wait("a rejected payment is in the decision log", rejected, services=SERVICES)
+    decision = json.loads(lines[0])
+
+    assert decision["guard"]["client"] == "publisher"
+    assert decision["schema"]["subject"] == "payments-value"
+    assert "currency-known" in [match["rule"] for match in decision["matches"]]
+    assert [line for line in lines if b"411111" in line] == []
+
+
 def test_prometheus_asks_every_guard(demo: Demo) -> None:
     """Each service is a target that answers, and says by which version it decides."""
     up = demo.wait(
