@@ -7,17 +7,15 @@ from typing import TypeAlias
 
 from .case_documents import WrittenCases
 from .cel.types import DYN, Type
-from .condition_checks import bounds_of, check_conditions, environment
+from .condition_checks import ValueTypes, bounds_of, check_conditions, environment
 from .documents import TOMBSTONES, WrittenPolicy
 from .model import BundleSettings, Path
 from .nodes import ListNode, Node, ScalarNode
 from .problems import closest, quoted
 from .rule_documents import WrittenRule
 
-__all__ = ["MaskProblem", "ValueTypes", "check_policies"]
+__all__ = ["MaskProblem", "check_policies"]
 
-#: The type of the values of a subject, None where there is no such subject.
-ValueTypes: TypeAlias = Callable[[str], Type | None]
 #: Why values of a subject cannot take a mask, by path and kind; None where they can.
 MaskProblem: TypeAlias = Callable[[str, Path, str], str | None]
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Final, cast
+from typing import Final, TypeAlias, cast
 
 from .cel import Bounds, CelProblem, Cost, Environment, check, estimate
 from .cel.absence import Fact, guards, unguarded
@@ -17,11 +17,18 @@ from .rule_documents import WrittenRule
 
 __all__ = [
     "RuleCost",
+    "ValueTypes",
     "bounds_of",
     "check_conditions",
+    "condition_problems",
+    "costs_of",
     "environment",
     "rule_cost",
+    "units_shown",
 ]
+
+#: The type of the values of a subject, None where there is no such subject.
+ValueTypes: TypeAlias = Callable[[str], Type | None]
 
 _LATER: Final = "say `stages: [consume]` in the policy, or leave it out"
 _COSTLY: Final = "put `size(…) <= 50 &&` before what it loops over, or loop less: see SW130"
@@ -94,18 +101,24 @@ def check_conditions(
     policy: WrittenPolicy, rule: WrittenRule, env: Environment, bounds: Bounds | None
 ) -> None:
     """Adds the problems of the conditions of one rule; None as bounds leaves out their cost."""
+    for part, problem in condition_problems(rule, env):
+        _tell(policy, part, problem)
+    if bounds is not None:
+        _check_cost(policy, rule, bounds)
+
+
+def condition_problems(rule: WrittenRule, env: Environment) -> Iterator[tuple[Part, CelProblem]]:
+    """What is wrong with each part of the conditions, and with what may be absent by the schema."""
     for condition, known in _conditions(rule, env):
         parts = condition.parts
-        facts = [guards(part.expr, True) for part in parts]
+        facts = [guards(part.expr, True) for part in parts] if env.noting else []
         for position, part in enumerate(parts):
             checked = check(part.expr, env)
-            _tell(policy, part, checked.problems)
+            yield from ((part, problem) for problem in checked.problems)
             if env.noting and checked.ok and _counts_failures(rule):
                 others = [*facts[:position], *facts[position + 1 :]]
                 absent = unguarded(part.expr, checked.types, known.union(*others))
-                _tell(policy, part, absent)
-    if bounds is not None:
-        _check_cost(policy, rule, bounds)
+                yield from ((part, problem) for problem in absent)
 
 
 def _conditions(
@@ -129,18 +142,17 @@ def _counts_failures(rule: WrittenRule) -> bool:
     return rule.rule.effect is not None and rule.rule.on_error == "fire"
 
 
-def _tell(policy: WrittenPolicy, part: Part, problems: Iterable[CelProblem]) -> None:
-    for problem in problems:
-        if policy.reader.problems.full:
-            policy.reader.problems.dropped += 1
-            continue
-        policy.reader.problem(
-            part.index(policy.reader, problem.span.start),
-            problem.code,
-            problem.message,
-            remedy=problem.remedy or (_LATER if problem.code == "SW166" else ""),
-            severity=problem.severity,
-        )
+def _tell(policy: WrittenPolicy, part: Part, problem: CelProblem) -> None:
+    if policy.reader.problems.full:
+        policy.reader.problems.dropped += 1
+        return
+    policy.reader.problem(
+        part.index(policy.reader, problem.span.start),
+        problem.code,
+        problem.message,
+        remedy=problem.remedy or (_LATER if problem.code == "SW166" else ""),
+        severity=problem.severity,
+    )
 
 
 # ------------------------------------------------------------------------ cost
@@ -153,6 +165,17 @@ class RuleCost:
     policy: str
     rule: str
     cost: Cost
+
+
+def costs_of(
+    policy: WrittenPolicy, lists: Mapping[str, object], value_types: ValueTypes | None = None
+) -> list[RuleCost]:
+    """The costs of the rules of a policy, in the order written."""
+    subject = policy.policy.schema
+    known = None if subject is None or value_types is None else value_types(subject)
+    bounds = bounds_of(environment(policy.policy.stages, lists, known or DYN))
+    name = policy.policy.id
+    return [RuleCost(name, rule.rule.id, rule_cost(rule, bounds)) for rule in policy.rules]
 
 
 def rule_cost(rule: WrittenRule, bounds: Bounds) -> Cost:
@@ -182,7 +205,7 @@ def _check_cost(policy: WrittenPolicy, rule: WrittenRule, bounds: Bounds) -> Non
     cost = rule_cost(rule, bounds)
     if cost.is_acceptable:
         return
-    message = f"the rule could cost {_units(cost.units)} units, and {COST_MAX:,} are the most"
+    message = f"the rule could cost {units_shown(cost.units)} units, and {COST_MAX:,} are the most"
     if cost.units <= COST_MAX:
         message = f"macros are nested {cost.nesting} deep, and {NESTING_LOOPS_MAX} are the most"
     weights = [_weight(each) for each in _costs(parts, bounds)]
@@ -195,8 +218,13 @@ def _weight(cost: Cost) -> tuple[bool, float]:
     return cost.nesting > NESTING_LOOPS_MAX, cost.units
 
 
-def _units(units: float) -> str:
+def units_shown(units: float) -> str:
+    """A number of units for people."""
     return f"{units:,.0f}" if units < 1e12 else f"{units:.0e}"
+
+
+def _has_size(value: object) -> bool:
+    return isinstance(value, list | dict)
 
 
 def bounds_of(env: Environment) -> Bounds:
@@ -205,7 +233,8 @@ def bounds_of(env: Environment) -> Bounds:
     sizes: dict[str, int] = {}
     if isinstance(env.lists, Mapping):
         known = cast("Mapping[str, object]", env.lists)
-        sizes = {f"lists.{n}": len(v) for n, v in known.items() if isinstance(v, list | dict)}
+        held = {name: cast("list[object]", v) for name, v in known.items() if _has_size(v)}
+        sizes = {f"lists.{name}": len(value) for name, value in held.items()}
     stack = [("value", type_), ("message", type_)]
     while stack and len(sizes) < _SIZES_MAX:
         path, found = stack.pop()

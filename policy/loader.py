@@ -31,18 +31,22 @@ from .bundle_documents import (
 )
 from .canonical import canonical_json, portable
 from .case_documents import WrittenCases, read_cases
-from .checking import MaskProblem, ValueTypes, check_policies
+from .checking import MaskProblem, check_policies
+from .condition_checks import ValueTypes
 from .documents import WrittenPolicy, read_policy
 from .ignoring import is_ignored
 from .lists import LIST_MAX_BYTES, list_path, read_list
 from .nodes import MapNode
 from .problems import Problems, closest, quoted
+from .written import Adviser, Written
 from .yaml_reader import DOCUMENT_MAX_BYTES, Document, read_yaml
 
 __all__ = ["FILES_MAX", "check_directories", "load_directories", "read_directories"]
 
 #: More is a directory that was named by mistake, such as a home directory.
 FILES_MAX: Final = 10_000
+#: The error of documents that hold otherwise, of which advice and costs can be told.
+_TOO_COSTLY: Final = "SW130"
 _KINDS: Final = ("policy", "bundle", "tests")
 _DOCUMENTS: Final = frozenset((".yaml", ".yml"))
 _DATA: Final = frozenset((".csv", ".tsv", ".json", ".jsonl", ".ndjson"))
@@ -81,10 +85,14 @@ def read_directories(
     *,
     value_types: ValueTypes | None = None,
     mask_problem: MaskProblem | None = None,
+    advisers: Sequence[Adviser] = (),
 ) -> tuple[Bundle | None, list[Problem]]:
-    """The bundle, where no error keeps it from being made, and all problems."""
+    """The bundle, where no error keeps it from being made, and all problems.
+
+    The `advisers` look at documents that hold, before they become a bundle.
+    """
     problems = Problems()
-    bundle = _load(paths, problems, value_types, mask_problem)
+    bundle = _load(paths, problems, value_types, mask_problem, advisers)
     return bundle, problems.sorted()
 
 
@@ -106,6 +114,7 @@ def _load(
     problems: Problems,
     value_types: ValueTypes | None,
     mask_problem: MaskProblem | None,
+    advisers: Sequence[Adviser] = (),
 ) -> Bundle | None:
     roots = [Path(paths)] if isinstance(paths, (str, Path)) else [Path(path) for path in paths]
     seen: set[tuple[int, int]] = set()
@@ -141,6 +150,10 @@ def _load(
             Location(shown, 1, 1),
             remedy="add a document that begins with `policy:`",
         )
+    if all(problem.code == _TOO_COSTLY for problem in problems.errors):
+        for advise in advisers:
+            root = str(roots[0])
+            advise(Written(unique, settings, bundles, lists, value_types, problems, root))
     if problems.errors:
         return None
     return Bundle.make(

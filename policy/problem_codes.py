@@ -2,7 +2,7 @@
 
 Codes are stable: a code is never given another meaning, and one that is no longer used stays free.
 SW10x-SW11x are about files, SW12x-SW13x about conditions (from the language's own table), SW14x-SW17x
-about documents, SW19x about stored bundles.
+about documents, SW18x advice on documents that hold, SW19x about stored bundles.
 """
 
 from __future__ import annotations
@@ -172,6 +172,66 @@ PROBLEM_CODES: Final[dict[str, ProblemCode]] = {
     "SW170": ProblemCode("unknown schema", "No schema of that subject is among those given."),
     "SW171": ProblemCode(
         "impossible mask", "Avro leaves no gaps: the field's type has to allow what a mask leaves."
+    ),
+    "SW172": ProblemCode(
+        "rule without a reason",
+        "Whoever looks after a refused event reads the reason; without one the condition stands "
+        "there. Say it in `reason:`, where `{value.amount}` fills in a field.",
+    ),
+    "SW173": ProblemCode(
+        "rule without a severity",
+        "Severities order what is refused, for those who have to look at it: add `severity:`, one "
+        "of critical, high, medium, low and info.",
+    ),
+    # ------------------------------------------------------------------ advice
+    "SW180": ProblemCode(
+        "shadowed rule",
+        "Whenever the rule fires, another one does too whose effect is stronger, so that this one "
+        "never decides. Narrow the other condition, or remove the rule.",
+    ),
+    "SW181": ProblemCode(
+        "overlapping rules",
+        "Whenever the rule fires, another one does too with the same effect and severity, so that "
+        "this one changes no decision. Remove one of them.",
+    ),
+    "SW182": ProblemCode(
+        "rule that never fires",
+        "Parts of the condition exclude each other, or what is known of every event: stages and "
+        "topics of the policy. Where a field is missing the condition fails, which still counts as "
+        "fired unless `on_error` says otherwise.",
+    ),
+    "SW183": ProblemCode(
+        "rule on what was masked",
+        "The rule is also applied at consume, and reads there what a mask has left at produce: it "
+        "may fire on `***`, or fail where the field is gone. Judge it at produce alone, with "
+        "`stages: [produce]` in a policy of its own.",
+    ),
+    "SW184": ProblemCode(
+        "exemption that lifts nothing",
+        "The exemption and the rule that it names never fire on one event: their conditions "
+        "exclude each other, or they have no topic, stage or time in common, or the rule is off.",
+    ),
+    "SW185": ProblemCode(
+        "rule that a replay cannot judge",
+        "`facts`, `client` and `stamp` come with the call and are not in the topic. A replay takes "
+        "them as unknown, and reports an event as undecidable where its decision hangs on them. "
+        "Carry what the rule needs in the event, or accept that.",
+    ),
+    "SW186": ProblemCode(
+        "unanchored pattern",
+        "`matches` finds a pattern anywhere in the text: `[0-9]{4}` also matches `x12345`. Write "
+        "`^(?:…)$` for the whole text, or `.*` where any text may stand. `|` separates "
+        "everything around it: `^a|b$` begins with a, or ends with b.",
+    ),
+    "SW187": ProblemCode(
+        "topic that no policy covers",
+        "The bundle document or `--topic` names a topic, and no policy does: `uncovered` decides "
+        "what happens to its events.",
+    ),
+    "SW188": ProblemCode(
+        "not everything was compared",
+        "There are so many rules about the same thing that comparing all of them would take long; "
+        "some rules that others make idle may not be told.",
     ),
     # ---------------------------------------------------------- stored bundles
     "SW190": ProblemCode(

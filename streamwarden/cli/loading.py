@@ -13,6 +13,7 @@ from streamwarden.errors import ConfigurationError, PolicyError, Problem
 from ..policy.bundle import Bundle
 from ..policy.loader import read_directories
 from ..policy.schema_types import SchemaTypes
+from ..policy.written import Adviser
 from ..schemas.registry import SchemaAnswer, SchemaSource, Unavailable
 from ..schemas.schema_sources import open_schemas
 from .output import SECRETS, say
@@ -48,18 +49,21 @@ def opened_schemas(schemas: str | None) -> Generator[SchemaSource | None]:
 
 
 def read(
-    directories: Sequence[Path], schemas: SchemaSource | None = None
+    directories: Sequence[Path],
+    schemas: SchemaSource | None = None,
+    advisers: Sequence[Adviser] = (),
 ) -> tuple[Bundle | None, list[Problem]]:
     """The bundle, where no error keeps it from being made, and all problems.
 
     Raises ConfigurationError for a directory that is not there.
     """
     present(directories)
-    if schemas is None:
-        return read_directories(list(directories))
-    types = SchemaTypes(_Told(schemas))
+    types = None if schemas is None else SchemaTypes(_Told(schemas))
     return read_directories(
-        list(directories), value_types=types.value_type, mask_problem=types.mask_problem
+        list(directories),
+        value_types=None if types is None else types.value_type,
+        mask_problem=None if types is None else types.mask_problem,
+        advisers=advisers,
     )
 
 

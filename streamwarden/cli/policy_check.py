@@ -13,11 +13,14 @@ from rich.text import Text
 from streamwarden.errors import ConfigurationError, Problem
 
 from ..policy.bundle import Bundle
+from ..policy.condition_checks import RuleCost
+from ..policy.lint.advice import adviser
 from ..policy.problem_codes import PROBLEM_CODES
 from .failures import FAILED, OK, VIOLATIONS
 from .loading import opened_schemas, read, schemas_option
 from .options import output_options
 from .output import Output, counted, escaped, write_json
+from .policy_cost import costs_into, costs_json, print_costs
 
 __all__ = ["check", "directories_argument", "explain_code", "overdue"]
 
@@ -32,23 +35,51 @@ directories_argument = click.argument(
 @click.command("check")
 @directories_argument
 @schemas_option
+@click.option(
+    "-t", "--topic", "topics", multiple=True, metavar="TOPIC", help="A topic to be covered."
+)
+@click.option("--strict", is_flag=True, help="Warnings count as problems.")
+@click.option(
+    "--ignore", "ignored", multiple=True, metavar="CODE", help="A warning that is not to be told."
+)
+@click.option("--cost", is_flag=True, help="Show the most that each rule can cost.")
 @output_options
-def check(directories: tuple[Path, ...], schemas: str | None, output: Output) -> int:
+def check(
+    directories: tuple[Path, ...],
+    schemas: str | None,
+    topics: tuple[str, ...],
+    strict: bool,
+    ignored: tuple[str, ...],
+    cost: bool,
+    output: Output,
+) -> int:
     """Tell every problem in directories of policies, with its place and what to write instead.
 
-    Several directories are checked together, as the one bundle that they compose.
+    Several directories are checked together, as the one bundle that they compose. Policies that
+    hold are looked at for rules that do nothing, or not what they seem to: these are warnings.
 
       streamwarden policy check policies/
       policies/limits.yaml:12:5: error SW140: unknown key `efect`
 
-    Exit status: 0 clean (warnings do not count), 2 problems found, 1 something cannot be read.
+      streamwarden policy check policies/ --strict --ignore SW173
+      streamwarden policy check policies/ --schemas schemas/ --cost
+
+    Exit status: 0 clean (warnings do not count without --strict), 2 problems found, 1 something
+    cannot be read.
     """
+    codes = _known_codes(ignored)
+    costs: list[RuleCost] = []
+    advisers = [adviser(topics), *([costs_into(costs)] if cost else [])]
     with opened_schemas(schemas) as source:
-        bundle, problems = read(directories, source)
+        bundle, told = read(directories, source, advisers)
+    problems = [each for each in told if each.severity == "error" or each.code not in codes]
     errors = [problem for problem in problems if problem.severity == "error"]
     if output.json:
-        write_json(_report(problems, len(errors), bundle))
+        report = _report(problems, len(errors), bundle)
+        write_json({**report, "cost": costs_json(costs)} if cost else report)
     else:
+        if cost:
+            print_costs(costs, output)
         _print(problems, output)
         if bundle is not None:
             _praise(bundle, len(problems), output)
@@ -58,7 +89,18 @@ def check(directories: tuple[Path, ...], schemas: str | None, output: Output) ->
             output.note(f"{counted(len(errors), 'problem')}{also}")
     if any(problem.code == _UNREADABLE for problem in errors):
         return FAILED
-    return VIOLATIONS if errors else OK
+    return VIOLATIONS if errors or (strict and problems) else OK
+
+
+def _known_codes(ignored: Sequence[str]) -> set[str]:
+    """The codes of warnings in upper case; ConfigurationError for one that there is not."""
+    codes = {code.upper() for text in ignored for code in text.split(",")}
+    for code in sorted(codes - PROBLEM_CODES.keys()):
+        raise ConfigurationError(
+            f"no problem has the code `{code}`",
+            remedy="`streamwarden policy explain-code` lists all",
+        )
+    return codes
 
 
 def _report(problems: Sequence[Problem], errors: int, bundle: Bundle | None) -> dict[str, object]:

@@ -1,0 +1,127 @@
+"""What people will miss later: reasons, severities, anchors of patterns, facts of a replay."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from typing import Final
+
+from ..cel.ast import Call, Literal, walk
+from ..compiler.reads import reads_of
+from ..conditions import Part
+from ..model import Mode
+from ..problems import quoted
+from .subjects import Subject
+
+__all__ = ["missing_words", "replay_gaps", "unanchored_patterns"]
+
+#: What history does not carry, and how a rule could do without.
+_NOT_KEPT: Final = {
+    "facts": "publish what the rule needs with the event, as a field or header",
+    "client": "ask for a header or field that the event carries",
+    "stamp": "ask for a header or field that the event carries",
+}
+_FLAGS: Final = re.compile(r"\(\?[a-zA-Z-]+\)")
+_STARTS: Final = ("^", r"\A", ".*", "[^")
+_ENDS: Final = ("$", r"\z", ".*")
+
+
+def missing_words(subjects: Iterable[Subject]) -> None:
+    """Warn about rules without a reason or severity; those that are off say nothing to anybody."""
+    for subject in subjects:
+        rule = subject.rule
+        if rule.effect is None or rule.mode is Mode.OFF:
+            continue
+        if not rule.reason:
+            subject.warn(
+                "SW172",
+                f"the rule {quoted(rule.id)} gives no reason",
+                remedy="say in `reason:` what people are to read; `{value.amount}` fills in a field",
+            )
+        if rule.severity is None:
+            subject.warn(
+                "SW173",
+                f"the rule {quoted(rule.id)} has no severity",
+                remedy="add `severity:`, one of critical, high, medium, low, info",
+            )
+
+
+def replay_gaps(subjects: Iterable[Subject]) -> None:
+    """Warn about rules that ask for what a replay does not know."""
+    for subject in subjects:
+        condition = subject.rule.condition
+        if condition is None or not {*subject.policy.stages} - {"consume"}:
+            continue  # Consume decisions are not replayed.
+        read = reads_of(condition.expr).variables
+        for variable in sorted(read & _NOT_KEPT.keys()):
+            subject.warn(
+                "SW185",
+                f"a replay has no `{variable}`, so that events may be undecidable",
+                key="when" if subject.written_rule.when is not None else "require",
+                remedy=_NOT_KEPT[variable],
+            )
+
+
+def unanchored_patterns(subjects: Iterable[Subject]) -> None:
+    """Warn about patterns that match in the middle of a text, perhaps without meaning to."""
+    for subject in subjects:
+        for condition in (subject.written_rule.when, subject.written_rule.require):
+            for part in () if condition is None else condition.parts:
+                for node in walk(part.expr):
+                    if isinstance(node, Call) and node.function == "matches":
+                        _pattern(subject, part, node)
+
+
+def _pattern(subject: Subject, part: Part, node: Call) -> None:
+    literal = node.args[-1]
+    if not isinstance(literal, Literal) or not isinstance(literal.value, str):
+        return
+    problem = _loose(literal.value)
+    if problem:
+        place = part.index(subject.written.reader, literal.span.start)
+        subject.warn("SW186", problem, place=place, remedy=_anchored(literal.value))
+
+
+def _loose(pattern: str) -> str:
+    """What a pattern lets through that it may not mean to; empty where it is anchored."""
+    body = _FLAGS.sub("", pattern, count=1) if pattern.startswith("(?") else pattern
+    if not body:
+        return ""
+    starts, ends = body.startswith(_STARTS[:3]), _ends(body)
+    if not starts and not ends:
+        return f"the pattern {quoted(pattern)} matches anywhere in the text"
+    if _has_choice(body) and (starts or ends):
+        return f"in the pattern {quoted(pattern)} `^` and `$` belong to one alternative each"
+    return ""
+
+
+def _ends(body: str) -> bool:
+    if not body.endswith(_ENDS):
+        return False
+    escapes = len(body[:-1]) - len(body[:-1].rstrip("\\"))
+    return not body.endswith("$") or escapes % 2 == 0
+
+
+def _has_choice(body: str) -> bool:
+    """Whether a `|` stands outside of every group and set."""
+    depth, inside, at = 0, False, 0
+    while at < len(body):
+        character = body[at]
+        if character == "\\":
+            at += 1
+        elif inside:
+            inside = character != "]"
+        elif character == "[":
+            inside = True
+            at += body[at + 1 : at + 2] in ("^", "]")
+        elif character in "()":
+            depth += 1 if character == "(" else -1
+        elif character == "|" and depth == 0:
+            return True
+        at += 1
+    return False
+
+
+def _anchored(pattern: str) -> str:
+    written = f"^(?:{pattern.removeprefix('^').removesuffix('$')})$"
+    return f"write {quoted(written)} for the whole text, or `.*` where any text may stand"

@@ -1,0 +1,77 @@
+"""Rules that judge at consume what a mask has changed at produce."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from ..compiler.reads import reads_of
+from ..model import Effect, MaskField, Path, Rule
+from ..problems import quoted
+from .scopes import topics_meet
+from .subjects import Subject
+
+__all__ = ["masked_reads"]
+
+
+def masked_reads(subjects: Sequence[Subject]) -> None:
+    """Warn once a rule and field; a rule that masks the field itself is no surprise."""
+    masks: dict[str | int | None, list[tuple[Subject, MaskField]]] = {}
+    for subject in subjects:
+        if "produce" in subject.policy.stages and subject.enforced and _masks(subject.rule):
+            for mask in subject.rule.masks:
+                masks.setdefault(mask.path[0], []).append((subject, mask))
+    if not masks:
+        return
+    for subject in subjects:
+        if "consume" in subject.policy.stages and subject.rule.condition is not None:
+            _reads_masked(subject, masks)
+
+
+def _masks(rule: Rule) -> bool:
+    return rule.effect is Effect.MASK or rule.on_error == "mask"
+
+
+def _reads_masked(
+    subject: Subject, masks: dict[str | int | None, list[tuple[Subject, MaskField]]]
+) -> None:
+    condition = subject.rule.condition
+    reads = reads_of(None if condition is None else condition.expr)
+    own = {mask.path for mask in subject.rule.masks}
+    told: set[str] = set()
+    for path, asked in _paths(reads.whole, asked=False) + _paths(reads.present, asked=True):
+        for other, mask in masks.get(path[0], ()):
+            if other is subject or mask.path in own or mask.text in told:
+                continue
+            if asked and mask.how != "drop":
+                continue  # What is only asked for is still there.
+            if _meet(path, mask.path) and topics_meet(subject.policy, other.policy):
+                told.add(mask.text)
+                _warn(subject, other, mask)
+
+
+def _warn(subject: Subject, other: Subject, mask: MaskField) -> None:
+    left = "it is gone" if mask.how == "drop" else f"what `{mask.how}` has left of it is"
+    once = "produce" in subject.policy.stages
+    subject.warn(
+        "SW183",
+        f"at consume {quoted(mask.text)} may have been masked by {quoted(other.name)} before: "
+        + (f"{left} judged" if mask.how != "drop" else left),
+        key="when" if subject.written_rule.when is not None else "require",
+        remedy="give the rule a policy with `stages: [produce]`"
+        if once
+        else "judge it at produce, or mask at consume",
+    )
+
+
+def _paths(places: Iterable[tuple[str, Path]], *, asked: bool) -> list[tuple[Path, bool]]:
+    return [
+        (path, asked) for variable, path in sorted(places, key=repr) if variable == "value" and path
+    ]
+
+
+def _meet(one: Path, other: Path) -> bool:
+    """Whether one path leads to the other, or to a part of it."""
+    return all(
+        a == b or a is None or b is None or isinstance(a, int) or isinstance(b, int)
+        for a, b in zip(one, other, strict=False)
+    )
