@@ -9,6 +9,7 @@ import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+from urllib.error import HTTPError
 from urllib.parse import urlsplit
 
 from prometheus_client import CollectorRegistry, Gauge, push_to_gateway, pushadd_to_gateway
@@ -96,6 +97,8 @@ def push(report: Mapping[str, Any], url: str) -> None:
             **more,
         )
     except OSError as error:
+        if isinstance(error, HTTPError):
+            error.close()
         raise ReconcileError(
             f"the metrics cannot be pushed to `{place}`: {error}",
             remedy="check that the push gateway is there",

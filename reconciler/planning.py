@@ -102,7 +102,7 @@ def _clock(options: ReconcileOptions) -> int:
 
 def asked_of(options: ReconcileOptions) -> dict[str, Any]:
     """What a run was asked for, as its report says it: all that is not the default."""
-    chosen = options.selection
+    chosen, candidate = options.selection, options.candidate
     asked: dict[str, Any] = {
         "topics": list(options.topics),
         "since": options.since,
@@ -116,8 +116,8 @@ def asked_of(options: ReconcileOptions) -> dict[str, Any]:
         "sample": None if options.sample is None else options.sample.asked,
         "retroactive": options.retroactive,
         "stage": options.stage,
-        "as_of": options.version if options.as_of is None else options.as_of,
-        "against": options.candidate is not None,
+        "as_of": options.as_of if options.version is None else f"#{options.version}",
+        "against": None if candidate is None else f"{candidate.label} {candidate.digest[:12]}",
         "incremental": options.incremental,
     }
     return {name: value for name, value in asked.items() if value not in (None, False, [])}

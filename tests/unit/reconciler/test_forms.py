@@ -1,0 +1,227 @@
+"""Every form of a report, made of real ones: valid, whole, and the same figures in all of them."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from importlib import resources
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree as ET
+
+import jsonschema
+import msgspec
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+from ruamel.yaml import YAML
+
+from streamwarden.embedded import EmbeddedBroker
+from streamwarden.errors import ConfigurationError, ReconcileError
+from streamwarden.reconciler.junit import junit
+from streamwarden.reconciler.metrics import push, write_open, write_textfile
+from streamwarden.reconciler.openreports import as_json, as_yaml
+from streamwarden.reconciler.parquet import write_parquet
+from streamwarden.reconciler.sampling import Sample
+from streamwarden.reconciler.selection import Selection
+
+from .test_scope import NOON_MS, V1, World
+
+SCHEMA: dict[str, Any] = msgspec.json.decode(
+    resources.files("streamwarden.schemas").joinpath("reconcile-report.schema.json").read_bytes()
+)
+FINDING = {"$ref": "#/$defs/finding", "$defs": SCHEMA["$defs"]}
+
+
+@pytest.fixture
+def world(embedded_broker: EmbeddedBroker, tmp_path: Path) -> World:
+    """A history with drift, bypasses and parked events."""
+    world = World(embedded_broker, tmp_path)
+    world.write("t1", *({"amount": n, "country": "FR"} for n in (1, 20, 30, 99)))
+    world.producer.produce("t1", b"\x00<&\xff", b"\x1b[1m", partition=0)
+    world.producer.flush(30)
+    return world
+
+
+def is_valid(said: Any, schema: dict[str, Any] = SCHEMA) -> None:
+    """Raises where the JSON is not what its schema says."""
+    jsonschema.Draft202012Validator(schema).validate(msgspec.json.decode(msgspec.json.encode(said)))
+
+
+def test_the_report_is_what_its_schema_says(world: World, tmp_path: Path) -> None:
+    """Whatever was asked for; its findings too."""
+    jsonschema.Draft202012Validator.check_schema(SCHEMA)
+    log = tmp_path / "log.jsonl"
+    log.touch()
+    asked: list[dict[str, Any]] = [
+        {},
+        {"sample": Sample.parse("50%")},
+        {"candidate": V1},
+        {"selection": Selection(owners=("risk",))},
+        {"decision_log": str(log), "lossless_since": NOON_MS},
+        {"runs": tmp_path / "runs", "incremental": True},
+    ]
+    for more in asked:
+        path = tmp_path / "findings.jsonl"
+        is_valid(world.run("t1", findings=path, **more).to_dict())
+        lines = path.read_bytes().splitlines()
+        assert lines
+        for line in lines:
+            is_valid(msgspec.json.decode(line), FINDING)
+
+
+def test_junit_fails_what_counts_and_nothing_else(world: World) -> None:
+    """A case for each kind, cause and partition; what was not read is an error."""
+    report = world.run("t1").to_dict()
+
+    root = ET.fromstring(junit(report))
+    mild = ET.fromstring(junit(report, ["forged"]))
+    broken = {**report, "partitions": [{**report["partitions"][0], "covered": 0}]}
+    unread = ET.fromstring(junit(broken))
+
+    suites = {suite.get("name"): suite for suite in root}
+    failed = [case.get("name") for case in suites["findings"] if case.find("failure") is not None]
+    assert failed == ["unchecked", "now-rejected"]
+    assert suites["findings"].get("tests") == str(len(report["counts"]))
+    assert len(suites["causes"]) == sum(c["kind"] in failed for c in report["causes"])
+    assert len(suites["completeness"]) == len(report["partitions"])
+    assert (root.get("failures"), root.get("errors")) == (str(2 + len(suites["causes"])), "0")
+    assert mild.get("failures") == "0"
+    assert unread.get("errors") == "1"
+
+
+def test_openreports_results(world: World) -> None:
+    """The shape that clusters take; a result for each rule behind a cause, with its severity."""
+    report = world.run("t1").to_dict()
+
+    said = msgspec.json.decode(as_json(report))
+
+    assert YAML(typ="safe").load(as_yaml(report)) == said
+    assert (said["apiVersion"], said["kind"]) == ("openreports.io/v1alpha1", "Report")
+    assert set(said) == {"apiVersion", "kind", "metadata", "source", "summary", "results"}
+    (limit,) = [r for r in said["results"] if r["rule"] == "over"]
+    assert (limit["policy"], limit["result"], limit["severity"]) == ("limits", "fail", "high")
+    assert limit["properties"]["count"] == "2"
+    assert limit["properties"]["change"] == "over: 50 → 10"
+    assert {r["result"] for r in said["results"]} <= {"pass", "fail", "warn", "error", "skip"}
+    assert sum(said["summary"].values()) == len(said["results"])
+    assert all(
+        isinstance(v, str) for r in said["results"] for v in r.get("properties", {}).values()
+    )
+
+
+def figures(text: str) -> dict[tuple[str, ...], float]:
+    """Samples by name and label values."""
+    return {
+        (sample.name.removeprefix("streamwarden_reconcile_"), *sample.labels.values()): sample.value
+        for family in text_string_to_metric_families(text)
+        for sample in family.samples
+    }
+
+
+def test_figures_as_a_text_file(world: World, tmp_path: Path) -> None:
+    """Findings by kind and topic; when a run was complete last outlives one that was not."""
+    path = tmp_path / "reconcile.prom"
+    report = world.run("t1").to_dict()
+
+    write_textfile(report, path)
+    first = figures(path.read_text())
+    write_textfile({**report, "complete": False, "started": report["started"] + 5000}, path)
+    second = figures(path.read_text())
+
+    assert first["findings", "now-rejected", "t1"] == 2
+    assert first["findings", "forged", "t1"] == 0
+    assert (first["complete",], second["complete",]) == (1, 0)
+    assert second["last_success_timestamp_seconds",] == first["last_success_timestamp_seconds",]
+    assert second["last_run_timestamp_seconds",] > first["last_run_timestamp_seconds",]
+    assert list(tmp_path.glob(".*")) == []
+    write_open({"quarantine.t": 3}, path)
+    assert figures(path.read_text()) == {("streamwarden_release_open", "quarantine.t"): 3.0}
+    with pytest.raises(ReconcileError, match="cannot be written"):
+        write_textfile(report, tmp_path / "nowhere" / "x.prom")
+
+
+@contextmanager
+def gateway(status: int) -> Generator[tuple[str, list[tuple[str, str, str, bytes]]]]:
+    """A push gateway that answers with `status`, and what was pushed to it."""
+    pushed: list[tuple[str, str, str, bytes]] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def _take(self) -> None:
+            body = self.rfile.read(int(self.headers["Content-Length"]))
+            pushed.append((self.command, self.path, self.headers.get("Authorization", ""), body))
+            self.send_response(status)
+            self.end_headers()
+
+        do_PUT = do_POST = _take  # noqa: N815 - the names that the server calls
+
+        def log_message(self, *_args: object) -> None:
+            """Say nothing."""
+
+    server = HTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    try:
+        yield f"127.0.0.1:{server.server_port}", pushed
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+def test_figures_are_pushed(world: World) -> None:
+    """In the place of the last ones; added to them, where the run was not complete."""
+    report = world.run("t1").to_dict()
+
+    with gateway(200) as (place, pushed):
+        push(report, f"http://ann:secret@{place}")
+        push({**report, "complete": False}, f"http://{place}")
+
+    (whole, part) = pushed
+    assert whole[:2] == ("PUT", "/metrics/job/streamwarden_reconcile/bundle/b")
+    assert whole[2].startswith("Basic ")
+    assert figures(whole[3].decode())["findings", "now-rejected", "t1"] == 2
+    assert (part[0], part[2]) == ("POST", "")
+    assert ("last_success_timestamp_seconds",) not in figures(part[3].decode())
+    with gateway(500) as (place, _), pytest.raises(ReconcileError) as caught:
+        push(report, f"http://ann:secret@{place}")
+    assert "secret" not in str(caught.value)
+    with pytest.raises(ConfigurationError, match="names no push gateway"):
+        push(report, place)
+
+
+def test_findings_as_parquet(world: World, tmp_path: Path) -> None:
+    """The same findings as in the file of lines, in the same order, with types."""
+    pq: Any = pytest.importorskip("pyarrow.parquet")
+    lines, rows = tmp_path / "findings.jsonl", tmp_path / "findings.parquet"
+
+    world.run("t1", findings=lines)
+    world.run("t1", findings=rows)
+
+    expected = [msgspec.json.decode(line) for line in lines.read_bytes().splitlines()]
+    found = pq.read_table(rows).to_pylist()
+    assert [(r["kind"], r["topic"], r["partition"], r["offset"]) for r in found] == [
+        (e["kind"], e["topic"], e["partition"], e["offset"]) for e in expected
+    ]
+    assert [msgspec.json.decode(row["current"]) for row in found] == [
+        e["current"] for e in expected
+    ]
+    assert found[-1]["rules"] == ["limits/over"]
+    assert found[-1]["timestamp"].year == 2026
+
+
+def _full(_line: bytes) -> bytes:
+    raise OSError("disk full")
+
+
+def test_parquet_appears_when_it_is_whole(tmp_path: Path) -> None:
+    """What ends in the middle leaves no file of that name."""
+    pytest.importorskip("pyarrow")
+    path = tmp_path / "findings.parquet"
+
+    lines: Iterator[bytes] = map(_full, [b"{}"])
+
+    with pytest.raises(OSError, match="disk full"):
+        write_parquet(lines, path)
+    assert not path.exists()
