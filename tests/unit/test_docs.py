@@ -1,0 +1,38 @@
+"""Examples in the documentation are right; those that need a server run in integration/."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from tests.documented import PAGES, ROOT, blocks_of, run_page, servers_of
+
+OFFLINE = [page for page in PAGES if not servers_of(page)]
+RUN = ("sh", "python", "yaml", "json", "csv")
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_every_example_says_what_is_done_with_it(page: str) -> None:
+    """So that none is left out by oversight."""
+    silent = [str(block) for block in blocks_of(page) if block.language in RUN and not block.said]
+
+    assert silent == []
+
+
+@pytest.mark.parametrize("page", OFFLINE)
+def test_pages_without_servers_do_what_they_say(page: str, tmp_path: Path) -> None:
+    run_page(page, tmp_path, {})
+
+
+def test_links_between_pages_lead_somewhere() -> None:
+    """Of the pages here, to files of the project."""
+    broken = [
+        f"{page}: {target}"
+        for page in PAGES
+        for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", (ROOT / page).read_text())
+        if not ((ROOT / page).parent / target).exists()
+    ]
+
+    assert broken == []
