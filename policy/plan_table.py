@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import threading
 from bisect import bisect_right
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Generator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from .bundle import Bundle
@@ -99,7 +101,8 @@ class PlanTable:
         position = bisect_right(self._edges, now)
         since = self._edges[position - 1] if position else 0
         until = self._edges[position] if position < len(self._edges) else FOREVER
-        plan = self._compile(topic, stage, since, until, now)
+        with _no_collections():
+            plan = self._compile(topic, stage, since, until, now)
         if len(self._plans) >= _PLANS_MAX and (topic, stage) not in self._plans:
             self._plans.pop(next(iter(self._plans)))
             self.evicted += 1
@@ -192,6 +195,21 @@ class PlanTable:
                 or entry.policy.owner in planned[position].rule.exemptible_by
             )
         return frozenset(found)
+
+
+@contextmanager
+def _no_collections() -> Generator[None]:
+    """Without the garbage collector: a large plan is many small objects that are all alive.
+
+    Looking through them again and again takes as long as making them.
+    """
+    collecting = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if collecting:
+            gc.enable()
 
 
 def _client_variable(client: Mapping[str, Any]) -> dict[str, object]:

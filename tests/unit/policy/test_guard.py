@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import sys
 from collections.abc import Callable
@@ -410,6 +411,23 @@ def test_the_clock_is_read_in_whole_milliseconds(make_guard: MakeGuard) -> None:
 
     assert (guard.now(), decision.event.now) == (_NOON, _NOON)
     assert decision.effect == Effect.ALLOW
+
+
+@pytest.mark.parametrize("collecting", [True, False])
+def test_making_a_plan_leaves_the_garbage_collector_as_it_was(
+    make_guard: MakeGuard, collecting: bool
+) -> None:
+    """It pauses for the time of a compilation, and only where it runs."""
+    guard = make_guard(policy(WARN))
+    before = gc.isenabled()
+    try:
+        gc.enable() if collecting else gc.disable()
+        guard.decide(topic="t", value=value(a=1))
+        after = gc.isenabled()
+    finally:
+        gc.enable() if before else gc.disable()
+
+    assert after is collecting
 
 
 EVERYTHING = "policy: all\nowner: o\ntopics: ['*']\nrules: [{id: r, effect: reject}]\n"
