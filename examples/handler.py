@@ -7,6 +7,7 @@ It reads these variables:
   STREAMWARDEN_TOPIC               the topic to read (default: payments)
   STREAMWARDEN_GROUP               the consumer group (default: fulfilment)
   UNTIL_END                        set: end where the topic ends (default: at SIGTERM)
+  METRICS_PORT                     where Prometheus scrapes, on loopback (default: nowhere)
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ import signal
 import sys
 from pathlib import Path
 
-from streamwarden import Guard, GuardedConsumer, GuardedMessage
+from streamwarden import Guard, GuardedConsumer, GuardedMessage, metrics
 
 log = logging.getLogger("handler")
 
@@ -37,6 +38,8 @@ def handle(message: GuardedMessage) -> None:
 
 def main() -> int:
     logging.basicConfig(level=logging.INFO, format="%(name)s %(levelname)s %(message)s")
+    if port := os.environ.get("METRICS_PORT"):
+        metrics.serve(int(port))
     config = {
         "bootstrap.servers": os.environ["STREAMWARDEN_BOOTSTRAP_SERVERS"],
         "group.id": os.environ.get("STREAMWARDEN_GROUP", "fulfilment"),

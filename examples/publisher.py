@@ -7,6 +7,7 @@ It reads these variables:
   STREAMWARDEN_TOPIC               the topic to write to (default: payments)
   PAYMENTS                         how many payments to publish (default: until SIGTERM)
   PAYMENTS_PER_SECOND              how fast (default: 10)
+  METRICS_PORT                     where Prometheus scrapes, on loopback (default: nowhere)
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from confluent_kafka import KafkaError
-from streamwarden import Guard, GuardedProducer
+from streamwarden import Guard, GuardedProducer, metrics
 
 log = logging.getLogger("publisher")
 
@@ -66,6 +67,8 @@ def report(error: KafkaError | None, message: Any) -> None:
 
 def main() -> int:
     logging.basicConfig(level=logging.INFO, format="%(name)s %(levelname)s %(message)s")
+    if port := os.environ.get("METRICS_PORT"):
+        metrics.serve(int(port))
     stop = threading.Event()
     for sign in (signal.SIGTERM, signal.SIGINT):
         signal.signal(sign, lambda *_: stop.set())

@@ -8,6 +8,7 @@ It reads these variables:
   RECONCILE_DAYS                   how far to look back (default: 0, everything)
   RECONCILE_EVERY_S                seconds between two runs (default: 0, run once)
   RECONCILE_FINDINGS               a file for the findings of the last run, one a line
+  METRICS_PORT                     where Prometheus scrapes, on loopback (default: nowhere)
 
 Run once, it exits as `streamwarden reconcile` does: 0 clean, 2 drift found, 1 failed or incomplete.
 """
@@ -22,7 +23,7 @@ import threading
 import time
 from pathlib import Path
 
-from streamwarden import StreamwardenError
+from streamwarden import StreamwardenError, metrics
 from streamwarden.policy.loader import load_directories
 from streamwarden.policy.store import open_store
 from streamwarden.reconciler import ReconcileOptions, reconcile
@@ -54,6 +55,7 @@ def run_once() -> int:
     except StreamwardenError as error:
         log.error("not reconciled: %s", error)
         return 1
+    metrics.reconciled(report)
     log.info("%s %s", report.verdict, first_sentence(report))
     for kind, count in report.counts().items():
         if count:
@@ -63,6 +65,8 @@ def run_once() -> int:
 
 def main() -> int:
     logging.basicConfig(level=logging.INFO, format="%(name)s %(levelname)s %(message)s")
+    if port := os.environ.get("METRICS_PORT"):
+        metrics.serve(int(port))
     stop = threading.Event()
     # A run only reads: it is cut off where it is.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
