@@ -11,13 +11,14 @@ from pathlib import Path
 
 import click
 
-from streamwarden.errors import ConfigurationError, StoreError
+from streamwarden.errors import ConfigurationError, Problem, StoreError
 
 from ..policy.bundle import Bundle
 from ..policy.compiler.framed import FramedValues
 from ..policy.diff_meaning import Meaning, meanings
 from ..policy.directory_store import DirectoryStore
 from ..policy.keys import KeyRing
+from ..policy.lint.advice import adviser
 from ..policy.store import ActiveBundle, BundleStore
 from ..policy.testing import CaseResult, run_cases
 from ..schemas.registry import SchemaSource
@@ -155,7 +156,9 @@ def _publish(
     Exit status: 0 published, or active already; 1 refused, and then nothing has changed.
     """
     with opened_schemas(schemas) as source:
-        candidate = load(directories, source)
+        warnings: list[Problem] = []
+        candidate = load(directories, source, advisers=[adviser()], warn=warnings.append)
+        _advise(warnings, output)
         tried = None if no_tests else _tested(candidate, mask_keys, source, output)
     with _open(url, client, candidate.name) as store:
         active = _before(store, output)
@@ -203,6 +206,15 @@ def _published(
         "tests": tried,
         "changes": [change_json(change) for change in changes],
     }
+
+
+def _advise(warnings: Sequence[Problem], output: Output) -> None:
+    """Tell the first warnings about policies that hold; they keep nothing from being published."""
+    for problem in warnings[:_TOLD_MAX]:
+        output.warn(f"{problem.location}: {problem.code}: {problem.message}")
+    if len(warnings) > _TOLD_MAX:
+        more = counted(len(warnings) - _TOLD_MAX, "more warning")
+        output.warn(f"{more}: `streamwarden policy check` tells all")
 
 
 def _tested(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -67,11 +67,23 @@ def read(
     )
 
 
-def load(directories: Sequence[Path], schemas: SchemaSource | None = None) -> Bundle:
-    """The bundle of directories; PolicyError with all problems where there is none."""
-    bundle, problems = read(directories, schemas)
+def load(
+    directories: Sequence[Path],
+    schemas: SchemaSource | None = None,
+    *,
+    advisers: Sequence[Adviser] = (),
+    warn: Callable[[Problem], None] | None = None,
+) -> Bundle:
+    """The bundle of directories; PolicyError with all problems where there is none.
+
+    `warn` is called with each warning.
+    """
+    bundle, problems = read(directories, schemas, advisers)
     if bundle is None:
         raise PolicyError([each for each in problems if each.severity == "error"])
+    if warn is not None:
+        for problem in problems:
+            warn(problem)
     return bundle
 
 

@@ -11,7 +11,6 @@ from tests.conformance import __main__ as command
 from tests.conformance.expectations import expected_failures, surprises
 from tests.conformance.runner import Outcome
 
-
 NOTHING: list[str] = []
 
 
