@@ -1,4 +1,4 @@
-"""Run the benchmarks: `python -m benchmarks [avro|decide|evaluation|produce|reconcile …] [--rounds N]`.
+"""Run the benchmarks: `python -m benchmarks [avro|decide|evaluation|observed|produce|reconcile …] [--rounds N]`.
 
 Those that need a broker start a real Kafka, or take `--bootstrap-servers`.
 """
@@ -13,13 +13,13 @@ from collections.abc import Generator
 
 from confluent_kafka.admin import AdminClient, NewTopic
 
-from benchmarks import avro, decide, evaluation, produce, reconcile
+from benchmarks import avro, decide, evaluation, observed, produce, reconcile
 from benchmarks.rounds import print_rows
 from benchmarks.workload import TOPIC
 from tests.servers.cache import MissingServerError
 from tests.servers.kafka import kafka_cluster
 
-_ALL = ("avro", "decide", "evaluation", "produce", "reconcile")
+_ALL = ("avro", "decide", "evaluation", "observed", "produce", "reconcile")
 
 
 def main() -> None:
@@ -40,11 +40,14 @@ def main() -> None:
     if "evaluation" in which:
         rows = evaluation.run(rounds=asked.rounds)
         print_rows("bytes to hits", evaluation.BASELINE, rows)
-    if {"produce", "reconcile"} & set(which):
+    if {"observed", "produce", "reconcile"} & set(which):
         with _broker(asked.bootstrap_servers) as bootstrap:
             if "produce" in which:
                 rows = produce.run(bootstrap, rounds=asked.rounds)
                 print_rows("the call of produce()", produce.BASELINE, rows)
+            if "observed" in which:
+                rows = observed.run(bootstrap, rounds=asked.rounds)
+                print_rows("produce() with decision log and metrics", observed.BASELINE, rows)
             if "reconcile" in which:
                 rows = reconcile.run(bootstrap, f"{TOPIC}-history", rounds=asked.rounds)
                 print_rows("reading history", reconcile.BASELINE, rows)
@@ -69,7 +72,7 @@ def _make_topics(bootstrap: str) -> None:
     names = [
         name
         for topic in (TOPIC, f"{TOPIC}-history")
-        for name in (topic, f"quarantine.{topic}", f"held.{topic}")
+        for name in (topic, f"quarantine.{topic}", f"held.{topic}", f"{topic}-decisions")
     ]
     admin = AdminClient({"bootstrap.servers": bootstrap, "log_level": 0})
     for done in admin.create_topics([NewTopic(name, 2, 1) for name in names]).values():

@@ -40,19 +40,20 @@ def compare(
     operations: int,
     rounds: int = 7,
     settle: Callable[[], object] = gc.collect,
+    clock: Callable[[], float] = time.perf_counter,
 ) -> list[Row]:
     """Measure every contender once a round, after one round that does not count.
 
-    The time is wall time of this process; garbage collection stays on, as in a service. `settle`
+    The time is wall time, or what `clock` says; garbage collection stays on, as in a service. `settle`
     runs before each turn, outside the time: it empties the queues that the last one filled.
     """
     times: dict[str, list[float]] = {name: [] for name in contenders}
     for turn in range(rounds + 1):
         for name in random.Random(turn).sample(list(contenders), len(contenders)):
             settle()
-            started = time.perf_counter()
+            started = clock()
             done = contenders[name](operations)
-            spent = time.perf_counter() - started
+            spent = clock() - started
             if turn:
                 times[name].append(spent / done * 1e6)
     base = times[baseline]

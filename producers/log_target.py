@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from streamwarden.errors import ConfigurationError
 
@@ -72,7 +72,7 @@ def log_target(url: str, options: Mapping[str, object] | None = None) -> LogTarg
         own[name] = value
     beside = own.pop("client", None)
     if isinstance(beside, Mapping):
-        client |= {str(name): value for name, value in beside.items()}
+        client |= cast("Mapping[str, object]", beside)
     known: dict[str, Any] = {
         "allow": _share("allow", own.get("allow", _ALLOW)),
         "shadow": _share("shadow", own.get("shadow", _SHADOW)),

@@ -26,7 +26,6 @@ _ALWAYS: Final = {
     "delivery.report.only.error": True,
     "enable.idempotence": True,
     "queue.buffering.max.kbytes": 32_768,
-    "queue.buffering.max.messages": 10_000,
 }
 _UNREACHABLE: Final = frozenset({TIMED_OUT, TRANSPORT, KafkaError._MSG_TIMED_OUT})  # noqa: SLF001 - see codes.py
 
@@ -34,7 +33,7 @@ _UNREACHABLE: Final = frozenset({TIMED_OUT, TRANSPORT, KafkaError._MSG_TIMED_OUT
 class TopicWriter:
     """Sends each line with the event's topic as key, so that its decisions stay in their order.
 
-    A line that was not written is told to `failed` with its reason, unless `block`: then it is sent
+    At most `room` lines are on their way. A line that was not written is told to `failed` with its reason, unless `block`: then it is sent
     again until it is.
     """
 
@@ -43,10 +42,11 @@ class TopicWriter:
         config: Mapping[str, Any],
         topic: str,
         *,
+        room: int,
         block: bool,
         failed: Callable[[str, str, int], None],
     ) -> None:
-        self._config = {**_DEFAULTS, **config, **_ALWAYS}
+        self._config = {**_DEFAULTS, **config, **_ALWAYS, "queue.buffering.max.messages": room}
         if block:
             self._config["message.timeout.ms"] = 0
         self._config |= {"on_delivery": self._reported, "error_cb": self._heard}

@@ -42,6 +42,11 @@ class DecisionTimes:
                 )
                 self._thread.start()
 
+    def stop(self) -> None:
+        """Time no more decisions."""
+        with self._lock:
+            self._thread = None
+
     def tell(self, nanoseconds: int) -> None:
         """Take in the time of one decision."""
         self._counts[bisect_left(_BOUNDS_NS, nanoseconds)] += 1
@@ -55,7 +60,7 @@ class DecisionTimes:
 
     def _run(self) -> None:
         wait = threading.Event().wait
-        while not wait(_EVERY_S):
+        while not wait(_EVERY_S) and self._thread is threading.current_thread():
             for plan in LEDGER.plans(_PLANS_MAX, _chance.sample):
                 plan.time_next(self.tell)
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from streamwarden import metrics
 from streamwarden.errors import ConfigurationError
 
 from ..reconciler import Progress, ReconcileOptions
@@ -158,6 +159,7 @@ def reconcile(
         incremental=scope.incremental,
         decision_log=scope.decision_log,
         lossless_since=scope.lossless_since,
+        log_has_allows=scope.log_has_allows,
         findings_topic=findings_topic,
     )
     with output.progress("replaying", None, unit="offsets") as advance:
@@ -166,6 +168,7 @@ def reconcile(
             advance(progress.offsets, progress.offsets_total)
 
         report = replay(options, watch)
+    metrics.reconciled(report)
     if output.json:
         write_json(report.to_dict())
     else:

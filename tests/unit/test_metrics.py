@@ -6,6 +6,7 @@ import gc
 import time
 import urllib.request
 from collections.abc import Generator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,9 @@ from streamwarden.errors import ConfigurationError
 from streamwarden.policy.guard import Guard
 from streamwarden.policy.loader import load_directories
 from streamwarden.policy.tallies import OTHER, Ledger
+from streamwarden.reconciler.report import Report
+from streamwarden.reconciler.slices import Partition
+from streamwarden.reconciler.tally import merge_all
 from tests.guards import BAD, CARD, CLEAN, LARGE, SHADY, guard_for, write_policy
 
 Samples = dict[tuple[str, tuple[tuple[str, str], ...]], float]
@@ -226,3 +230,24 @@ def test_a_port_that_is_taken_is_said() -> None:
         pytest.raises(ConfigurationError, match=f"127.0.0.1:{server.port}"),
     ):
         metrics.serve(server.port)
+
+
+def test_a_reconciliation_that_has_ended_is_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every kind of every topic that was read, zero too; only a complete run is a success."""
+    monkeypatch.setattr(
+        "streamwarden.metrics._last.succeeded_at", None
+    )  # other tests reconcile, too
+    account = merge_all([])
+    part = Partition("replayed", 0, parked=False, start=0, first=0, end=0, pending=0)
+    incomplete = Report("b@1", "0" * 64, (part,), account, 1.0, problems=("a worker ended",))
+
+    metrics.reconciled(incomplete)
+    before = scrape()
+    metrics.reconciled(replace(incomplete, problems=()))
+    after = scrape()
+
+    labels = {"kind": "unchecked", "topic": "replayed"}
+    name = "streamwarden_reconcile_last_success_timestamp_seconds"
+    assert ("streamwarden_reconcile_findings", tuple(sorted(labels.items()))) in before
+    assert (name, ()) not in before
+    assert after[name, ()] > 0
