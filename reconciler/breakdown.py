@@ -102,6 +102,7 @@ def shown(finding: Finding) -> dict[str, Any]:
     current["cut"] = True
     current["matches"] = [{**match, "why": None} for match in matches[:_MATCHES_SHOWN]]
     said["current"] = current
+    said["rules"] = list(said.get("rules", ()))[:_MATCHES_SHOWN]
     if len(msgspec.json.encode(said)) > SHOWN_MAX_BYTES:
         current.pop("facts", None)
         said = {name: _short(value) for name, value in said.items()}

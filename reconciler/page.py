@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from hashlib import sha256
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from jinja2 import Environment, StrictUndefined, Template
 from markupsafe import Markup, escape
@@ -182,7 +182,7 @@ def _example(example: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "place": f"{example['topic']}[{example['partition']}]@{example['offset']}",
         "time": finding.get("timestamp"),
-        "key": finding.get("key"),
+        "key": _key(finding.get("key")),
         "stamped": _stamped(finding.get("stamped")),
         "today": f"{effect}, by {current.get('bundle', '?')} at stage {current.get('stage', '?')}",
         "change": finding.get("change") or "",
@@ -192,6 +192,11 @@ def _example(example: Mapping[str, Any]) -> dict[str, Any]:
         "cut": bool(current.get("cut")),
         "shown": bool(finding),
     }
+
+
+def _key(key: Any) -> Any:
+    """A key as text; one that is no text comes as `{"base64": …}`."""
+    return f"base64 {key['base64']}" if isinstance(key, dict) and "base64" in key else key
 
 
 def _stamped(stamp: Mapping[str, Any] | None) -> str:
@@ -322,6 +327,8 @@ def _partition(part: Mapping[str, Any]) -> dict[str, Any]:
 
 def _visible(value: object) -> object:
     """Text with control and direction characters as escapes, and with an end."""
+    if isinstance(value, (Mapping, list)):
+        value = _as_json(cast("object", value))
     if not isinstance(value, str) or isinstance(value, Markup):
         return value
     if len(value) > _TEXT_MAX_CHARS:

@@ -106,6 +106,8 @@ def test_content_of_events_cannot_become_markup(page: str) -> None:
     assert "\\u202e" in page
     assert "\u202e" not in page
     assert "x" * 2000 not in page
+    assert "base64 ////" in page
+    assert "/" * 2000 not in page
 
 
 def test_what_is_masked_stays_masked(page: str) -> None:
