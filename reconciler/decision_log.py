@@ -41,6 +41,8 @@ _EXAMPLES_MAX: Final = 20
 _STAMPS_MAX: Final = 4096
 #: How far clocks and the way to the broker may be apart.
 _MARGIN_MS: Final = 60_000
+#: Guards log all others, and of these a sample.
+_SAMPLED: Final = frozenset({"none", "allow"})
 _EFFECTS: Final = ("none", "allow", "warn", "mask", "hold", "reject")
 
 
@@ -120,13 +122,14 @@ class LogCheck:
     """What the comparison came to. Times are milliseconds; entries outside them are not judged.
 
     `unlogged` counts events without an entry by effect, those of `lossless_since` and later also
-    in `missed`; `unfound` are entries whose event is not there. Examples are by lowest coordinates.
+    in `missed`, plain allows among them with `has_allows` only; `unfound` are entries whose event is not there. Examples are by lowest coordinates.
     """
 
     place: str
     since: int
     until: int
     lossless_since: int | None
+    has_allows: bool = False
     entries: int = 0
     unreadable: int = 0
     matched: int = 0
@@ -137,6 +140,12 @@ class LogCheck:
     lost: list[tuple[int, int, str]] = field(default_factory=list[tuple[int, int, str]])
     problem: str = ""
 
+    def misses(self, note: _Note) -> bool:
+        """True where the log should have an entry for an event."""
+        if self.lossless_since is None or note.at < self.lossless_since:
+            return False
+        return self.has_allows or note.effect not in _SAMPLED
+
     def to_dict(self) -> dict[str, Any]:
         """The comparison as JSON has it."""
         said: dict[str, Any] = {
@@ -144,6 +153,7 @@ class LogCheck:
             "since": self.since,
             "until": self.until,
             "lossless_since": self.lossless_since,
+            "has_allows": self.has_allows,
             "entries": self.entries,
             "unreadable": self.unreadable,
             "matched": self.matched,
@@ -190,6 +200,7 @@ def check_log(
     window: tuple[int | None, int | None],
     now_ms: int,
     lossless_since: int | None,
+    has_allows: bool,
     timeout_s: float,
 ) -> LogCheck:
     """Compare what was noted of `slices` with the log at `place`."""
@@ -201,7 +212,7 @@ def check_log(
         until = now_ms - _MARGIN_MS
         if window[1] is not None:
             until = min(until, window[1])
-        found = LogCheck(place, since, max(since, until), lossless_since)
+        found = LogCheck(place, since, max(since, until), lossless_since, has_allows)
         try:
             _bucket_entries(place, topics, buckets, found, config, timeout_s)
         except (ReconcileError, OSError) as error:
@@ -336,7 +347,7 @@ def _join(slices: Sequence[Slice], buckets: _Buckets, found: LogCheck) -> None:
         unlogged = _unmatched(buckets.read("event", bucket, _NOTE.size + _INDEX.size), open_, found)
         for note, index in unlogged:
             found.unlogged[note.effect] = found.unlogged.get(note.effect, 0) + 1
-            if found.lossless_since is not None and note.at >= found.lossless_since:
+            if found.misses(note):
                 found.missed += 1
             piece = slices[index]
             events.append((piece.topic, piece.partition, note.number))

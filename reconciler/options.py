@@ -35,8 +35,16 @@ class ReconcileOptions:
     `retroactive` judges by the policies in force at `now` and not at event time; `stage` judges
     today's policy at that stage. `mac_since` says from when stamps must be signed, with
     `stamp_keys`. `fail_on` are the kinds that count for the exit status, all that are drift by
-    default. `schemas` is a directory of schemas or the URL of a registry. `known_id` and `released`: see `judge.Terms`. `timeout_s` is how long the brokers may
-    stay silent. `command` is told in the report.
+    default. `schemas` is a directory of schemas or the URL of a registry. `known_id` and
+    `released`: see `judge.Terms`. `timeout_s` is how long the brokers may stay silent. `command` is
+    told in the report.
+
+    `as_of`, or the number of a `version`, takes as current what the store had then; a `candidate`
+    judges in place of the current bundle, and is compared with it. `selection` and `sample` narrow
+    what is read and what counts. `runs` is a folder that keeps the run, and where an `incremental`
+    one finds the end of the last. `decision_log` is a file or topic of decisions to compare with;
+    `lossless_since` from when on it has every decision but plain allows, `log_has_allows` that it
+    has those too. `findings_topic` is a topic that findings are written to.
     """
 
     config: Mapping[str, Any] = field(repr=False)
@@ -71,6 +79,7 @@ class ReconcileOptions:
     incremental: bool = False
     decision_log: str | None = None
     lossless_since: int | None = None
+    log_has_allows: bool = False
     findings_topic: str | None = None
 
     def __post_init__(self) -> None:
@@ -108,7 +117,7 @@ class ReconcileOptions:
                     "a decision log does not say where its events are, nor which are in a sample",
                     remedy="compare it with whole topics",
                 )
-        elif self.lossless_since is not None:
+        elif self.lossless_since is not None or self.log_has_allows:
             raise ConfigurationError(
                 "there is no decision log to compare with", remedy="say `--decision-log FILE|URL`"
             )

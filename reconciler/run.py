@@ -94,6 +94,7 @@ def _compared(
         window=(options.since, options.until),
         now_ms=plan.now // _MILLISECOND_NS,
         lossless_since=options.lossless_since,
+        has_allows=options.log_has_allows,
         timeout_s=options.timeout_s,
     )
     problems = (*report.problems, check.problem) if check.problem else report.problems

@@ -42,6 +42,7 @@ class Scope:
     incremental: bool
     decision_log: str | None
     lossless_since: int | None
+    log_has_allows: bool
 
     def candidate(
         self, store: str | None, client: Client, schemas: SchemaSource | None
@@ -96,8 +97,9 @@ def scope_options(function: _F) -> _F:
         "--lossless-since",
         type=Instant(),
         metavar="TIME",
-        help="From when on that log must have every decision.",
+        help="From when on that log must have every decision but plain allows.",
     )
+    @click.option("--log-has-allows", is_flag=True, help="That log must have plain allows too.")
     @functools.wraps(function)
     def wrapper(
         *args: Any,
@@ -113,6 +115,7 @@ def scope_options(function: _F) -> _F:
         incremental: bool,
         decision_log: str | None,
         lossless_since: int | None,
+        log_has_allows: bool,
         **rest: Any,
     ) -> object:
         first, end = (None, None) if offsets is None else parse_offsets(offsets)
@@ -128,7 +131,15 @@ def scope_options(function: _F) -> _F:
         instant, version = _as_of(as_of)
         drawn = None if sample is None else Sample.parse(sample)
         scope = Scope(
-            selection, drawn, instant, version, against, incremental, decision_log, lossless_since
+            selection=selection,
+            sample=drawn,
+            as_of=instant,
+            version=version,
+            against=against,
+            incremental=incremental,
+            decision_log=decision_log,
+            lossless_since=lossless_since,
+            log_has_allows=log_has_allows,
         )
         return function(*args, scope=scope, **rest)
 

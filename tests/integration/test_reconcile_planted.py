@@ -17,6 +17,8 @@ import msgspec
 import pytest
 
 from streamwarden.policy.directory_store import DirectoryStore
+from streamwarden.policy.guard import Guard
+from streamwarden.producers.producer import GuardedProducer
 from streamwarden.reconciler import ReconcileOptions, Report, reconcile
 from streamwarden.reconciler.findings_topic import finding_schema
 
@@ -199,3 +201,40 @@ def test_killed_at_twenty_random_moments_it_comes_to_the_same(
     assert kills == KILLS
     assert said(report) == said(whole)
     assert (tmp_path / "parts.jsonl").read_bytes() == (tmp_path / "whole.jsonl").read_bytes()
+
+
+def test_what_guards_log_is_what_history_holds(
+    plant: Planter, store: DirectoryStore, make_topic: MakeTopic
+) -> None:
+    """Every decision of a guard has its event, and every event its entry, masked and parked too."""
+    t = plant.topic
+    (today,) = versions_of(
+        store,
+        make_bundle(
+            policy_for(t, OVER_50, CARD_MASK, "{id: big, when: value.amount > 40, effect: warn}")
+        ),
+    )
+    url = f"kafka://{plant.bootstrap}/{make_topic('decisions')}"
+    config = {"bootstrap.servers": plant.bootstrap, "log_level": 0}
+    guard = Guard(today, decision_log={"url": url, "allow": 1})
+    with GuardedProducer(config, guard=guard, on_reject="return") as producer:
+        for number in range(60):
+            card = {"card": CARD} if number % 3 == 0 else {}
+            value = msgspec.json.encode({"amount": number, **card})
+            producer.produce(t, value, b"k%d" % number, partition=number % 2)
+        producer.flush(30)
+    guard.close()
+    plant.guarded(today, {"amount": 45}, clock=time.time_ns() - 10**10)  # no log was given
+    plant.guarded(today, {"amount": 5}, clock=time.time_ns() - 10**10)
+
+    asked: dict[str, Any] = {"decision_log": url, "now": int(time.time() * 1000) + 3_600_000}
+    report = plant.reconcile(today, lossless_since=0, **asked)
+    sampled = plant.reconcile(today, lossless_since=0, log_has_allows=True, **asked)
+
+    found = report.to_dict()["decision_log"]
+    assert (found["entries"], found["unreadable"], found["matched"]) == (60, 0, 60)
+    assert found["events_without_entry"] == {"allow": 1, "warn": 1}
+    assert found["entries_without_event"] == 0
+    assert (found["missed"], report.exit_status()) == (1, 2)
+    assert sampled.missed == 2
+    assert sum(report.counts().values()) == 0

@@ -156,7 +156,7 @@ def gateway(status: int) -> Generator[tuple[str, list[tuple[str, str, str, bytes
 
         do_PUT = do_POST = _take  # noqa: N815 - the names that the server calls
 
-        def log_message(self, *_args: object) -> None:
+        def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - as above
             """Say nothing."""
 
     server = HTTPServer(("127.0.0.1", 0), Handler)

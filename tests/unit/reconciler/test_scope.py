@@ -328,8 +328,9 @@ def test_events_and_entries_of_the_decision_log_are_matched(world: World, tmp_pa
     def run(**more: Any) -> Report:
         return world.run("t1", bundle=world.versions[0], decision_log=f"file:{log}", **more)
 
-    plain, strict = run(), run(lossless_since=NOON_MS)
-    later = run(lossless_since=NOON_MS + 1)
+    plain, strict = run(), run(lossless_since=NOON_MS, log_has_allows=True)
+    later = run(lossless_since=NOON_MS + 1, log_has_allows=True)
+    sampled = run(lossless_since=NOON_MS)
 
     said = plain.to_dict()["decision_log"]
     assert (said["entries"], said["unreadable"], said["matched"]) == (7, 2, 4)
@@ -342,3 +343,4 @@ def test_events_and_entries_of_the_decision_log_are_matched(world: World, tmp_pa
     assert (plain.verdict, plain.exit_status()) == ("clean", 0)
     assert (strict.verdict, strict.exit_status(), strict.missed) == ("drift", 2, 1)
     assert (later.verdict, later.missed) == ("clean", 0)
+    assert (sampled.verdict, sampled.missed) == ("clean", 0)
