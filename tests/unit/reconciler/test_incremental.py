@@ -1,0 +1,65 @@
+"""Where a run goes on, given what earlier ones read and what has become of the log since."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from streamwarden.reconciler.incremental import Resume
+from streamwarden.reconciler.runs import Runs
+from streamwarden.reconciler.slices import Partition
+
+NOON_MS = 1_772_366_400_000
+
+
+def keep(folder: Path, end: int, *, complete: bool = True, **asked: Any) -> str:
+    """A run that read partition 0 of `t` to `end`; its id."""
+    report = {
+        "complete": complete,
+        "asked": {"topics": ["t"], **asked},
+        "partitions": [{"topic": "t", "partition": 0, "end": end}],
+    }
+    return Runs(folder).write(report, started_ms=NOON_MS + end).id
+
+
+def part(first: int, end: int, *, number: int = 0) -> Partition:
+    """A partition whose log begins at `first`."""
+    return Partition("t", number, False, first, first, end, 0)
+
+
+def test_the_latest_run_that_fits_counts(tmp_path: Path) -> None:
+    """Complete, whole, and asked the same; topics and the beginning may differ."""
+    keep(tmp_path, 10)
+    base = keep(tmp_path, 20, since=5, incremental=True)
+    keep(tmp_path, 30, complete=False)
+    for number, partial in enumerate(
+        (
+            {"sample": "5%"},
+            {"until": 9},
+            {"offsets": [0, 3]},
+            {"owners": ["risk"]},
+            {"stage": "consume"},
+        )
+    ):
+        keep(tmp_path, 31 + number, **partial)
+
+    resume = Resume.of(tmp_path, {"topics": ["t", "u"], "incremental": True})
+    parts, used = resume.cut([part(0, 50), part(0, 5, number=1)])
+
+    assert [(p.number, p.first, p.end) for p in parts] == [(0, 20, 50), (1, 0, 5)]
+    assert used == {"t/0": base}
+    assert not parts[0].taken
+
+
+def test_what_nobody_read_is_told(tmp_path: Path) -> None:
+    """Removed by retention since the last run: not read, and not complete."""
+    keep(tmp_path, 20)
+    resume = Resume.of(tmp_path, {"topics": ["t"]})
+
+    ((behind,), _) = resume.cut([part(25, 50)])
+    ((whole,), _) = resume.cut([part(20, 50)])
+    ((anew,), used) = resume.cut([part(0, 7)])
+
+    assert (behind.first, behind.taken) == (25, True)
+    assert (whole.first, whole.taken) == (20, False)
+    assert (anew.first, anew.end, used) == (0, 7, {})
