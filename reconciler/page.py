@@ -194,9 +194,9 @@ def _example(example: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _key(key: Any) -> Any:
+def _key(key: Mapping[str, str] | str | None) -> str | None:
     """A key as text; one that is no text comes as `{"base64": …}`."""
-    return f"base64 {key['base64']}" if isinstance(key, dict) and "base64" in key else key
+    return f"base64 {key.get('base64')}" if isinstance(key, Mapping) else key
 
 
 def _stamped(stamp: Mapping[str, Any] | None) -> str:
