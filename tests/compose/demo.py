@@ -27,8 +27,8 @@ ROOT = Path(__file__).parents[2]
 
 #: Images may have to be pulled and one is built; the machine may be busy with other things.
 UP_TIMEOUT_S = 1200.0
-COMMAND_TIMEOUT_S = 180.0
-WAIT_TIMEOUT_S = 120.0
+COMMAND_TIMEOUT_S = 300.0
+WAIT_TIMEOUT_S = 300.0
 
 #: What is worth telling of what Compose says: steps of the build, and containers that are there.
 _STEP = re.compile(r"#\d+ \[|\s*Container \S+\s+(Started|Healthy|Exited|Error)")

@@ -204,7 +204,6 @@ def test_a_policy_change_arrives_and_history_is_found_to_differ(demo: Demo, tmp_
         "both guards have taken payments@2",
         _taken(demo, "2"),
         services=["publisher", "handler"],
-        timeout_s=60,
     )
     found = demo.wait(
         "the reconciler has found payments that would be rejected now",
