@@ -9,7 +9,7 @@ import click
 from streamwarden import metrics
 from streamwarden.errors import ConfigurationError
 
-from ..reconciler import Progress, ReconcileOptions
+from ..reconciler import Progress, ReconcileOptions, Report
 from ..reconciler import reconcile as replay
 from ..reconciler.findings import KINDS
 from ..reconciler.text import render
@@ -162,12 +162,7 @@ def reconcile(
         log_has_allows=scope.log_has_allows,
         findings_topic=findings_topic,
     )
-    with output.progress("replaying", None, unit="offsets") as advance:
-
-        def watch(progress: Progress) -> None:
-            advance(progress.offsets, progress.offsets_total)
-
-        report = replay(options, watch)
+    report = _run(options, output)
     metrics.reconciled(report)
     if output.json:
         write_json(report.to_dict())
@@ -175,6 +170,15 @@ def reconcile(
         output.print(render(report))
     forms.write(report, options.fail_on)
     return report.exit_status(options.fail_on)
+
+
+def _run(options: ReconcileOptions, output: Output) -> Report:
+    with output.progress("replaying", None, unit="offsets") as advance:
+
+        def watch(progress: Progress) -> None:
+            advance(progress.offsets, progress.offsets_total)
+
+        return replay(options, watch)
 
 
 def _kinds(given: tuple[str, ...]) -> tuple[str, ...]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import re
 from collections.abc import Callable, Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
@@ -118,11 +118,8 @@ def scope_options(function: _F) -> _F:
         log_has_allows: bool,
         **rest: Any,
     ) -> object:
-        first, end = (None, None) if offsets is None else parse_offsets(offsets)
-        selection = Selection(
-            partitions=frozenset() if partitions is None else parse_partitions(partitions),
-            first=first,
-            end=end,
+        selection = replace(
+            _places(partitions, offsets),
             policies=_split(policies),
             severities=_split(severities),
             owners=_split(owners),
@@ -144,6 +141,12 @@ def scope_options(function: _F) -> _F:
         return function(*args, scope=scope, **rest)
 
     return cast("_F", wrapper)
+
+
+def _places(partitions: str | None, offsets: str | None) -> Selection:
+    first, end = (None, None) if offsets is None else parse_offsets(offsets)
+    numbers = frozenset[int]() if partitions is None else parse_partitions(partitions)
+    return Selection(partitions=numbers, first=first, end=end)
 
 
 def _split(given: tuple[str, ...]) -> tuple[str, ...]:
