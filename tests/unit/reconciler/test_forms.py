@@ -14,9 +14,11 @@ from xml.etree import ElementTree as ET
 import jsonschema
 import msgspec
 import pytest
+from click.testing import CliRunner
 from prometheus_client.parser import text_string_to_metric_families
 from ruamel.yaml import YAML
 
+from streamwarden.cli.root import main
 from streamwarden.embedded import EmbeddedBroker
 from streamwarden.errors import ConfigurationError, ReconcileError
 from streamwarden.reconciler.junit import junit
@@ -225,3 +227,30 @@ def test_parquet_appears_when_it_is_whole(tmp_path: Path) -> None:
     with pytest.raises(OSError, match="disk full"):
         write_parquet(lines, path)
     assert not path.exists()
+
+
+def test_the_command_line_writes_every_form(world: World, tmp_path: Path) -> None:
+    """Beside the JSON on stdout, which is what its schema says."""
+    files = [tmp_path / name for name in ("j.xml", "o.yaml", "m.prom", "f.jsonl")]
+    command = ["reconcile", "-b", world.broker.bootstrap, "-t", "t1", "--json"]
+    command += ["--store", f"dir:{world.store.path}", "-X", "log_level=0"]
+    forms = ["--junit", "--openreports", "--metrics-textfile", "--findings"]
+    for option, file in zip(forms, files, strict=True):
+        command += [option, str(file)]
+
+    now = CliRunner().invoke(main, [*command, "--severity", "high", "--runs", str(tmp_path / "r")])
+    then = CliRunner().invoke(main, [*command, "--as-of", "#1", "--partitions", "0-1"])
+    tried = CliRunner().invoke(main, [*command, "--against", "#1"])
+    wrong = CliRunner().invoke(main, [*command, "--sample", "most"])
+
+    said, former, candidate = (msgspec.json.decode(run.stdout) for run in (now, then, tried))
+    is_valid(said)
+    is_valid(candidate)
+    assert (now.exit_code, then.exit_code, wrong.exit_code) == (2, 2, 1)
+    assert said["counts"]["now-rejected"] == 2
+    assert said["asked"] == {"topics": ["t1"], "severities": ["high"]}
+    assert (former["bundle"], former["counts"]["now-rejected"]) == ("b@1", 0)
+    assert (candidate["bundle"], candidate["what_if"]["current"]) == ("b@1", "b@2")
+    assert candidate["what_if"]["changed"] == 2
+    assert all(file.stat().st_size for file in files)
+    assert (tmp_path / "r" / said["run"] / "findings.jsonl").exists()

@@ -32,16 +32,15 @@ def test_the_latest_run_that_fits_counts(tmp_path: Path) -> None:
     keep(tmp_path, 10)
     base = keep(tmp_path, 20, since=5, incremental=True)
     keep(tmp_path, 30, complete=False)
-    for number, partial in enumerate(
-        (
-            {"sample": "5%"},
-            {"until": 9},
-            {"offsets": [0, 3]},
-            {"owners": ["risk"]},
-            {"stage": "consume"},
-        )
-    ):
-        keep(tmp_path, 31 + number, **partial)
+    others: list[dict[str, Any]] = [
+        {"sample": "5%"},
+        {"until": 9},
+        {"offsets": [0, 3]},
+        {"owners": ["risk"]},
+        {"stage": "consume"},
+    ]
+    for number, other in enumerate(others):
+        keep(tmp_path, 31 + number, **other)
 
     resume = Resume.of(tmp_path, {"topics": ["t", "u"], "incremental": True})
     parts, used = resume.cut([part(0, 50), part(0, 5, number=1)])
