@@ -100,12 +100,12 @@ class _Converter:
                 continue
             type_ = self.type(part, depth + 1)
             known += [type_] if type_.kind != "dyn" else []
-        if not known or not all(part.kind == "record" for part in known):
+        if not known or not all(found.kind == "record" for found in known):
             return known[0] if len(known) == 1 else DYN
         fields: dict[str, Type] = {}
-        for part in known:
-            fields |= part.fields
-            required |= {name for name, _ in part.fields} - part.optional
+        for found in known:
+            fields |= found.fields
+            required |= {name for name, _ in found.fields} - found.optional
         return record(
             _title(said) or known[0].name, fields, open=True, optional=fields.keys() - required
         )
