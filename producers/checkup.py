@@ -131,7 +131,11 @@ class _Cluster:
 
     def __init__(self, config: ConfigMap, deadline: float) -> None:
         self._complaint, self._refused = "", False
-        self.config = {"log_level": 0, **connection_of(config), "error_cb": self._heard}
+        self.config: dict[str, Any] = {
+            "log_level": 0,
+            **connection_of(config),
+            "error_cb": self._heard,
+        }
         self._deadline = deadline
         self._admin: AdminClient | None = None
 
@@ -184,7 +188,7 @@ class _Cluster:
     def look_at(self, name: str) -> _Topic:
         """A topic, its settings, and what this user may do with it."""
         left = self.left_s()
-        describe: Callable[..., dict[str, Future[Any]]] = self.admin.describe_topics
+        describe: Callable[..., dict[str, Future[Any]]] = self.admin.describe_topics  # pyright: ignore[reportUnknownVariableType, reportUnknownMemberType]
         asked = describe(
             TopicCollection([name]), include_authorized_operations=True, request_timeout=left
         )
@@ -224,7 +228,7 @@ class _Cluster:
     def may_commit(self, topic: str, group: str) -> bool:
         """True where this user may read as the group."""
         left = self.left_s()
-        describe: Callable[..., dict[str, Future[Any]]] = self.admin.describe_consumer_groups
+        describe: Callable[..., dict[str, Future[Any]]] = self.admin.describe_consumer_groups  # pyright: ignore[reportUnknownVariableType, reportUnknownMemberType]
         asked = describe([group], include_authorized_operations=True, request_timeout=left)
         try:
             rights = asked[group].result(left).authorized_operations

@@ -7,6 +7,7 @@ import platform
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import cast
 
 from streamwarden._version import __version__
 from streamwarden.errors import ConfigurationError, StoreError, StreamwardenError
@@ -50,7 +51,7 @@ def check_libraries() -> Check:
 
 def _plain(version: object) -> str:
     """A library says its version as text, or as text and a number."""
-    return str(version[0]) if isinstance(version, tuple) else str(version)
+    return str(cast("tuple[object, ...]", version)[0] if isinstance(version, tuple) else version)
 
 
 def policy_flags(source: PolicySource) -> tuple[str, ...]:

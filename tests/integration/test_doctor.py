@@ -156,8 +156,8 @@ def test_missing_rights_are_told_and_nothing_is_left_behind(
 
     for name in ("pay", "quarantine.pay", "held.pay"):
         assert read_topic(cluster.bootstrap, name) == []
-    groups: Any = AdminClient({"bootstrap.servers": cluster.bootstrap}).list_consumer_groups()
-    assert "desk" not in [group.group_id for group in groups.result(30).valid]
+    admin: Any = AdminClient({"bootstrap.servers": cluster.bootstrap})
+    assert "desk" not in [group.group_id for group in admin.list_consumer_groups().result(30).valid]
 
     refused = call("doctor", *flags, "-X", "sasl.password=wr0ng-w0rd", "--timeout", "20s")
     assert refused.exit_code == 2
