@@ -24,6 +24,7 @@ PAGES = (
     "README.md",
     "docs/adopting.md",
     "docs/policies.md",
+    "docs/testing-policies.md",
     "docs/failure-modes.md",
 )
 #: What a server is called in examples, by the fixture that stands in for it.

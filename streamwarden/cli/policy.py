@@ -15,6 +15,7 @@ policy = LazyGroup(
         "show": Lazy("policy_show:show", "show policies as sentences, CEL or JSON"),
         "diff": Lazy("policy_diff:diff", "say what changed between two sets of policies"),
         "fmt": Lazy("policy_fmt:fmt", "lay documents out in one way, with their comments"),
+        "import": Lazy("policy_import:import_rules", "make documents of a data contract's rules"),
         "explain-code": Lazy("policy_check:explain_code", "say what a problem's code means"),
     },
     help="""Check, test, explain, show and compare policies, without Kafka.

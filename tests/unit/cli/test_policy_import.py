@@ -1,0 +1,209 @@
+"""`policy import` makes documents of data-contract rules, or says why it cannot."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Generator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from streamwarden.policy.contract_fields import contract_fields, matches_name
+from streamwarden.policy.guard import Guard
+from streamwarden.policy.loader import load_directories
+
+from .conftest import Run
+
+SCHEMA = {
+    "type": "record",
+    "name": "Order",
+    "namespace": "shop",
+    "fields": [
+        {"name": "email", "type": ["null", "string"], "confluent:tags": ["PII"]},
+        {"name": "words", "type": {"type": "array", "items": "string"}, "confluent:tags": ["W"]},
+        {"name": "amount", "type": "double"},
+    ],
+}
+
+
+def contract(*rules: dict[str, Any], **more: Any) -> dict[str, Any]:
+    common = {"kind": "CONDITION", "mode": "WRITE", "type": "CEL"}
+    listed = [{"name": f"r{number}", **common, **rule} for number, rule in enumerate(rules)]
+    answer = {"subject": "orders-value", "version": 1, "id": 1, "schema": json.dumps(SCHEMA)}
+    return {**answer, "ruleSet": {"domainRules": listed}, **more}
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    return tmp_path / "contract.json"
+
+
+def imported(run: Run, file: Path, answer: dict[str, Any]) -> Guard:
+    """A guard on what was written."""
+    file.write_text(json.dumps(answer))
+    result = run("policy", "import", file, "-o", file.parent / "made")
+    assert result.exit_code == 0, result.stderr
+    return Guard(load_directories([file.parent / "made"]))
+
+
+def effect(guard: Guard, stage: str = "produce", **value: Any) -> str:
+    whole: dict[str, Any] = {"email": None, "words": [], "amount": 1.0, **value}
+    return guard.decide(topic="orders", value=json.dumps(whole), stage=stage).effect.value
+
+
+def test_conditions_become_rules(run: Run, file: Path) -> None:
+    """With guard, stage, action and what it says; tombstones are not looked at."""
+    guard = imported(
+        run,
+        file,
+        contract(
+            {"expr": "message.amount < 9.0", "doc": "amounts {are} small", "onFailure": "DLQ"},
+            {"expr": "message.email != null ; message.email.isEmail()", "mode": "READ"},
+            {"expr": "message.amount > 0.0", "onFailure": "NONE", "name": "a name; odd"},
+            {"expr": "false", "disabled": True},
+        ),
+    )
+
+    assert effect(guard, amount=9.0) == "reject"
+    assert effect(guard, amount=0.0) == "warn"
+    assert effect(guard, email="x") == "allow"
+    assert effect(guard, "consume", email="x") == "reject"
+    assert guard.decide(topic="orders", value=None).passes
+    decision = guard.decide(topic="orders", value='{"amount": 9.0}')
+    assert "amounts {are} small" in decision.reasons()
+
+
+def test_actions_for_writing_and_reading_apart(run: Run, file: Path) -> None:
+    """`ERROR,NONE` refuses at writing and warns at reading."""
+    rule = {"expr": "message.amount < 9.0", "mode": "WRITEREAD", "onFailure": "ERROR,NONE"}
+
+    guard = imported(run, file, contract(rule))
+
+    assert (effect(guard, amount=9.0), effect(guard, "consume", amount=9.0)) == ("reject", "warn")
+
+
+def test_rules_on_fields_become_one_for_each(run: Run, file: Path) -> None:
+    """By tags of the schema and of its metadata; elements of arrays are checked, with a notice."""
+    answer = contract(
+        {"type": "CEL_FIELD", "tags": ["PII"], "expr": "typeName == 'STRING' ; value.isEmail()"},
+        {"type": "CEL_FIELD", "tags": ["W"], "expr": "value != ''"},
+        {"type": "CEL_FIELD", "tags": ["SUM"], "expr": "value > 0.0 && name == 'amount'"},
+        metadata={"tags": {"shop.*.amount": ["SUM"]}},
+    )
+
+    guard = imported(run, file, answer)
+    said = json.loads(run("policy", "import", file, "--json").stdout)
+
+    assert [rule["id"] for rule in said["documents"][0]["rules"]] == [
+        *("r0.email", "r1.words", "r2.amount")
+    ]
+    assert "every element of value.words[]" in said["notices"][0]
+    assert effect(guard, email="x") == "reject"
+    assert effect(guard, email="a@example.org", words=["a"]) == "allow"
+    assert effect(guard, words=["a", ""]) == "reject"
+    assert effect(guard, amount=0.0) == "reject"
+
+
+def test_a_semicolon_inside_a_text_is_text(run: Run, file: Path) -> None:
+    """The original client cuts there."""
+    guard = imported(run, file, contract({"expr": "message.email != ';' ; message.email != 'a;b'"}))
+
+    assert effect(guard, email="a;b") == "reject"
+    assert effect(guard, email=";") == "allow"
+
+
+def test_what_cannot_be_expressed_is_refused(run: Run, file: Path) -> None:
+    """All at once; `--partial` goes on, with status 2."""
+    transform = {"type": "CEL_FIELD", "kind": "TRANSFORM", "tags": ["PII"], "expr": "'***'"}
+    answer = contract(transform, {"type": "ENCRYPT"}, {"expr": "1 +"}, {"expr": "true"})
+    file.write_text(json.dumps(answer))
+
+    refused = run("policy", "import", file)
+    partial = run("policy", "import", file, "--partial")
+
+    assert refused.exit_code == 1
+    assert refused.stdout == ""
+    assert "rule `r0` transforms events" in refused.stderr
+    assert "`effect: mask` for value.email" in refused.stderr
+    assert "rule `r1` is of the type `ENCRYPT`" in refused.stderr
+    assert "rule `r2` has the condition `1 +`" in refused.stderr
+    assert "3 rules cannot be expressed" in refused.stderr
+    assert partial.exit_code == 2
+    assert "id: r3" in partial.stdout
+
+
+def test_an_unknown_function_is_an_error(run: Run, file: Path) -> None:
+    """As `policy check` tells it."""
+    file.write_text(json.dumps(contract({"expr": "decimals.ge(message.amount, 1)"})))
+
+    result = run("policy", "import", file)
+
+    assert result.exit_code == 1
+    assert "orders-value.yaml:" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [("[]", "holds no JSON object"), ("{}", "is no data contract"), ("{", "holds no JSON object")],
+)
+def test_what_is_no_contract_is_an_error(run: Run, file: Path, content: str, said: str) -> None:
+    """It says what is wanted."""
+    file.write_text(content)
+
+    assert said in run("policy", "import", file, "-t", "t").stderr
+
+
+@contextmanager
+def serving(answer: dict[str, Any]) -> Generator[tuple[str, list[tuple[str, str | None]]]]:
+    """A registry that gives one answer, and what it was asked."""
+    asked: list[tuple[str, str | None]] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            asked.append((self.path, self.headers["Authorization"]))
+            self.send_response(200 if "orders" in self.path else 404)
+            self.end_headers()
+            self.wfile.write(json.dumps(answer).encode())
+
+        def log_message(self, format: str, *args: Any) -> None:  # noqa: A002
+            """Nothing on stderr."""
+
+    with HTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever, daemon=True)
+        thread.start()
+        yield f"127.0.0.1:{server.server_port}", asked
+        server.shutdown()
+        thread.join()
+
+
+def test_a_registry_is_asked_by_url(run: Run) -> None:
+    """With the user in the URL, who is not told to anybody."""
+    with serving(contract({"expr": "true"})) as (host, asked):
+        url = f"http://me:secret@{host}/subjects"
+        good = run("policy", "import", f"{url}/orders-value/versions/latest")
+        bad = run("policy", "import", f"{url}/else/versions/1")
+
+    assert "policy: orders-value" in good.stdout
+    assert asked[0] == ("/subjects/orders-value/versions/latest", "Basic bWU6c2VjcmV0")
+    assert "the registry says 404" in bad.stderr
+    assert "secret" not in bad.stderr
+
+
+def test_tags_of_the_metadata_have_wildcards() -> None:
+    """`*` is one part of a name, `**` any number of them."""
+    assert matches_name("shop.*.email", "shop.Order.email")
+    assert not matches_name("*.email", "shop.Order.email")
+    assert matches_name("**.email", "shop.Order.email")
+
+
+def test_a_schema_that_refers_to_itself_is_refused() -> None:
+    """Its fields have no end."""
+    node = {"name": "next", "type": ["null", "Node"]}
+    schema = {"type": "record", "name": "Node", "fields": [node]}
+
+    with pytest.raises(ValueError, match="nested in itself"):
+        contract_fields(json.dumps(schema), {})
