@@ -8,7 +8,7 @@ whenever the field is not there, without failing itself.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, TypeAlias
 
@@ -128,7 +128,10 @@ class _Finder:
         nullable = type_ is not None and type_.kind == "nullable"
         if nullable and path is not None and Fact("null", path) not in known:
             self.tell("SW132", node, path, f"{unparse(node)} != null", "be null")
-        self.visit(node, known)
+        if isinstance(node, Conditional):
+            self.conditional(node, known, self.used)
+        else:
+            self.visit(node, known)
 
     def tell(self, code: str, node: Expr, path: _Path, guard: str, how: str) -> None:
         """Note a problem, once for each place."""
@@ -156,9 +159,7 @@ class _Finder:
             case And() | Or():
                 self.junction(node.operands, isinstance(node, And), known)
             case Conditional():
-                self.used(node.test, known)
-                self.visit(node.then, known | guards(node.test, True))
-                self.visit(node.otherwise, known | guards(node.test, False))
+                self.conditional(node, known, self.visit)
             case Call():
                 self.call(node, known)
             case Comprehension():
@@ -166,6 +167,17 @@ class _Finder:
             case _:
                 for child in children(node):
                     self.visit(child, known)
+
+    def conditional(
+        self,
+        node: Conditional,
+        known: frozenset[Fact],
+        visit: Callable[[Expr, frozenset[Fact]], None],
+    ) -> None:
+        """Its value is that of one of the branches, which `visit` looks at."""
+        self.used(node.test, known)
+        visit(node.then, known | guards(node.test, True))
+        visit(node.otherwise, known | guards(node.test, False))
 
     def field(self, node: Select | Index, known: frozenset[Fact]) -> None:
         self.used(node.operand, known)
