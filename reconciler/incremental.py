@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, cast
 
 from streamwarden.errors import ReconcileError
 
@@ -66,9 +66,12 @@ class Resume:
         return found, base
 
 
-def _same(then: Any, asked: Mapping[str, Any]) -> bool:
-    """True where a run that was asked `then` read all of what `asked` is about."""
-    if not isinstance(then, Mapping) or any(then.get(name) for name in _PARTIAL):
+def _same(told: Any, asked: Mapping[str, Any]) -> bool:
+    """True where a run that was asked what it `told` read all of what `asked` is about."""
+    if not isinstance(told, Mapping):
+        return False
+    then = cast("Mapping[str, Any]", told)
+    if any(then.get(name) for name in _PARTIAL):
         return False
     names = {*then, *asked} - _FREE
     return all(then.get(name) == asked.get(name) for name in names)

@@ -12,7 +12,7 @@ from typing import Any
 from urllib.error import HTTPError
 from urllib.parse import urlsplit
 
-from prometheus_client import CollectorRegistry, Gauge, push_to_gateway, pushadd_to_gateway
+from prometheus_client import CollectorRegistry, Gauge, exposition
 from prometheus_client.exposition import basic_auth_handler, generate_latest
 
 from streamwarden.errors import ConfigurationError, ReconcileError
@@ -86,7 +86,8 @@ def push(report: Mapping[str, Any], url: str) -> None:
 
     more: dict[str, Any] = {} if parts.username is None else {"handler": handler}
     # Added, not replaced: a run that was no success must not take away when the last one was.
-    send = push_to_gateway if report["complete"] else pushadd_to_gateway
+    gateway: Any = exposition  # its annotations leave the handlers open
+    send = gateway.push_to_gateway if report["complete"] else gateway.pushadd_to_gateway
     try:
         send(
             bare,

@@ -244,8 +244,7 @@ def returns_of(events: Iterable[ParkedEvent]) -> dict[_Place, int]:
 def _likeness(event: ParkedEvent) -> tuple[object, ...]:
     said: Any = (event.parked.decision or {}).get("event")
     told: Mapping[str, object] = cast("dict[str, object]", said) if isinstance(said, dict) else {}
-    key = told.get("key")
-    known = str(key) if isinstance(key, dict) else key
+    known = str(told.get("key"))
     if event.parked.origin_timestamp is None:
         return known, told.get("sha256")
     return known, event.parked.origin_timestamp
