@@ -274,13 +274,12 @@ class DecisionLog:
         self._wake.set()
         if thread is not None and thread is not threading.current_thread():
             thread.join(_JOIN_S)
-        left += self._in_hand + self._writer.pending
+        left += self._in_hand
         self._in_hand = 0
         self._writer.close()
         _busy.discard(self)
         if left:
-            self.counters["dropped/decision_log/closed"] += left
-            log.error("%d decisions were not logged when the decision log was closed", left)
+            self.failed("closed", f"{left} more were waiting when it was closed", left)
 
     @property
     def thread(self) -> threading.Thread | None:

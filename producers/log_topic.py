@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 from confluent_kafka import KafkaError, KafkaException, Producer
 
-from .codes import TIMED_OUT, TRANSPORT, error_of
+from .codes import PURGED, TIMED_OUT, TRANSPORT, error_of
 from .log_writer import Line
 from .parking import inherited
 
@@ -27,6 +28,8 @@ _ALWAYS: Final = {
     "enable.idempotence": True,
     "queue.buffering.max.kbytes": 32_768,
 }
+#: How long reports of what was given up are waited for.
+_PURGE_S: Final = 1.0
 _UNREACHABLE: Final = frozenset({TIMED_OUT, TRANSPORT, KafkaError._MSG_TIMED_OUT})  # noqa: SLF001 - see codes.py
 
 
@@ -115,6 +118,8 @@ class TopicWriter:
             self._producer = None
         if error.code() == KafkaError.MSG_SIZE_TOO_LARGE:
             reason, again = "too_large", False
+        elif error.code() in PURGED:
+            reason, again = "closed", False
         else:
             reason = "unreachable" if error.code() in _UNREACHABLE else "refused"
             again = self._block
@@ -127,9 +132,15 @@ class TopicWriter:
         self._complaint = f" ({error.str()})"
 
     def close(self) -> None:
-        """Give up what is not written."""
+        """Give up what is not written, and tell so."""
+        # The client's length counts its complaints too: only reports tell what was not written.
+        until = time.monotonic() + _PURGE_S
         for producer in self._producers():
             producer.purge()
+            while len(producer) and time.monotonic() < until:
+                producer.poll(0.01)
+        if self._again:
+            self._failed("closed", f"topic `{self._topic}`: not written", len(self._again))
         self._producer = None
         self._retired.clear()
         self._again.clear()

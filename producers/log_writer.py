@@ -32,7 +32,7 @@ class LogWriter(Protocol):
         ...
 
     def close(self) -> None:
-        """Let go at once; the next `write` begins anew."""
+        """Give up what is not written, and tell so; the next `write` begins anew."""
         ...
 
     def abandon(self) -> None:
