@@ -72,7 +72,7 @@ class _Walk:
     def walk(
         self, schema: Any, steps: tuple[Step, ...], space: str, owner: _Owner | None, depth: int
     ) -> Iterator[ContractField]:
-        branches = cast("list[Any]", schema) if isinstance(schema, list) else [schema]
+        branches: list[Any] = [schema] if isinstance(schema, (str, dict)) else schema
         primitive: list[str] = []
         for branch in branches:
             kind = branch if isinstance(branch, str) else branch.get("type")

@@ -15,7 +15,7 @@ import io
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, cast
+from typing import Any, Final
 
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
@@ -105,8 +105,8 @@ def _spread(root: Any) -> None:
         if getattr(node, "flow_style", None) and node.value and _wide(node):
             node.flow_style = False
             continue  # what is inside moves, and is looked at in the next pass
-        entries = cast("list[Any]", node.value) if isinstance(node.value, list) else []
-        for entry in entries:
+        held: Any = node.value
+        for entry in () if isinstance(held, str) else held:
             stack += entry if isinstance(entry, tuple) else (entry,)
 
 

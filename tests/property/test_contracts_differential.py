@@ -175,8 +175,8 @@ def peer(rule: Json) -> Callable[[Json], bool]:
             SerializationError,
         )
 
-        CelExecutor.register()
-        CelFieldExecutor.register()
+        for executor in (cast("Any", CelExecutor), cast("Any", CelFieldExecutor)):
+            executor.register()
         client = SchemaRegistryClient.new_client({"url": "mock://"})
         written = Rule(
             rule["name"],

@@ -8,7 +8,7 @@ import re
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from streamwarden.errors import PolicyError
@@ -66,6 +66,7 @@ def scrambled_line(draw: random.Random, line: str, number: int, before: list[str
     return line
 
 
+@settings(max_examples=40)  # each is laid out three times, which takes a tenth of a second
 @given(st.integers(0, 2**64))
 def test_meaning_and_comments_stay(seed: int) -> None:
     """Or the document is refused, and stays as it is; laid out twice is laid out once."""
