@@ -118,6 +118,18 @@ def test_the_command_is_installed(installed: Path) -> None:
     assert "Usage" in run([installed.with_name("streamwarden"), "--help"], Path("/"))
 
 
+def test_pytest_finds_the_plugin(installed: Path) -> None:
+    """By its entry point, which names a module that is there."""
+    script = """
+from importlib.metadata import entry_points
+from importlib.util import find_spec
+(plugin,) = [each for each in entry_points(group="pytest11") if each.name == "streamwarden"]
+print(plugin.value, find_spec(plugin.value) is not None)
+"""
+
+    assert run([installed, "-I", "-c", script], Path("/")) == "streamwarden.pytest_plugin True\n"
+
+
 @pytest.mark.parametrize("checker", ["mypy", "pyright"])
 def test_type_checkers_look_into_every_folder(checker: str, tmp_path: Path) -> None:
     """With this configuration, a mistake in a linked folder is found."""
