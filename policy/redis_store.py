@@ -208,7 +208,7 @@ class RedisStore:
         name = self._existing_name()
         bundle = None if name is None else self._read_bundle(name, number)
         if bundle is None:
-            known = [] if name is None else self._records(name, "publications")
+            known: dict[int, bytes] = {} if name is None else self._records(name, "publications")
             raise missing(name or self._name, number, self.shown, known)
         return bundle
 
