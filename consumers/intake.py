@@ -96,6 +96,7 @@ class Intake:
             return GuardedMessage(message, decision, offsets)
         if offsets.parked(offset):
             self._park(decision, offsets)
+        self._guard.refused(decision)
         return None
 
     def park_by_handler(self, message: GuardedMessage, error: str) -> None:

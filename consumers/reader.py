@@ -235,6 +235,7 @@ class Reader:
     def section(self) -> None:
         """What is read from now on is read again after `rewind`."""
         self.began.clear()
+        self.guard.tick()
 
     def rewind(self) -> None:
         """Read again all that was read in this section: its transaction is undone."""
@@ -293,6 +294,7 @@ class Reader:
 
     def _keep_up(self) -> None:
         """Store what may be committed, and commit what the application's commits left out."""
+        self.guard.tick()
         self.store()
         if not self.auto_commit and (further := self.catching_up.due()):
             try:

@@ -30,6 +30,7 @@ from .bundle import Bundle
 from .compiler.framed import FramedValues
 from .decision import Decision, new_ids
 from .decision_sink import DecisionLogSetting, open_sink
+from .flood import FloodBreaker
 from .keys import KeyRing
 from .loader import load_directories
 from .model import BundleSettings, Mode
@@ -48,6 +49,8 @@ log = logging.getLogger("streamwarden")
 Keys = KeyRing | str | Path | Mapping[str, str | bytes]
 
 _STAGES = ("produce", "consume", "reconcile")
+#: Who halts a guard when most events are refused.
+_FLOOD = "flood"
 #: How long `decide` and `route` wait for room in the decision log.
 _LOG_WAIT_S = 1.0
 
@@ -83,6 +86,10 @@ class Guard:
         schema_wait_s: float | None = None,
         decision_log: DecisionLogSetting | None = None,
         decision_log_unreachable: str | None = None,
+        flood: str | None = None,
+        flood_ratio: float | None = None,
+        flood_events: int | None = None,
+        flood_window_s: float | None = None,
         own_topics: Collection[str] = (),
         clock: Callable[[], int] = time.time_ns,
     ) -> None:
@@ -100,6 +107,10 @@ class Guard:
                 "schema_timeout_s": schema_timeout_s,
                 "schema_wait_s": schema_wait_s,
                 "decision_log_unreachable": decision_log_unreachable,
+                "flood": flood,
+                "flood_ratio": flood_ratio,
+                "flood_events": flood_events,
+                "flood_window_s": flood_window_s,
             }
         )
         #: What reads values framed by a schema registry; None without `schemas`.
@@ -117,12 +128,16 @@ class Guard:
         self._own_topics = frozenset({*own_topics, *(self.sink.topics if self.sink else ())})
         self._next_id = new_ids()
         self._source = source
-        self._start_lock = threading.Lock()
+        self._start_lock, self._halt_lock = threading.Lock(), threading.Lock()
         self._table: PlanTable | None = None
-        #: Why no decision is made, and the plans that wait until one may be made again.
-        self._halted: tuple[StreamwardenError, PlanTable | None] | None = None
+        #: Why no decision is made, by who said so, and the plans that wait meanwhile.
+        self._halts: dict[str, StreamwardenError] = {}
+        self._waiting: PlanTable | None = None
         #: What is so at present, by name: `flood_open`, `overrides_active`.
         self.gauges: dict[str, float] = {}
+        self._flood = FloodBreaker(self.failing, gauges=self.gauges)
+        #: To be called now and then while events come; see `FloodBreaker.tick`.
+        self.tick = self._flood.tick
         #: When the version in use was taken, in seconds since the epoch.
         self.swapped_at: float | None = None
         self.closed = False
@@ -211,14 +226,17 @@ class Guard:
             ledger=LEDGER,
             sink=self.sink,
         )
-        before = self._table if self._halted is None else self._halted[1]
+        before = self._table or self._waiting
         if before is not None:
             for plan in before.built():
                 table.plan(plan.topic, plan.stage, self.now())
-        if self._halted is None:
-            self._table = table
-        else:
-            self._halted = (self._halted[0], table)
+        with self._halt_lock:
+            if self._halts:
+                self._waiting = table
+            else:
+                self._table = table
+        self._flood.swapped(table)
+        self.resume(by=_FLOOD)
         self.swapped_at = time.time()
         log.info(
             "policy %s (%s), mode %s, streamwarden %s",
@@ -232,30 +250,59 @@ class Guard:
         """From now on no glob matches `topics` either: a log of decisions is not policy's matter."""
         if not self._own_topics.issuperset(topics):
             self._own_topics |= frozenset(topics)
-            table = self._table if self._halted is None else self._halted[1]
+            table = self._table or self._waiting
             if table is not None:
                 self.swap(table.bundle)
 
-    def halt(self, error: StreamwardenError) -> None:
-        """Raise `error` instead of deciding, until `resume`."""
+    def halt(self, error: StreamwardenError, *, by: str = "source") -> None:
+        """Raise `error` instead of deciding, until `resume` by the same."""
         log.error("no more decisions: %s", error)
-        self._halted = (error, self._table)
-        self._table = None
+        with self._halt_lock:
+            self._halts[by] = error
+            self._waiting = self._waiting or self._table
+            self._table = None
 
-    def resume(self) -> None:
-        """Decide again, by the version there was or one that was swapped in since."""
-        halted = self._halted
-        if halted is not None:
-            # In this order: a thread that sees neither would think that there never was a policy.
-            self._table = halted[1]
-            self._halted = None
+    def resume(self, *, by: str = "source") -> None:
+        """Decide again, by the version there was or one that was swapped in since.
+
+        Only once nobody else has halted the guard.
+        """
+        with self._halt_lock:
+            if by not in self._halts:
+                return
+            if len(self._halts) == 1:
+                # Before: a thread that sees neither would think that there never was a policy.
+                self._table, self._waiting = self._waiting, None
+            del self._halts[by]
+            decides = not self._halts
+        if decides:
             log.warning("deciding again")
+
+    def refused(self, decision: Decision) -> None:
+        """Take note that the event of `decision` was refused and is being parked.
+
+        When it is one of too many, the guard stops: whatever it is asked from then on raises
+        FloodError. With `flood="warn"` that is only logged.
+        """
+        flooded = self._flood.refused(decision.stage)
+        if flooded is None:
+            return
+        if self.failing.flood == "warn":
+            self.count("fallbacks/flood_warned")
+            log.warning("a flood of refused events: %s", flooded)
+        else:
+            self.count("fallbacks/flood_stopped")
+            self.halt(flooded, by=_FLOOD)
+
+    def reset_flood(self) -> None:
+        """Go on after a flood of refused events, and count them anew. Else nothing changes."""
+        self._flood.reset()
+        self.resume(by=_FLOOD)
 
     @property
     def halted(self) -> StreamwardenError | None:
         """Why no decision is made at present; None while they are."""
-        halted = self._halted
-        return None if halted is None else halted[0]
+        return next(iter(list(self._halts.values())), None)
 
     @property
     def source_last_success(self) -> float | None:
@@ -278,8 +325,9 @@ class Guard:
         return table
 
     def _check_halted(self) -> None:
-        if self._halted is not None:
-            raise self._halted[0]
+        halted = self.halted
+        if halted is not None:
+            raise halted.with_traceback(None)  # else each time would add to it
 
     @property
     def bundle(self) -> Bundle:
@@ -358,7 +406,11 @@ class Guard:
 
         `group` is the consumer group, recorded on parked events.
         """
-        return route(self.decide(**event), stamp_keys=self.stamp_keys, group=group)
+        decision = self.decide(**event)
+        routed = route(decision, stamp_keys=self.stamp_keys, group=group)
+        if not decision.passes:
+            self.refused(decision)
+        return routed
 
     def close(self) -> None:
         """Stop following the source, and write what is to be logged.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, NoReturn, Self
@@ -19,6 +19,7 @@ from ..policy.guard import Guard
 from ..policy.model import Effect
 from ..policy.routing import forward
 from ..schemas.event import Event
+from .batches import BatchStoppedError, Given, read_batch
 from .callbacks import CLIENT_CALLBACKS, Callbacks, Report
 from .clients import Clients
 from .connection import ConfigMap, merged
@@ -46,7 +47,7 @@ _SLICE_S = 0.1
 _LOG_FLUSH_S = 5.0
 
 _INSTEAD = {
-    "produce_batch": ": the client's batch call drops headers; call `produce()` for each event",
+    "produce_batch": ": the client's batch call drops headers; call `produce_many()`",
 }
 
 
@@ -125,7 +126,8 @@ class GuardedProducer:
 
         As the client's; `facts` are what the service knows beside the event. Raises ValueError for
         a topic or header name that cannot be sent, BufferError when the queue stays full (or the
-        decision log, where it must not lose an entry), and PolicyRejected under
+        decision log, where it must not lose an entry), FloodError once the guard has stopped since
+        it refused too many (the event is nowhere then), and PolicyRejected under
         `on_reject="raise"`.
         """
         lane = self._lanes.get(topic)
@@ -173,11 +175,43 @@ class GuardedProducer:
             self._wait_and(self._forward, decision, lane, report)
         else:
             self._wait_and(self._park, decision, lane, report)
+            self.guard.refused(decision)
         if not count & _POLL_MASK:
-            clients.poll_aside(0)
+            self._serve_now_and_then()
         if self._raises and not decision.effect.passes:
             raise PolicyRejected(decision)
         return decision
+
+    def produce_many(
+        self,
+        topic: str,
+        events: Iterable[Given],
+        partition: int = _NO_PARTITION,
+        on_delivery: Report | None = None,
+    ) -> list[Decision]:
+        """Produce each of `events` in its order; gives their decisions.
+
+        An event is its value, or a mapping of `value`, `key`, `headers`, `partition`, `timestamp`,
+        `facts` and `on_delivery`; `partition` and `on_delivery` are for those that have none.
+        Raises TypeError before anything is sent, and BatchStoppedError, which says how far it came.
+        """
+        given = read_batch(events, reports=True)
+        default = {"partition": partition, "on_delivery": on_delivery}
+        taken: list[Decision] = []
+        for event in given:
+            try:
+                taken.append(self.produce(topic, **{**default, **event}))
+            except PolicyRejected as rejected:
+                raise BatchStoppedError(
+                    [*taken, rejected.decision], len(given), rejected
+                ) from rejected
+            except Exception as error:
+                raise BatchStoppedError(taken, len(given), error) from error
+        return taken
+
+    def _serve_now_and_then(self) -> None:
+        self._clients.poll_aside(0)
+        self.guard.tick()
 
     def _evaluate_later(self, event: Event) -> Decision:
         """The decision on an event that the decision log had no room for, within the deadline."""

@@ -9,6 +9,7 @@
     ├── QuarantineError        a parked event that cannot be selected, released or discarded
     ├── DeliveryError          the broker did not take what had to be written
     ├── DecisionLogFullError   the decision log has no room, and nothing may be missing in it
+    ├── FloodError             most events were refused, and the guard has stopped
     └── ReconcileError         a reconciliation that cannot start or go on
 
 `producers.producer.PolicyRejected` derives from confluent-kafka's KafkaException, so that callers
@@ -24,6 +25,7 @@ __all__ = [
     "ConfigurationError",
     "DecisionLogFullError",
     "DeliveryError",
+    "FloodError",
     "Location",
     "NoPolicyError",
     "PolicyError",
@@ -152,3 +154,12 @@ class DecisionLogFullError(StreamwardenError, BufferError):
     """
 
     code = "SW008"
+
+
+class FloodError(StreamwardenError):
+    """Most events were refused, and the guard has stopped: nothing was decided or written.
+
+    It goes on once another version of the policy is taken, or after `guard.reset_flood()`.
+    """
+
+    code = "SW009"

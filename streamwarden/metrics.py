@@ -183,7 +183,7 @@ def _guards(guards: list[Guard]) -> Iterable[Metric]:
         modes.add_metric([mode.value], sum(table.mode is mode for table in tables))
     yield modes
     for name, help_ in (
-        ("flood_open", "Guards that have stopped, since most events were refused."),
+        ("flood_open", "Guards that met a flood of refused events, and stop or warn."),
         ("overrides_active", "Overrides in force."),
     ):
         gauge = _gauge(name, help_)

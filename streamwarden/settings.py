@@ -21,7 +21,7 @@ _ALIKE: Final = 0.8
 
 
 class SourceSettings(BaseModel):
-    """What a guard does without policy, and without the source of its policy.
+    """What a guard does when something fails: its policy's source, what it needs, what it meets.
 
     `no_policy`: `refuse` to decide, or `fail_open`, where every event passes, stamped `none`.
     `source_unreachable`: `keep` the last good policy, or `stop` deciding once nothing was heard for
@@ -30,7 +30,9 @@ class SourceSettings(BaseModel):
     is none. `schema_unavailable`: an event whose schema cannot be had now is an `error` to the
     caller (a consumer waits for up to `schema_wait_s` first), or `undecodable`; one lookup takes up
     to `schema_timeout_s`. `decision_log_unreachable`: an entry that the decision log has no room for
-    is dropped and counted (`drop`), or nothing is decided until there is (`block`).
+    is dropped and counted (`drop`), or nothing is decided until there is (`block`). `flood`: when
+    more than `flood_ratio` of at least `flood_events` events within `flood_window_s` are refused,
+    nothing more is decided (`stop`), or it is only said (`warn`).
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -43,6 +45,10 @@ class SourceSettings(BaseModel):
     schema_timeout_s: Annotated[float, Field(gt=0, le=600, allow_inf_nan=False)] = 5.0
     schema_wait_s: Annotated[float, Field(ge=0, le=10_000_000, allow_inf_nan=False)] = 60.0
     decision_log_unreachable: Literal["drop", "block"] = "drop"
+    flood: Literal["stop", "warn"] = "stop"
+    flood_ratio: Annotated[float, Field(gt=0, lt=1, allow_inf_nan=False)] = 0.5
+    flood_events: Annotated[int, Field(ge=1, le=1_000_000_000)] = 500
+    flood_window_s: Annotated[float, Field(gt=0, le=86_400, allow_inf_nan=False)] = 60.0
 
     def __str__(self) -> str:
         return " ".join(f"{name}={value}" for name, value in self.model_dump().items())

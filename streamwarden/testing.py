@@ -215,10 +215,12 @@ class FakeGuard(Guard):
     """A guard that needs no policies: everything passes until `answer` says otherwise.
 
     It is a whole guard, with conditions in CEL, masks, stamps and parking, to be given to
-    producers and consumers; `decisions` are those it made, oldest first, at most 10,000.
+    producers and consumers; `decisions` are those it made, oldest first, at most 10,000. It never
+    stops for a flood of refused events, unless told so (`flood="stop"`).
     """
 
     def __init__(self, **settings: Any) -> None:
+        settings.setdefault("flood", "warn")
         self._answers: list[dict[str, object]] = []
         self.decisions: deque[Decision] = deque(maxlen=_DECISIONS_MAX)
         super().__init__(_answering([]), **settings)

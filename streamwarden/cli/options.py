@@ -26,6 +26,7 @@ __all__ = [
     "PolicySource",
     "client_options",
     "decision_log_option",
+    "flood_option",
     "metrics_options",
     "output_options",
     "policy_options",
@@ -66,6 +67,7 @@ class PolicySource:
     stamp_keys: Path | None = None
     mask_keys: Path | None = None
     decision_log: str | None = None
+    flood: str | None = None
 
     def guard(self, client: Client | None = None) -> Guard:
         """A started guard. Raises PolicyError, ConfigurationError, StoreError, NoPolicyError.
@@ -80,6 +82,7 @@ class PolicySource:
             "stamp_keys": self.keys(self.stamp_keys),
             "mask_keys": self.keys(self.mask_keys),
             "clock": self.clock,
+            "flood": self.flood,
         }
         if self.schemas is not None:
             settings["schemas"] = self.schemas
@@ -224,6 +227,24 @@ def decision_log_option(function: _F) -> _F:
     @functools.wraps(function)
     def wrapper(*args: Any, source: PolicySource, decision_log: str | None, **rest: Any) -> object:
         return function(*args, source=replace(source, decision_log=decision_log), **rest)
+
+    return cast("_F", wrapper)
+
+
+def flood_option(function: _F) -> _F:
+    """Adds `--flood`, noted in the command's `source`; belongs below `policy_options`."""
+
+    @click.option(
+        "--flood",
+        type=click.Choice(("stop", "warn")),
+        default="warn",
+        show_default=True,
+        envvar="STREAMWARDEN_FLOOD",
+        help="What to do when most events are refused.",
+    )
+    @functools.wraps(function)
+    def wrapper(*args: Any, source: PolicySource, flood: str, **rest: Any) -> object:
+        return function(*args, source=replace(source, flood=flood), **rest)
 
     return cast("_F", wrapper)
 

@@ -17,6 +17,7 @@ from .options import (
     PolicySource,
     client_options,
     decision_log_option,
+    flood_option,
     metrics_options,
     output_options,
     policy_options,
@@ -44,6 +45,7 @@ _COMPLAINTS_SHOWN = 10
 @click.argument("files", nargs=-1, required=True, metavar="FILE…|-")
 @policy_options
 @decision_log_option
+@flood_option
 @client_options
 @metrics_options
 @output_options
@@ -67,6 +69,9 @@ def publish(
     With `--format record` a line is {"topic", "key", "value", "headers": [[name, value]…],
     "timestamp", "partition", "facts"}; key, value and header values are a string,
     {"base64": "…"} or null, and all but `value` may be left out.
+
+    Where most events are refused, this goes on, says so and counts; with `--flood stop` it ends
+    before the rest of them fill the parking topics.
 
     Exit status: 0 all passed, 2 some were held or rejected, 1 some were not sent.
     """

@@ -140,6 +140,7 @@ class Publishing:
             _config(client, self._trouble), guard=guard, queue_full_wait_s=client.timeout_s
         )
         self._open = 0  # lines without an outcome
+        self._by_guard = False  # who stopped it
         self._progress = time.monotonic()
         self._look_after_s = _LOOK_S
         self._topics: set[str] = set()
@@ -261,6 +262,7 @@ class Publishing:
         except StreamwardenError as error:  # the guard decides no more
             self._failed(outcome, error.message)
             self.stopped, self.remedy = error.message, error.remedy
+            self._by_guard = True
         except (ValueError, TypeError) as error:  # a topic or header that cannot be
             self._failed(outcome, str(error))
         else:
@@ -350,6 +352,8 @@ class Publishing:
         """Wait until every line has its outcome, or nothing more is to be expected."""
         while self._open and not self._silent():
             self._producer.flush(_SLICE_S)
+        while self._open and self._by_guard and not self._overdue(self._timeout_s):
+            self._producer.flush(_SLICE_S)  # the broker is there: what was decided is sent
         if self._open:
             self._producer.purge()
             self._producer.flush(_SLICE_S)

@@ -16,7 +16,7 @@ from confluent_kafka import Consumer, Producer, TopicPartition
 
 from streamwarden.consumers.consumer import GuardedConsumer
 from streamwarden.consumers.messages import GuardedMessage
-from streamwarden.errors import DeliveryError
+from streamwarden.errors import DeliveryError, FloodError
 from streamwarden.policy.parking import parse_parked
 from streamwarden.producers.parking import POINTER_HEADER
 from streamwarden.producers.topics import ensure_topics
@@ -286,3 +286,44 @@ def _read_until_parked(consumer: GuardedConsumer, consume_all: ConsumeAll, guard
         if parked := len(consume_all(guarded.quarantine)):
             return parked
     return 0
+
+
+def test_a_poison_flood_stops_reading_and_goes_on_where_it_stopped(
+    make_guarded: Make, consume_all: ConsumeAll, tmp_path: Path
+) -> None:
+    """Loudly, before quarantine is full of it; nothing is passed over, and nothing parked twice."""
+    guarded = make_guarded(flood_events=100)
+    producer = Producer(guarded.config)
+    for number in range(1000):
+        producer.produce(guarded.topic, CLEAN if number < 50 else BAD, str(number))
+    for number in range(1000, 1200):
+        producer.produce(guarded.topic, CLEAN, str(number))
+    assert producer.flush(30) == 0
+    config = group_of(guarded)
+    handled: list[int] = []
+
+    def handle(message: GuardedMessage) -> None:
+        handled.append(int(message.key()))
+
+    with GuardedConsumer(config, guard=guarded.guard) as consumer:
+        consumer.subscribe([guarded.topic])
+        with pytest.raises(FloodError, match="51 of the last 101 events at consume were refused"):
+            consumer.run(handle, idle_timeout_s=60)
+        with pytest.raises(FloodError):
+            consumer.poll(10)
+
+    assert handled == list(range(50))
+    assert ends(config, guarded.topic) == ([101], [1200])
+    assert sorted(keys_of(consume_all, guarded.quarantine)) == list(range(50, 101))
+    assert guarded.guard.counters["fallbacks/flood_stopped"] == 1
+
+    # Somebody looked: these events are bad indeed, and are to be parked.
+    permissive = guard_for(tmp_path / "again", guarded.topic, flood="warn", flood_events=100)
+    with GuardedConsumer(config, guard=permissive) as consumer:
+        consumer.subscribe([guarded.topic])
+        consumer.run(handle, until_end=True)
+
+    assert handled == [*range(50), *range(1000, 1200)]
+    assert ends(config, guarded.topic) == ([1200], [1200])
+    assert sorted(keys_of(consume_all, guarded.quarantine)) == list(range(50, 1000))
+    assert permissive.counters["fallbacks/flood_warned"] == 1

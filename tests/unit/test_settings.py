@@ -24,7 +24,8 @@ def test_keywords_beat_variables_beat_defaults() -> None:
     assert str(found) == (
         "no_policy=refuse source_unreachable=stop stale_after_s=5.0 last_known_good=default "
         "schema_unavailable=error schema_timeout_s=5.0 schema_wait_s=60.0 "
-        "decision_log_unreachable=drop"
+        "decision_log_unreachable=drop flood=stop flood_ratio=0.5 flood_events=500 "
+        "flood_window_s=60.0"
     )
 
 
@@ -54,7 +55,7 @@ def test_variables_of_others_are_left_alone() -> None:
     """Settings of clients, and what a cluster puts into a container called streamwarden."""
     others = (
         *("SERVICE_HOST", "BOOTSTRAP_SERVERS", "PARKING_UNREACHABLE"),
-        *("DECISION_LOG", "ON_HANDLER_ERROR", "FLOOD", "STALE_STAMP", "DEBUG"),
+        *("DECISION_LOG", "ON_HANDLER_ERROR", "DEBUG"),
     )
     environ = {f"STREAMWARDEN_{name}": "x" for name in others}
 

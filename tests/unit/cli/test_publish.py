@@ -359,3 +359,21 @@ def test_a_guard_that_decides_no_more_ends_it(
     assert result.exit_code == 1
     assert (said["read"], said["allow"], said["failed"]) == (5, 2, 3)
     assert "3 of 5 events were not sent, the first is standard input:3" in result.stderr
+
+
+@pytest.mark.parametrize("flood", ["warn", "stop"])
+def test_a_flood_of_refused_events_is_said_or_ends_it(
+    publish: Publish, tmp_path: Path, flood: str
+) -> None:
+    """A file that somebody chose is published to its end, unless they want to be stopped."""
+    (tmp_path / "events.jsonl").write_bytes((LINES[4] + b"\n") * 600)
+    options = ("--flood", "stop") if flood == "stop" else ()
+
+    result = publish.result(tmp_path / "events.jsonl", *options)
+
+    said = json.loads(result.stdout)
+    assert "500 of the last 500 events at produce were refused" in result.stderr
+    if flood == "warn":
+        assert (result.exit_code, said["reject"], said["failed"]) == (2, 600, 0)
+    else:
+        assert (result.exit_code, said["reject"], said["failed"]) == (1, 500, 100)

@@ -426,12 +426,12 @@ def test_an_event_that_cannot_be_decided_is_read_again(
 
 
 def test_a_full_line_of_parked_events_stops_reading_and_goes_on(
-    make_consumer: Make, broker: EmbeddedBroker, send: Send, records: Records
+    make_consumer: Make, broker: EmbeddedBroker, send: Send, records: Records, tmp_path: Path
 ) -> None:
     """The queue has a limit; nothing is dropped to keep it."""
     send([BAD] * 1500 + [CLEAN])
     broker.fail_topic("quarantine.payments", KafkaError.LEADER_NOT_AVAILABLE)
-    consumer = make_consumer()
+    consumer = make_consumer(guard=guard_for(tmp_path / "p", "payments", flood="warn"))
     consumer.subscribe(["payments"])
     for _ in range(20):
         assert consumer.poll(0.1) is None

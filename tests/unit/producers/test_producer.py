@@ -13,7 +13,7 @@ import pytest
 from confluent_kafka import KafkaError, KafkaException
 
 from streamwarden.embedded import EmbeddedBroker
-from streamwarden.errors import ConfigurationError
+from streamwarden.errors import ConfigurationError, FloodError
 from streamwarden.policy.model import Effect
 from streamwarden.policy.parking import parse_parked
 from streamwarden.policy.stamp import Stamp
@@ -523,3 +523,25 @@ def test_facts_reach_the_rules(make_producer: Make, tmp_path: Path) -> None:
     producer.flush(10)
 
     assert (fine.effect, foul.effect) == (Effect.ALLOW, Effect.REJECT)
+
+
+def test_a_flood_of_refused_events_stops_the_producer(
+    make_producer: Make, records: Records, told: Told, tmp_path: Path
+) -> None:
+    """FloodError from `produce()`: the event is nowhere, and those before it are where they were."""
+    producer = make_producer(guard=guard_for(tmp_path / "p", "payments", flood_events=20))
+    for _ in range(9):
+        producer.produce("payments", CLEAN, on_delivery=told)
+    for _ in range(11):
+        producer.produce("payments", BAD, on_delivery=told)
+
+    for value in (BAD, CLEAN):
+        with pytest.raises(FloodError, match="11 of the last 20 events at produce were refused"):
+            producer.produce("payments", value, on_delivery=told)
+
+    assert producer.flush(20) == 0
+    assert len(told.reports) == 20
+    assert len(records("payments")) == 9
+    assert len(records("quarantine.payments")) == 11
+    producer.guard.reset_flood()
+    assert producer.produce("payments", BAD).effect == "reject"
