@@ -17,6 +17,7 @@ from streamwarden.errors import ConfigurationError, DecisionLogFullError
 from ..policy.decision import Decision
 from ..policy.guard import Guard
 from ..policy.model import Effect
+from ..policy.plan import Plan
 from ..policy.routing import forward
 from ..schemas.event import Event
 from .batches import BatchStoppedError, Given, read_batch
@@ -82,7 +83,7 @@ class GuardedProducer:
             raise ConfigurationError(f"`on_reject` is `{on_reject}`", remedy="use return or raise")
         unreachable = failure_mode("parking_unreachable", parking_unreachable, ("error", "block"))
         self.guard = guard
-        self._evaluate, self._now = guard.evaluate, guard.now
+        self._now = guard.now
         self._keys = guard.stamp_keys
         self._raises = on_reject == "raise"
         self._queue_full_wait_s = queue_full_wait_s
@@ -147,14 +148,18 @@ class GuardedProducer:
             None,
             facts,
         )
+        table, plan = lane.current
+        if table is not self.guard.in_use or not plan.since <= now < plan.until:
+            plan = self._plan(lane, now)
         try:
-            decision = self._evaluate(event, "produce")
+            decision = plan.decide(event)
         except DecisionLogFullError:
             decision = self._evaluate_later(event)
+            plan = decision.plan
         report = callback or on_delivery or self._default_report
         if report is not None:
             report = self._safe(report)
-        plan, clients = decision.plan, self._clients
+        clients = self._clients
         count = self._produced = self._produced + 1
         if (
             decision.outcome is plan.all_clear
@@ -213,6 +218,13 @@ class GuardedProducer:
         self._clients.poll_aside(0)
         self.guard.tick()
 
+    def _plan(self, lane: Lane, now: int) -> Plan:
+        """The plan for a lane's topic at the instant `now`, which the lane keeps."""
+        table = self.guard.table
+        plan = table.plan(lane.topic, "produce", now)
+        lane.current = table, plan
+        return plan
+
     def _evaluate_later(self, event: Event) -> Decision:
         """The decision on an event that the decision log had no room for, within the deadline."""
         deadline = time.monotonic() + self._queue_full_wait_s
@@ -223,7 +235,7 @@ class GuardedProducer:
             if self.guard.sink is not None:
                 self.guard.sink.wait_for_room(max(0.0, min(left, _SLICE_S)))
             try:
-                return self._evaluate(event, "produce")
+                return self.guard.evaluate(event, "produce")
             except DecisionLogFullError:
                 if left <= 0:
                     self.guard.count("dropped/producer/log_full")

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import CancelledError, Future
 from concurrent.futures import TimeoutError as FutureTimeoutError
-from typing import Any
+from typing import Any, Literal
 
 from confluent_kafka import (
     TIMESTAMP_CREATE_TIME,
@@ -22,6 +22,8 @@ from confluent_kafka import (
 )
 from confluent_kafka.admin import AdminClient, ConfigResource, ResourceType
 
+from ..policy.plan import Plan
+from ..policy.plan_table import PlanTable
 from .callbacks import Report
 from .connection import ConfigMap, connection_of
 
@@ -41,12 +43,16 @@ class Lane:
     """What the producer knows about one topic.
 
     `keeps_time` is True where records keep the guard's clock reading, None while unknown.
+    `current` is the plan that decided last, with the table it came from: it decides on the next
+    event too, unless the guard has another table by then or the plan's time is over.
     """
 
-    __slots__ = ("_asked", "keeps_time", "topic")
+    __slots__ = ("_asked", "current", "keeps_time", "topic")
 
     def __init__(self, topic: str) -> None:
         self.topic = topic
+        # In one assignment, since threads may share a lane.
+        self.current: tuple[PlanTable, Plan] | tuple[Literal[False], Any] = False, None
         self.keeps_time: bool | None = None
         self._asked: Future[Any] | None = None
 
