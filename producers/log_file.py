@@ -33,17 +33,19 @@ class FileWriter:
 
     def write(self, lines: Sequence[Line]) -> int:
         """Append; gives how many lines need not be given again."""
-        done = 0
+        ends = 0
+        mended = self._broken  # then the first end is that of a line that was given up
         try:
             file = self._open()
-            data = (b"\n" if self._broken else b"") + b"".join(line.data + b"\n" for line in lines)
+            data = (b"\n" if mended else b"") + b"".join(line.data + b"\n" for line in lines)
             while data:
                 written = os.write(file, data)
-                done += data.count(b"\n", 0, written)
-                self._broken = written > 0 and data[written - 1] != 0x0A
+                ends += data.count(b"\n", 0, written)
+                if written:
+                    self._broken = data[written - 1] != 0x0A
                 data = data[written:]
         except OSError as error:
-            done = min(done, len(lines))
+            done = max(0, ends - mended)
             self.close()
             why = f"`{self._path}`: {(error.strerror or str(error)).lower()}"
             self._failed("write_failed", why, 0 if self._block else len(lines) - done)

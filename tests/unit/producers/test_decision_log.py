@@ -309,6 +309,36 @@ def test_half_a_line_does_not_spoil_the_next(
     assert text == b'{"n": 0}\n{"n\n{"n": 1}\n{"n": 2}\n'
 
 
+@pytest.mark.parametrize("block", [True, False])
+def test_a_disk_that_stays_full_costs_what_is_counted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, block: bool
+) -> None:
+    """However little fits each time: every line is whole in the file, or was counted as dropped."""
+    dropped: list[int] = []
+    writer = FileWriter(
+        tmp_path / "log", block=block, failed=lambda _reason, _why, count: dropped.append(count)
+    )
+    lines = [Line("t", b'{"n": %d}' % number) for number in range(8)]
+    real, given = os.write, [0]
+
+    def write(file: int, data: bytes) -> int:
+        given[0] += 1
+        if given[0] % 2 == 0:
+            raise OSError(28, "No space left on device")
+        return real(file, data[:12])
+
+    monkeypatch.setattr(os, "write", write)
+    left = lines
+    while left:
+        left = left[writer.write(left[:3]) :]
+    monkeypatch.setattr(os, "write", real)
+    writer.close()
+
+    whole = {line.data for line in lines} & set((tmp_path / "log").read_bytes().split(b"\n"))
+    assert len(whole) + sum(dropped) == len(lines)
+    assert sum(dropped) == 0 or not block
+
+
 def test_a_large_decision_is_cut_to_a_line_that_fits(tmp_path: Path) -> None:
     """A thousand matches: as many as fit, and the number of those that are missing."""
     rules = "".join(
