@@ -7,7 +7,8 @@ from typing import Final
 
 from ...schemas.event import Event
 from ...schemas.json_projection import DecodeError
-from .activation import Framed, Undecodable, activation, without_value
+from ..cel.values import CelError
+from .activation import Framed, UnavailableError, Undecodable, activation, without_value
 from .codegen import Generated, generate
 from .definition import Definition, RuleInput, Run, Setting
 from .describe import RulePlan, describe
@@ -42,8 +43,9 @@ class Compiled:
     ) -> dict[str, object] | Undecodable:
         """The variables of the rules, for the exact evaluator and the why-trail.
 
-        `only` names the ones that are wanted; None is every one. The value is decoded in full, or, where only members that no rule reads keep that from
-        succeeding, as far as the rules read it.
+        `only` names the ones that are wanted; None is every one. Value and key are decoded in full,
+        or, where only members that no rule reads keep that from succeeding, as far as the rules
+        read them.
         """
         setting = self.definition.setting
         known = activation(
@@ -57,7 +59,11 @@ class Compiled:
             framed=setting.framed,
             only=only,
         )
-        if not isinstance(known, Undecodable) or event.value is None:
+        if not isinstance(known, Undecodable):
+            if isinstance(known.get("key"), CelError) and "key" in self.reads.variables:
+                known["key"] = self._key(event, known["key"])
+            return known
+        if event.value is None:
             return known
         reader = self.definition.reader
         try:
@@ -68,6 +74,13 @@ class Compiled:
         return (
             blank if isinstance(blank, Undecodable) else {**blank, "value": value, "message": value}
         )
+
+    def _key(self, event: Event, failed: object) -> object:
+        try:
+            found = self.definition.key(event)
+        except UnavailableError:
+            return failed
+        return failed if isinstance(found, CelError) else found
 
 
 def compile_rules(

@@ -250,7 +250,7 @@ class Definition:
             if name == "value":
                 found.append((name, self._value_maker(reads)))
             elif name == "key":
-                found.append((name, lambda event, _: self._key(event)))
+                found.append((name, lambda event, _: self.key(event)))
             elif name == "schema":
                 found.append((name, lambda event, _: schema_of(event, self.setting.framed)))
             elif name in known:
@@ -261,7 +261,8 @@ class Definition:
         plain = self.reader.projection.plain_part(reads.shape("value"))
         return lambda _, value: plain(value)
 
-    def _key(self, event: Event) -> object:
+    def key(self, event: Event) -> object:
+        """What rules read of the key; an error value where that does not decode."""
         key = self.key_root(event)
         if key is MISSING:
             return CelError("undecodable_key", "the key is not what its format says")

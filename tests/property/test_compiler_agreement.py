@@ -6,7 +6,7 @@ import random
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from streamwarden.policy.cel import parse
@@ -91,6 +91,7 @@ def test_a_rule_means_the_same_alone_and_among_others(seed: int) -> None:
 
 @settings(max_examples=80, deadline=None)
 @given(seed=SEEDS)
+@example(seed=41953)  # a key with a member that nobody reads, and that does not decode
 def test_the_definition_is_the_exact_evaluator_over_every_variable(seed: int) -> None:
     """What rules do not read does not matter to them: projected and full values agree."""
     source = random.Random(seed)
