@@ -122,6 +122,8 @@ def test_watching_ends_cleanly_on_interrupt(policies: Path) -> None:
         stdout=subprocess.DEVNULL,
         text=True,
         env={**os.environ, "PYTHONUNBUFFERED": "1"},
+        # A run in the background of a shell ignores the signal, and so would what it starts.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509 - no locks
     )
     limit = threading.Timer(60, process.kill)
     limit.start()
