@@ -106,7 +106,7 @@ def test_what_is_left_out_says_what_to_use(name: str) -> None:
     """An AttributeError as for any missing name, and helpful."""
     producer = GuardedProducer.__new__(GuardedProducer)
 
-    with pytest.raises(AttributeError, match=r"call `produce\(\)`"):
+    with pytest.raises(AttributeError, match=r"call `produce_many\(\)`"):
         getattr(producer, name)
     assert not hasattr(producer, name)
 
