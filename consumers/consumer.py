@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import warnings
+from collections.abc import Callable
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, NoReturn, Self, TypeVar
 
@@ -60,6 +61,9 @@ class GuardedConsumer:
     the transaction began.
     """
 
+    _reader_class: type[Reader] = Reader
+    _producer_class: Callable[..., GuardedProducer] = GuardedProducer
+
     def __init__(
         self,
         config: ConfigMap | None = None,
@@ -92,7 +96,7 @@ class GuardedConsumer:
         self._in_transactions = producer is not None or transactional_id is not None
         if self._in_transactions:
             given = reading_config(given)
-        self._reader = Reader(
+        self._reader = self._reader_class(
             {**given, "enable.auto.offset.store": False, "enable.partition.eof": True},
             guard=guard,
             parking=Parking(
@@ -117,9 +121,10 @@ class GuardedConsumer:
         elif transactional_id is not None:
             writing = transactional_config(transactional_id, given, parking or {})
             base = connection_of(given)
+            producer_class = self._producer_class
 
             def make() -> GuardedProducer:
-                return GuardedProducer({**base, **writing}, guard=guard)
+                return producer_class({**base, **writing}, guard=guard)
 
             self._exactly_once = ExactlyOnce(self._reader, guard, make, failing)
 

@@ -259,12 +259,26 @@ class Reader:
 
     def _hand_out(self, message: Polled) -> Polled:
         if self.auto_store and isinstance(message, GuardedMessage):
-            if self.auto_commit:
-                message.offsets.finished(message.offset() + 1)
-            else:
-                # The application commits, perhaps less than it was given: that is not known yet.
-                self._handed[message.topic(), message.partition()] = message.offset() + 1
+            self.handed(message)
         return message
+
+    def handed(self, message: GuardedMessage) -> None:
+        """The application has `message`, where that means that it is done."""
+        if self.auto_commit:
+            message.offsets.finished(message.offset() + 1)
+        else:
+            # The application commits, perhaps less than it was given: that is not known yet.
+            self._handed[message.topic(), message.partition()] = message.offset() + 1
+
+    def take_back(self, messages: Iterable[Polled]) -> None:
+        """Messages that did not reach the application are the next to be handed out."""
+        current = self.assigned.is_current
+        self._ready.extendleft(
+            message
+            for message in reversed(list(messages))
+            if not isinstance(message, GuardedMessage)
+            or current(message.topic(), message.partition(), message.offsets)
+        )
 
     def finish_handed(self) -> None:
         """The application is through with everything that was handed out."""

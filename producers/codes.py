@@ -17,6 +17,7 @@ __all__ = [
     "NO_OFFSET",
     "PARTITION_EOF",
     "PURGED",
+    "PURGE_QUEUE",
     "QUEUE_FULL",
     "STATE",
     "TIMED_OUT",
@@ -35,7 +36,8 @@ INVALID_ARG = KafkaError._INVALID_ARG
 MAX_POLL_EXCEEDED = KafkaError._MAX_POLL_EXCEEDED
 NO_OFFSET = KafkaError._NO_OFFSET
 PARTITION_EOF = KafkaError._PARTITION_EOF
-PURGED = frozenset({KafkaError._PURGE_INFLIGHT, KafkaError._PURGE_QUEUE})
+PURGE_QUEUE = KafkaError._PURGE_QUEUE
+PURGED = frozenset({KafkaError._PURGE_INFLIGHT, PURGE_QUEUE})
 QUEUE_FULL = KafkaError._QUEUE_FULL
 STATE = KafkaError._STATE
 TIMED_OUT = KafkaError._TIMED_OUT

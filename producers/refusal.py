@@ -9,15 +9,25 @@ from confluent_kafka import TIMESTAMP_CREATE_TIME, KafkaError, KafkaException
 from ..policy.decision import Decision
 from ..policy.model import Effect
 
-__all__ = ["PolicyRejected", "RefusedMessage", "refusal"]
+__all__ = ["PolicyRejected", "RefusedMessage", "is_refusal", "refusal"]
 
+_SAID = "streamwarden: "
 _VERBS = {Effect.HOLD: "held", Effect.REJECT: "rejected"}
 
 
 def refusal(decision: Decision) -> KafkaError:
     """The error that stands for a refusing decision: POLICY_VIOLATION, why, never retriable."""
     verb = _VERBS[decision.effect]
-    return KafkaError(KafkaError.POLICY_VIOLATION, f"streamwarden: {verb}: {decision.reasons()}")
+    return KafkaError(KafkaError.POLICY_VIOLATION, f"{_SAID}{verb}: {decision.reasons()}")
+
+
+def is_refusal(error: KafkaError | None) -> bool:
+    """Whether an error is a refusal, and not a broker's own POLICY_VIOLATION."""
+    return (
+        error is not None
+        and error.code() == KafkaError.POLICY_VIOLATION
+        and error.str().startswith(_SAID)
+    )
 
 
 class PolicyRejected(KafkaException):
