@@ -57,7 +57,8 @@ class Intake:
     def __init__(
         self, guard: Guard, parking: Parking, assigned: Assigned, *, group: str | None
     ) -> None:
-        self._guard, self._evaluate, self._now = guard, guard.evaluate, guard.now
+        self._guard, self._now = guard, guard.now
+        self._evaluate = guard.evaluator("consume")
         self._parking, self._assigned, self._group = parking, assigned, group
         self._failures: list[_Failure] = []
 

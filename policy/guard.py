@@ -12,7 +12,7 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping
 from pathlib import Path
-from typing import Any, Self, cast
+from typing import Any, Self, Unpack, cast
 
 from streamwarden._version import __version__
 from streamwarden.errors import (
@@ -21,7 +21,7 @@ from streamwarden.errors import (
     NoPolicyError,
     StreamwardenError,
 )
-from streamwarden.settings import source_settings
+from streamwarden.settings import GivenSettings, source_settings
 
 from ..schemas.event import Event, Headers
 from ..schemas.schema_directory import DirectorySource
@@ -36,6 +36,7 @@ from .loader import load_directories
 from .model import BundleSettings, Mode
 from .plan import Plan
 from .plan_table import PlanTable
+from .received import Received, check_stamp_settings, check_trust, looks_at_stamps
 from .routing import Routed, route
 from .schema_types import SchemaTypes
 from .sources import BundleSource, open_source
@@ -64,6 +65,7 @@ class Guard:
     milliseconds, as records keep them, so that a replay sees the same `now`. `own_topics` are those
     of the guard's own store and logs, which no glob of a policy matches. `decision_log` is where
     decisions are logged (see `DecisionLogSetting`); without it, STREAMWARDEN_DECISION_LOG says so.
+    `failing` says what to do when something fails: see `SourceSettings`.
     """
 
     def __init__(
@@ -76,43 +78,18 @@ class Guard:
         labels: Mapping[str, str] | None = None,
         stamp_keys: Keys | None = None,
         mask_keys: Keys | None = None,
-        no_policy: str | None = None,
-        source_unreachable: str | None = None,
-        stale_after_s: float | None = None,
-        last_known_good: str | Path | None = None,
         schemas: Schemas | None = None,
-        schema_unavailable: str | None = None,
-        schema_timeout_s: float | None = None,
-        schema_wait_s: float | None = None,
         decision_log: DecisionLogSetting | None = None,
-        decision_log_unreachable: str | None = None,
-        flood: str | None = None,
-        flood_ratio: float | None = None,
-        flood_events: int | None = None,
-        flood_window_s: float | None = None,
         own_topics: Collection[str] = (),
         clock: Callable[[], int] = time.time_ns,
+        **failing: Unpack[GivenSettings],
     ) -> None:
         self.mode = _mode(mode)
         self.stamp_keys = None if stamp_keys is None else KeyRing.load(stamp_keys)
         self.mask_keys = None if mask_keys is None else KeyRing.load(mask_keys)
         #: The effective settings for what fails.
-        self.failing = source_settings(
-            {
-                "no_policy": no_policy,
-                "source_unreachable": source_unreachable,
-                "stale_after_s": stale_after_s,
-                "last_known_good": last_known_good,
-                "schema_unavailable": schema_unavailable,
-                "schema_timeout_s": schema_timeout_s,
-                "schema_wait_s": schema_wait_s,
-                "decision_log_unreachable": decision_log_unreachable,
-                "flood": flood,
-                "flood_ratio": flood_ratio,
-                "flood_events": flood_events,
-                "flood_window_s": flood_window_s,
-            }
-        )
+        self.failing = source_settings(failing)
+        check_stamp_settings(self.failing, self.stamp_keys)
         #: What reads values framed by a schema registry; None without `schemas`.
         self.framed = None if schemas is None else self._framed(schemas)
         self._client = {"client": client_id, "labels": dict(labels or {})}
@@ -215,6 +192,7 @@ class Guard:
                 f"rule `{rule}` masks with `hash`, and this guard has no mask key",
                 remedy="give `mask_keys` (`--mask-keys FILE`)",
             )
+        check_trust(self.failing, bundle)
         table = PlanTable(
             bundle,
             mode=self.mode,
@@ -362,6 +340,12 @@ class Guard:
             table = self.table
         return table.plan(event.topic, stage, event.now).decide(event)
 
+    def evaluator(self, stage: str) -> Callable[[Event, str], Decision]:
+        """What decides on events of `stage`: `evaluate`, unless received stamps are looked at."""
+        if stage == "consume" and looks_at_stamps(self.failing):
+            return Received(self).evaluate
+        return self.evaluate
+
     def decide(
         self,
         *,
@@ -394,12 +378,13 @@ class Guard:
             offset,
             facts,
         )
+        evaluate = self.evaluator(stage)
         try:
-            return self.evaluate(event, stage)
+            return evaluate(event, stage)
         except DecisionLogFullError:
             if self.sink is None or not self.sink.wait_for_room(_LOG_WAIT_S):
                 raise
-            return self.evaluate(event, stage)
+            return evaluate(event, stage)
 
     def route(self, *, group: str | None = None, **event: Any) -> Routed:
         """The decision, the records to write and what to deliver; takes what `decide` takes.

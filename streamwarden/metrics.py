@@ -125,6 +125,7 @@ def _counted(sums: Sums) -> Iterable[Metric]:
     fallbacks = _counter("fallbacks", "Times something was done in another way.", "component")
     refused = _counter("bundle_refused", "Bundles that were not taken.", "reason")
     handler = _counter("handler", "What became of events that a handler failed on.", "outcome")
+    stamps = _counter("stamps", "What consumers found about the stamps of events.", "finding")
     waits = _counter("schema_waits", "Times a consumer waited for a schema.")
     families: dict[str, dict[tuple[str, ...], int]] = {}
     for name, count in sums.counters.items():
@@ -137,6 +138,7 @@ def _counted(sums: Sums) -> Iterable[Metric]:
         ("fallbacks", fallbacks),
         ("bundle_refused", refused),
         ("handler", handler),
+        ("stamps", stamps),
     ):
         for labels, count in sorted(families.get(family, {}).items()):
             metric.add_metric(labels, count)

@@ -6,13 +6,13 @@ import difflib
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Final, Literal, TypedDict
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from streamwarden.errors import ConfigurationError
 
-__all__ = ["SourceSettings", "source_settings"]
+__all__ = ["GivenSettings", "SourceSettings", "source_settings"]
 
 _PREFIX: Final = "STREAMWARDEN_"
 #: Above this a variable is a setting misspelt; below, it is somebody else's. Not every unknown name
@@ -32,7 +32,12 @@ class SourceSettings(BaseModel):
     to `schema_timeout_s`. `decision_log_unreachable`: an entry that the decision log has no room for
     is dropped and counted (`drop`), or nothing is decided until there is (`block`). `flood`: when
     more than `flood_ratio` of at least `flood_events` events within `flood_window_s` are refused,
-    nothing more is decided (`stop`), or it is only said (`warn`).
+    nothing more is decided (`stop`), or it is only said (`warn`). `verify_stamps`: whether events
+    that are consumed need a stamp signed with a known key (`require`), are only told of where they
+    have none (`warn`), or are not looked at (`ignore`). `stale_stamp`: what is done with those that
+    an older version stamped, by `stale_stamp_versions` or for `stale_stamp_age_s` seconds: today's
+    policy decides (`re-evaluate`), or their signed stamp (`trust`), or they are refused
+    (`quarantine`).
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -49,9 +54,34 @@ class SourceSettings(BaseModel):
     flood_ratio: Annotated[float, Field(gt=0, lt=1, allow_inf_nan=False)] = 0.5
     flood_events: Annotated[int, Field(ge=1, le=1_000_000_000)] = 500
     flood_window_s: Annotated[float, Field(gt=0, le=86_400, allow_inf_nan=False)] = 60.0
+    verify_stamps: Literal["ignore", "warn", "require"] = "ignore"
+    stale_stamp: Literal["re-evaluate", "trust", "quarantine"] = "re-evaluate"
+    stale_stamp_versions: Annotated[int | None, Field(ge=1, le=1_000_000_000)] = None
+    stale_stamp_age_s: Annotated[float | None, Field(gt=0, allow_inf_nan=False)] = None
 
     def __str__(self) -> str:
         return " ".join(f"{name}={value}" for name, value in self.model_dump().items())
+
+
+class GivenSettings(TypedDict, total=False):
+    """SourceSettings as keywords; None is not given."""
+
+    no_policy: str | None
+    source_unreachable: str | None
+    stale_after_s: float | None
+    last_known_good: str | Path | None
+    schema_unavailable: str | None
+    schema_timeout_s: float | None
+    schema_wait_s: float | None
+    decision_log_unreachable: str | None
+    flood: str | None
+    flood_ratio: float | None
+    flood_events: int | None
+    flood_window_s: float | None
+    verify_stamps: str | None
+    stale_stamp: str | None
+    stale_stamp_versions: int | None
+    stale_stamp_age_s: float | None
 
 
 def source_settings(

@@ -8,7 +8,7 @@ import pytest
 
 from streamwarden.errors import ConfigurationError
 from streamwarden.policy.guard import Guard
-from streamwarden.settings import source_settings
+from streamwarden.settings import GivenSettings, SourceSettings, source_settings
 
 
 def test_keywords_beat_variables_beat_defaults() -> None:
@@ -25,7 +25,8 @@ def test_keywords_beat_variables_beat_defaults() -> None:
         "no_policy=refuse source_unreachable=stop stale_after_s=5.0 last_known_good=default "
         "schema_unavailable=error schema_timeout_s=5.0 schema_wait_s=60.0 "
         "decision_log_unreachable=drop flood=stop flood_ratio=0.5 flood_events=500 "
-        "flood_window_s=60.0"
+        "flood_window_s=60.0 verify_stamps=ignore stale_stamp=re-evaluate "
+        "stale_stamp_versions=None stale_stamp_age_s=None"
     )
 
 
@@ -73,3 +74,8 @@ def test_a_guard_takes_them_from_the_environment(
     assert guard.failing.no_policy == "fail_open"
     assert guard.failing.last_known_good == str(tmp_path / "x.json")
     assert guard.start().bundle.label == "none@0"
+
+
+def test_every_setting_is_a_keyword() -> None:
+    """Type checkers know each of them, and no other."""
+    assert set(GivenSettings.__annotations__) == set(SourceSettings.model_fields)

@@ -19,6 +19,7 @@ from streamwarden.errors import ConfigurationError, DeliveryError
 from streamwarden.policy.guard import Guard
 from streamwarden.policy.model import Effect
 from streamwarden.policy.parking import parse_parked
+from streamwarden.producers.producer import GuardedProducer
 from tests.guards import BAD, CARD, CLEAN, LARGE, guard_for
 from tests.servers.topics import Record
 
@@ -486,3 +487,30 @@ def test_a_setting_that_makes_no_sense_is_refused(tmp_path: Path, settings: dict
     """Before anything is connected."""
     with pytest.raises(ConfigurationError):
         GuardedConsumer({"group.id": "g"}, guard=guard_for(tmp_path, "payments"), **settings)
+
+
+def test_what_nobody_signed_is_quarantined_where_signatures_are_required(
+    make_consumer: Make, broker: EmbeddedBroker, send: Send, records: Records, tmp_path: Path
+) -> None:
+    """Also while keys rotate; the parked record says what was wrong."""
+    old, new = {"2025": b"o" * 32}, {"2026": b"n" * 32}
+    for keys in (old, new):
+        guard = guard_for(tmp_path / "p", "payments", stamp_keys=keys)
+        with GuardedProducer({"bootstrap.servers": broker.bootstrap}, guard=guard) as producer:
+            producer.produce("payments", CLEAN, b"k", 0)
+    send([CLEAN])
+    guard = guard_for(
+        tmp_path / "q", "payments", stamp_keys={**new, **old}, verify_stamps="require"
+    )
+    consumer = make_consumer(guard=guard)
+    consumer.subscribe(["payments"])
+
+    messages = take(consumer, 2)
+    while not (parked := records("quarantine.payments")):
+        assert consumer.poll(0.1) is None
+
+    assert [message.offset() for message in messages] == [0, 1]
+    said = parse_parked(parked[0].headers)
+    assert said is not None
+    assert said.origin_offset == 2
+    assert "unverified-stamp: the stamp of this event cannot be verified" in said.message
