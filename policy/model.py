@@ -53,10 +53,11 @@ class Effect(StrEnum):
     @property
     def passes(self) -> bool:
         """True where the event is delivered."""
-        return self.rank < _RANK[Effect.HOLD]
+        return self not in _REFUSING
 
 
 _RANK = {effect: rank for rank, effect in enumerate(Effect)}
+_REFUSING = frozenset((Effect.HOLD, Effect.REJECT))
 
 
 class Mode(StrEnum):

@@ -76,10 +76,8 @@ def park(
     if kind is None:
         kind = "held" if decision.effect is Effect.HOLD else "quarantined"
     event = decision.event
-    said = {**decision.to_dict(), "kind": kind}
-    if error is not None:
-        said["error"] = error
-    text = decision_json(said, decision_max_bytes)
+    more = {"kind": kind} if error is None else {"kind": kind, "error": error}
+    text = decision_json(decision, decision_max_bytes, **more)
     message = error if error is not None else decision.reasons()
     timestamp = decision.at if event.timestamp is None else event.timestamp
     headers = origin_headers(event.headers)
@@ -187,4 +185,5 @@ def decision_is_signed(
     secret = keys.get(kid)
     if text is None or secret is None:
         return False
-    return hmac.compare_digest(mac_text(secret, text, topic.encode(), key, value), given)
+    expected = mac_text(secret, text, topic.encode(), key, value)
+    return hmac.compare_digest(expected.encode(), given.encode())  # as text only ASCII compares

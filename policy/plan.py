@@ -65,6 +65,15 @@ class Entry:
     mode: Mode
     exempted_by: str | None = None
 
+    @property
+    def counts(self) -> bool:
+        """True where the hit is acted on: enforced, not lifted, not skipped."""
+        return (
+            self.mode is Mode.ENFORCE
+            and self.exempted_by is None
+            and self.effect not in ("exempt", "none")
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
@@ -113,6 +122,8 @@ class Plan:
         "covered",
         "digest",
         "framed",
+        "frames",
+        "hides_key",
         "key_format",
         "label",
         "language",
@@ -160,11 +171,14 @@ class Plan:
         self.value_format, self.key_format = formats
         self.covered, self.tombstone_rejects = covered, tombstone_rejects
         self.reads_facts = compiled.reads.reads_facts
+        self.hides_key = privacy.hides(("key",))
         self._run = compiled.run
         self._timed: _Timed | None = None
         self.tally = Tally(len(self.rules), covered=covered)
-        #: How each rule is explained, prepared when it first fires.
+        #: How each rule is explained, and how decisions of each effect are written down: prepared
+        #: when first needed.
         self.trails: dict[int, Trail] = {}
+        self.frames: dict[Effect, bytes] = {}
         self.all_clear = Outcome(Effect.ALLOW if self.rules else Effect.NONE)
         self._outcomes: dict[tuple[int, ...], Outcome] = {(): self.all_clear}
         self._sink = source.sink
@@ -288,13 +302,7 @@ class Plan:
         return self._outcome(entries)
 
     def _outcome(self, entries: tuple[Entry, ...]) -> Outcome:
-        counted = [
-            entry
-            for entry in entries
-            if entry.mode is Mode.ENFORCE
-            and entry.exempted_by is None
-            and entry.effect not in ("exempt", "none")
-        ]
+        counted = [entry for entry in entries if entry.counts]
         effects = {Effect(entry.effect) for entry in counted}
         effect = max(effects, key=lambda e: e.rank, default=self.all_clear.effect)
         if self.settings.resolution == "approval_first" and Effect.HOLD in effects:

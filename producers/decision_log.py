@@ -226,7 +226,7 @@ class DecisionLog:
 
     def _line(self, decision: Decision) -> Line | None:
         try:
-            data = decision_json(decision.to_dict(), _LINE_MAX_BYTES)
+            data = decision_json(decision, _LINE_MAX_BYTES)
         except Exception as error:
             log.exception("a decision cannot be written down")
             self.failed("internal", type(error).__name__, 1)
