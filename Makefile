@@ -10,7 +10,7 @@ ARGS ?=
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help .venv demo test test-fast test-compose lint format bench build clean
+.PHONY: help .venv demo test test-fast test-compose fuzz soak lint format bench build clean
 
 help:  ## list the targets
 	@awk -F ':.*## *' '/^[.a-z-]+:.*##/ { printf "%-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -22,11 +22,17 @@ test: $(READY)  ## all tests, with a real Kafka, Redis and registry where the ma
 	$(PY) -m pytest $(ARGS)
 
 test-fast: $(READY)  ## the tests that need no server besides the embedded broker: under a minute
-	$(PY) -m pytest -m "not kafka and not redis and not registry and not browser and not packaging and not compose and not slow" $(ARGS)
+	$(PY) -m pytest -n 4 -m "not kafka and not redis and not registry and not browser and not packaging and not compose and not property and not slow" $(ARGS)
 
 test-compose: $(READY)  ## bring docker-compose.yml up, test it from outside, and take it down; needs Docker
 	@# Nothing hangs where an image is built: the limit for one test is longer than for others.
 	STREAMWARDEN_TEST_COMPOSE=1 $(PY) -m pytest tests/compose --capture=no -v -o faulthandler_timeout=1800 $(ARGS)
+
+fuzz: $(READY)  ## damage bytes of every kind for a quarter of an hour or so; ARGS='-k json' for some
+	HYPOTHESIS_PROFILE=fuzz $(PY) -m pytest tests/fuzz -o faulthandler_timeout=3600 $(ARGS)
+
+soak: $(READY)  ## kill workers and the broker for minutes, and count; ARGS='--kills 0 --events 10000000' watches memory
+	$(PY) -m tests.crash $(ARGS)
 
 lint: $(READY)  ## ruff, mypy and pyright, all of them strict
 	$(PY) -m ruff check .

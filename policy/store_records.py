@@ -62,7 +62,7 @@ def publication_of(record: Any, place: str) -> Publication:
             str(record["by"]),
             str(record["reason"]),
         )
-    except (KeyError, TypeError, ValueError):
+    except (KeyError, OverflowError, TypeError, ValueError):
         raise damaged(place, "it is no published bundle") from None
 
 
@@ -89,7 +89,7 @@ def activation_of(record: Any, place: str) -> Activation:
             str(record["by"]),
             str(record["reason"]),
         )
-    except (KeyError, TypeError, ValueError):
+    except (KeyError, OverflowError, TypeError, ValueError):
         raise damaged(place, "it is no activation") from None
 
 

@@ -254,6 +254,12 @@ class _Buckets:
 
 _INDEX: Final = struct.Struct("<q")
 
+#: What a line that is no decision brings about, whatever it is.
+_NO_ENTRY: Final = (
+    *(msgspec.DecodeError, KeyError, TypeError, ValueError, AttributeError, RecursionError),
+    struct.error,
+)
+
 
 def _bucket_events(
     slices: Sequence[Slice], partitions: Sequence[Partition], spool: Spool, buckets: _Buckets
@@ -308,7 +314,7 @@ def _entry(line: bytes, topics: set[str], number: int) -> bytes | None:
         digest = event["sha256"] or ""
         fingerprint = _fingerprint(event["topic"], at, effect, digest)
         return _NOTE.pack(fingerprint, at, number, _EFFECTS.index(effect))
-    except (msgspec.DecodeError, KeyError, TypeError, ValueError, AttributeError, struct.error):
+    except _NO_ENTRY:
         return None
 
 

@@ -105,12 +105,12 @@ def _from_findings(path: Path, kind: str) -> tuple[list[_Place], str]:
                 said = msgspec.json.decode(line, type=dict[str, Any])
                 bundle = bundle or str(said["versions"]["current"])
                 if said["kind"] == kind:
-                    places.append((said["topic"], said["partition"], said["offset"]))
+                    places.append((str(said["topic"]), int(said["partition"]), int(said["offset"])))
     except OSError as error:
         raise ReconcileError(
             f"`{path}` cannot be read: {error.strerror}", remedy="name a file of findings"
         ) from None
-    except (msgspec.DecodeError, msgspec.ValidationError, KeyError, TypeError):
+    except (msgspec.DecodeError, KeyError, TypeError, ValueError, OverflowError, RecursionError):
         raise ReconcileError(
             f"`{path}` is no file of findings", remedy="name what `--findings` wrote"
         ) from None
@@ -126,7 +126,7 @@ def _from_report(report: Mapping[str, Any], source: Path, kind: str) -> tuple[li
             for each in cause["examples"]
         ]
         wanted, bundle = int(report["counts"].get(kind, 0)), str(report["bundle"])
-    except (KeyError, TypeError, ValueError):
+    except (AttributeError, KeyError, OverflowError, TypeError, ValueError):
         raise ReconcileError(
             f"`{source}` is no report", remedy="name what `reconcile --json` wrote"
         ) from None

@@ -158,7 +158,7 @@ def read_report(path: Path) -> dict[str, Any]:
             f"report `{path}` cannot be read: {error.strerror}",
             remedy="name a file that `reconcile --json` wrote, or the folder of a run",
         ) from None
-    except (msgspec.DecodeError, msgspec.ValidationError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise ReconcileError(
             f"`{path}` is no report: {error}",
             remedy="name a file that `reconcile --json` wrote, or the folder of a run",

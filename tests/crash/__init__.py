@@ -1,0 +1,1 @@
+"""Workers that are killed at random moments, a broker that is restarted, and where events are then."""

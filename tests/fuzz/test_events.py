@@ -1,0 +1,196 @@
+"""What stands in a record: framing, JSON, Avro, stamps, and the headers of parked events."""
+
+# ruff: noqa: PT017 - whether there is an error depends on the bytes
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from streamwarden.policy.keys import KeyRing
+from streamwarden.policy.model import Effect
+from streamwarden.policy.parking import (
+    DECISION_HEADER,
+    DECISION_MAC_HEADER,
+    decision_is_signed,
+    parse_parked,
+)
+from streamwarden.policy.stamp import Stamp, StampError, sign, verify
+from streamwarden.schemas.avro_projection import AvroProjection
+from streamwarden.schemas.avro_splice import AvroMask, AvroSplicer, UnmaskableError
+from streamwarden.schemas.avro_types import SchemaError, parse_schema
+from streamwarden.schemas.avro_wire import AvroError
+from streamwarden.schemas.framing import Frame, frame_of, schema_id, with_id
+from streamwarden.schemas.json_projection import DecodeError, JsonProjection, Shape, decode_json
+from streamwarden.schemas.json_splice import splice
+from streamwarden.schemas.views import header_value, key_view, value_view
+
+from .damage import damaged, damaged_text
+
+KEYS = KeyRing({"k1": b"0123456789abcdef"})
+JSON = (
+    b'{"amount": 61250.5, "card": "4111 1111", "tags": [1, {"deep": null}], "n": -9007199254740993}',
+    b'[{"card": "x\\u00e9\\n"}, true, 1e10, ""]',
+    b'"text"',
+)
+SCHEMA = json.dumps(
+    {
+        "type": "record",
+        "name": "Payment",
+        "fields": [
+            {"name": "amount", "type": {"type": "bytes", "logicalType": "decimal", "precision": 9}},
+            {"name": "card", "type": ["null", "string"], "default": None},
+            {"name": "tags", "type": {"type": "array", "items": "string"}},
+            {"name": "more", "type": {"type": "map", "values": ["null", "long", "Payment"]}},
+            {"name": "kind", "type": {"type": "enum", "name": "Kind", "symbols": ["A", "B"]}},
+            {"name": "at", "type": {"type": "long", "logicalType": "timestamp-millis"}},
+        ],
+    }
+)
+ROOT = parse_schema(SCHEMA).root
+AVRO = (
+    b"\x04\x00\x64\x02\x0841..\x04\x02a\x02b\x00\x02\x02x\x02\x0e\x00\x02\x80\x80\x01",
+    b"\x02\x00\x00\x01\x04\x04x\x00\x02\x02x\x00\x00\x00\x00",
+)
+FRAMED = (*(with_id(7, data) for data in AVRO), b"\x01" + bytes(16) + AVRO[0])
+STAMP = Stamp("payments", 15, "9f3a1c2b7d4e", Effect.ALLOW, "produce")
+STAMPS = (
+    b"1;payments@15;9f3a1c2b7d4e;allow;produce",
+    b"1;payments@15;9f3a1c2b7d4e;mask;consume;id=01J;at=1767225600000;mode=shadow;ov=o;ap=a",
+    b"1;payments@15;9f3a1c2b7d4e;allow;produce;mac=k1.AAAAAAAAAAAAAAAAAAAAAA",
+)
+DECISION = (
+    b'{"v":1,"id":"x","at":1767225600000,"effect":"reject","kind":"held","matches":[{"rule":"r"}]}'
+)
+NUMBERS = (b"0", b"12", b"1767225600000")
+
+
+@given(damaged(*FRAMED), st.none() | damaged(FRAMED[0][:5], FRAMED[2][:17]))
+def test_framing(data: bytes, named: bytes | None) -> None:
+    """A frame whose content is inside the bytes, a reason, or none."""
+    headers = [] if named is None else [("__value_schema_id", named)]
+
+    found = frame_of(data, headers)
+
+    if isinstance(found, Frame):
+        assert 0 <= found.start <= len(data)
+        schema_id(found.identity)
+    else:
+        assert found is None or isinstance(found, AvroError)
+
+
+@given(damaged(*JSON))
+def test_json(data: bytes) -> None:
+    """The parts that rules read, and masks cut out: a value, or why there is none."""
+    shape = Shape.of([("card",), ("tags",)], [("n",)])
+    try:
+        whole = decode_json(data)
+    except DecodeError:
+        return
+    again = JsonProjection(Shape(whole=True))
+    assert repr(again.plain(again.decode(data))) == repr(whole)  # NaN is not equal to itself
+    _quietly(lambda: JsonProjection(shape).decode(data))
+
+
+@given(damaged(*JSON))
+def test_json_masks(data: bytes) -> None:
+    """Bytes that are JSON again where they were, and are refused where they were not."""
+    edits: Any = [(("card",), _starred), (("tags", None), None)]
+    try:
+        masked = splice(data, edits)
+    except DecodeError:
+        return
+    try:
+        decode_json(data)
+    except DecodeError:
+        return
+    decode_json(masked)
+
+
+@given(damaged(*AVRO))
+def test_avro(data: bytes) -> None:
+    """Read strictly and loosely, all and in part, and masked."""
+    whole = JsonProjection(Shape(whole=True)).root
+    part = JsonProjection(Shape.of([("card",), ("more", "x")])).root
+    for node, strict in ((whole, True), (part, True), (part, False)):
+        AvroProjection(ROOT, node, strict=strict).decode(data, 0)  # an AvroError is a value
+    splicer = AvroSplicer(ROOT, [AvroMask(("card",), "last4"), AvroMask(("tags", None), "redact")])
+    _quietly(lambda: splicer.splice(data, 0))
+
+
+@given(damaged_text(SCHEMA))
+def test_avro_schemas(text: str) -> None:
+    """A type that can be read by, or why it is none."""
+    try:
+        root = parse_schema(text).root
+    except SchemaError:
+        return
+    AvroProjection(root, JsonProjection(Shape(whole=True)).root, strict=True).decode(AVRO[0], 0)
+
+
+@given(damaged(*JSON, *FRAMED, b"plain text"))
+def test_keys_and_headers(data: bytes) -> None:
+    """What rules see of a key, a header and a value that is no JSON."""
+    header_value(data)
+    for name in ("auto", "json", "text", "bytes", "avro"):
+        _quietly(lambda name=name: key_view(data, name))
+        _quietly(lambda name=name: value_view(data, name))
+
+
+@given(damaged(*STAMPS, sign(STAMP, KEYS, "t", b"k", b"v").encode()))
+def test_stamps(data: bytes) -> None:
+    """What is a stamp reads back as itself; what is verified was not changed."""
+    try:
+        stamp = Stamp.parse(data)
+    except StampError as error:
+        assert data[:40].decode("latin-1") not in str(error) or not data
+        return
+    assert Stamp.parse(stamp.encode()) == stamp
+    json.dumps(stamp.to_dict())
+    if verify(stamp, KEYS, "t", b"k", b"v") == "valid":
+        assert data == sign(STAMP, KEYS, "t", b"k", b"v").encode()
+
+
+@given(
+    damaged(DECISION),
+    damaged(b"k1.AAAAAAAAAAAAAAAAAAAAAA", "k1.é".encode()),
+    damaged(b"payments"),
+    damaged(*NUMBERS),
+    damaged(*NUMBERS),
+)
+def test_headers_of_parked_events(
+    decision: bytes, mac: bytes, topic: bytes, number: bytes, timestamp: bytes
+) -> None:
+    """Claims, or what is missing of them; never signed by chance."""
+    headers: list[tuple[str, bytes | None]] = [
+        ("__dlq.errors.topic", topic),
+        ("__dlq.errors.partition", number),
+        ("__dlq.errors.offset", number),
+        ("__dlq.errors.timestamp", timestamp),
+        ("__dlq.errors.group", topic),
+        ("__dlq.errors.message", decision),
+        (DECISION_HEADER, decision),
+        (DECISION_MAC_HEADER, mac),
+    ]
+
+    parked = parse_parked(headers)
+
+    assert parked is not None
+    assert parked.kind in ("quarantined", "held", "handler")
+    assert parked.origin_offset is None or parked.origin_offset >= 0
+    assert not decision_is_signed(headers, KEYS, parked.origin_topic, b"k", b"v")
+
+
+def _starred(_: bytes) -> bytes:
+    return b'"***"'
+
+
+def _quietly(parse: Any) -> None:
+    """Call it; refusing the bytes is fine."""
+    try:
+        parse()
+    except (DecodeError, UnmaskableError):
+        return
