@@ -77,7 +77,7 @@ class Spool:
             return msgspec.json.decode((self.folder / "plan.json").read_bytes(), type=Plan)
         except FileNotFoundError:
             return None
-        except (msgspec.DecodeError, OSError) as error:
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, OSError) as error:
             raise ReconcileError(
                 f"checkpoint `{self.folder}` cannot be read: {error}",
                 remedy="empty the folder, or name another one",
@@ -118,7 +118,7 @@ class Spool:
         """What a slice came to, None where it is not done."""
         try:
             return msgspec.json.decode(self._account(piece).read_bytes(), type=SliceReport)
-        except (FileNotFoundError, msgspec.DecodeError):
+        except (FileNotFoundError, msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             return None
 
     def forget(self, piece: Slice) -> None:
