@@ -22,6 +22,7 @@ __all__ = [
     "close_client",
     "connect",
     "connected",
+    "content_of",
     "failure_of",
     "references_of",
     "shown_url",
@@ -94,6 +95,16 @@ class RegistryClient(Protocol):
         ...
 
 
+def content_of(text: SchemaText) -> str:
+    """A schema as it is written. Raises ConfigurationError for an answer that holds none.
+
+    Such an answer is no word about the bytes: a gateway gives it, or a registry that is starting.
+    """
+    if not text.schema_str:
+        raise ConfigurationError("answered without a schema")
+    return text.schema_str
+
+
 def tags_of(text: SchemaText) -> list[str]:
     """The tags of a schema's metadata, by whatever path they are given to."""
     tagged: Mapping[str, list[str]] = (
@@ -110,7 +121,7 @@ def references_of(client: RegistryClient, text: SchemaText) -> list[str]:
     while pending:
         key, complete = pending.pop()
         if complete is not None:
-            done[key] = complete.schema_str or ""
+            done[key] = content_of(complete)
         elif key not in seen:
             seen.add(key)
             if len(seen) > _REFERENCES_MAX:

@@ -26,6 +26,7 @@ from .registry_client import (
     SchemaText,
     close_client,
     connect,
+    content_of,
     failure_of,
     references_of,
     shown_url,
@@ -180,7 +181,7 @@ class RegistrySource:
         return make_schema(
             id,
             text.schema_type or "AVRO",
-            text.schema_str or "",
+            content_of(text),
             references=references_of(self._connected(), text),
             versions=versions,
             tags=tags_of(text),

@@ -223,6 +223,24 @@ def test_everything_else_means_that_it_is_unavailable(error: Exception, reason: 
     assert Unavailable(7, f"the schema registry `http://registry:8081` {reason}") == found
 
 
+@pytest.mark.parametrize("empty", [None, ""])
+def test_an_answer_without_a_schema_is_none(empty: str | None) -> None:
+    """Also of what it refers to; it is not kept, and the next answer counts."""
+    clock = Clock()
+    registry = FakeRegistry({7: Text(empty), 8: Text(A, references=[Reference("N", "n", 1)])})
+    registry.subjects["n", 1] = Registered("n", 1, 1, Text(empty))
+    schemas = source(registry, clock)
+
+    for number in (7, 8):
+        found = schemas.schema(number)
+        assert isinstance(found, Unavailable)
+        assert "answered without a schema" in found.reason
+        clock.now += 0.6
+    registry.texts[7] = Text(A)
+
+    assert isinstance(schemas.schema(7), Schema)
+
+
 def test_a_registry_that_failed_is_left_alone_for_a_moment() -> None:
     """So that a burst of events waits once; what was found before is still found."""
     clock, registry = Clock(), FakeRegistry({7: Text(A), 8: Text(A)})
