@@ -18,11 +18,20 @@ from ..policy.bundle import Bundle
 from ..policy.parking import Kind, parked_topic
 from .codes import ALL_BROKERS_DOWN, error_of
 from .connection import PARKING_OVERHEAD_BYTES, ConfigMap, connection_of, reader_config
+from .log_target import LogTarget
 from .record_time import EMBEDDED_CLUSTER
 from .repairs import Check, Commands, operation_name
-from .topics import KINDS, TopicState, differences, wanted_settings
+from .topics import (
+    KINDS,
+    Difference,
+    TopicState,
+    differences,
+    log_differences,
+    too_few_replicas,
+    wanted_settings,
+)
 
-__all__ = ["Asked", "check_cluster", "check_store_topic"]
+__all__ = ["Asked", "check_cluster", "check_log_topic", "check_store_topic"]
 
 #: The client's own default of `message.max.bytes`.
 _MESSAGE_MAX_BYTES: Final = 1_000_000
@@ -78,19 +87,26 @@ def check_cluster(config: ConfigMap, asked: Asked) -> list[Check]:
 
 def check_store_topic(config: ConfigMap, topic: str, timeout_s: float) -> list[Check]:
     """Look at the topic of a bundle store: it must keep everything, in one order."""
-    commands = Commands(
-        str(config.get("bootstrap.servers", "")), str(config.get("sasl.username", ""))
-    )
+    commands = Commands.of(config)
     cluster = _Cluster(config, time.monotonic() + timeout_s)
     reached = cluster.reach(commands)
     if reached.status != "ok":
         return [Check("store", "fail", topic, reached.found, "guards take no new policy")]
     found = cluster.look_at(topic)
+    read = (AclOperation.DESCRIBE, AclOperation.READ)
     if found.error is not None:
         compacted = {"cleanup.policy": "compact", "max.message.bytes": "16777216"}
-        make = (commands.create(topic, compacted),) if found.absent else ()
-        return [Check("store", "fail", topic, found.error, "guards find no policy there", make)]
+        repair = (
+            commands.create(topic, compacted)
+            if found.absent
+            else commands.grant(read, "topic", topic)
+        )
+        means = "guards find no policy there"
+        return [Check("store", "fail", topic, found.error, means, (repair,))]
     said: list[Check] = []
+    rights = _rights_check(found, read, "guards take no new policy", commands)
+    if rights.status == "fail":
+        said.append(rights)
     settings = {} if found.state is None else found.state.settings
     if found.partitions != 1:
         why = f"{found.partitions} partitions, and should have one"
@@ -103,6 +119,30 @@ def check_store_topic(config: ConfigMap, topic: str, timeout_s: float) -> list[C
         )
     may = "this user may publish" if found.may(AclOperation.WRITE) else "this user may only read"
     return said or [Check("store", "ok", topic, f"compacted, one partition; {may}")]
+
+
+def check_log_topic(target: LogTarget, means: str, timeout_s: float) -> list[Check]:
+    """Look at the topic of a decision log; `means` is what it means that entries cannot be written."""
+    name, commands = target.topic, Commands.of(target.config)
+    cluster = _Cluster(target.config, time.monotonic() + timeout_s)
+    reached = cluster.reach(commands)
+    if reached.status != "ok":
+        return [Check("decision log", reached.status, name, reached.found, means)]
+    topic = cluster.look_at(name)
+    needed = (AclOperation.DESCRIBE, AclOperation.WRITE)
+    if topic.error is not None:
+        repair = (
+            commands.ensure_log(target.shown)
+            if topic.absent
+            else commands.grant(needed, "topic", name)
+        )
+        return [Check("decision log", "fail", name, topic.error, means, (repair,))]
+    rights = _rights_check(topic, needed, means, commands)
+    said = [] if rights.status == "ok" else [rights]
+    if topic.state is not None:
+        found = log_differences(topic.state)
+        said += [_difference_check("decision log", name, each, commands) for each in found]
+    return said or [Check("decision log", "ok", name, "takes and keeps decisions")]
 
 
 # ------------------------------------------------------------------ the cluster
@@ -280,6 +320,8 @@ def _origin_checks(topic: _Topic, asked: Asked, config: ConfigMap) -> list[Check
         found.append(Check("settings", "warn", name, "they are not told", means, (repair,)))
     elif "produce" in asked.stages:
         found.append(_size_check(name, topic.state.settings, config, commands))
+        few = too_few_replicas(topic.state)
+        found += [_difference_check("settings", name, each, commands) for each in few]
     return found
 
 
@@ -345,15 +387,17 @@ def _settings_checks(
     found: TopicState, origin: TopicState, name: str, kind: Kind, commands: Commands
 ) -> list[Check]:
     wanted = wanted_settings(origin.settings, kind)
-    said: list[Check] = []
-    for each in differences(found, origin, wanted):
-        what = f"{each.setting} is {each.found}, and should be {each.wanted}"
-        if each.setting == "replication":
-            said.append(Check("parking", "warn", name, what, each.why))
-            continue
-        repair = commands.configure(name, {each.setting: each.wanted})
-        said.append(Check("parking", "fail", name, what, each.why, (repair,)))
+    less = differences(found, origin, wanted)
+    said = [_difference_check("parking", name, each, commands) for each in less]
     return said or [Check("parking", "ok", name, "keeps what is parked")]
+
+
+def _difference_check(check: str, topic: str, each: Difference, commands: Commands) -> Check:
+    what = f"{each.setting} is {each.found}, and should be {each.wanted}"
+    if each.setting == "replication":
+        return Check(check, "warn", topic, what, each.why)
+    repair = commands.configure(topic, {each.setting: each.wanted})
+    return Check(check, "fail", topic, what, each.why, (repair,))
 
 
 def _group_check(cluster: _Cluster, topic: str, group: str, commands: Commands) -> Check:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 from confluent_kafka.admin import AclOperation
 
@@ -40,6 +40,18 @@ class Commands:
     user: str = ""
     secured: bool = False
     source: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, config: Mapping[str, Any]) -> Commands:
+        """Those for the cluster and the user of a client's configuration."""
+        secured = str(config.get("security.protocol", "plaintext")).lower() != "plaintext"
+        servers, user = config.get("bootstrap.servers", ""), config.get("sasl.username", "")
+        return cls(str(servers), str(user), secured)
+
+    def ensure_log(self, url: str) -> str:
+        """Make the topic of a decision log."""
+        secured = ("-F", "admin.properties") if self.secured else ()
+        return shlex.join(("streamwarden", "topics", "ensure", *secured, "--decision-log", url))
 
     def ensure(self, topic: str) -> str:
         """Make the parking topics of an origin."""

@@ -1,10 +1,11 @@
-"""Making the topics that parked events go to, so that nothing parked can disappear."""
+"""Making the topics that parked events and decisions go to, so that none of them can disappear."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import Future
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
@@ -18,6 +19,7 @@ from ..policy.guard import Guard
 from ..policy.parking import Kind, parked_topic
 from .codes import error_of
 from .connection import PARKING_OVERHEAD_BYTES, ConfigMap, connection_of
+from .log_target import LogTarget
 from .record_time import EMBEDDED_CLUSTER
 
 __all__ = [
@@ -27,7 +29,10 @@ __all__ = [
     "TopicReport",
     "TopicState",
     "differences",
+    "ensure_log_topic",
     "ensure_topics",
+    "log_differences",
+    "too_few_replicas",
     "wanted_settings",
 ]
 
@@ -36,6 +41,12 @@ State: TypeAlias = Literal["created", "missing", "fits", "differs"]
 _DAY_MS = 86_400_000
 #: How long a quarantined event stays at least, counted from its own timestamp.
 _QUARANTINE_MIN_MS = 30 * _DAY_MS
+#: A topic made for decisions keeps them so long; its owner may want less, or more.
+_LOG_KEPT_MS = 90 * _DAY_MS
+#: What the log's producer sends at most, with the framing of a batch: Kafka's own default.
+_LOG_MAX_BYTES = 1_048_588
+#: Past this the broker takes whatever time an event has.
+_ANY_TIME = 2**63 - 1
 #: Every origin has a topic of each.
 KINDS: tuple[Kind, ...] = ("quarantined", "held")
 
@@ -54,12 +65,13 @@ class Difference:
 class TopicReport:
     """One parking topic: made now, already there, or (with `dry_run`) missing.
 
-    `settings` are those that it was, or would be, made with.
+    `settings` are those that it was, or would be, made with. The topic of a decision log has the
+    kind `decisions` and no origin; what it is made with is the broker's choice where it says 0.
     """
 
     topic: str
     origin: str
-    kind: Kind
+    kind: Kind | Literal["decisions"]
     state: State
     partitions: int
     replication: int
@@ -89,8 +101,8 @@ def ensure_topics(
     They get the origin's partitions and replicas. Nothing that exists is changed. Raises
     QuarantineError for an origin topic that is not there, and where the broker refuses.
     """
-    cluster = _Cluster(config, time.monotonic() + timeout_s)
-    try:
+    with _told("the parking topics"):
+        cluster = _Cluster(config, time.monotonic() + timeout_s)
         origins = {topic: cluster.find(topic) for topic in topics}
         missing = [topic for topic, found in origins.items() if found is None]
         if missing:
@@ -103,11 +115,52 @@ def ensure_topics(
             if found is not None
             for kind in KINDS
         )
+
+
+def ensure_log_topic(
+    target: LogTarget, *, dry_run: bool = False, timeout_s: float = 30.0
+) -> TopicReport:
+    """Make the topic of a decision log, or report what of one that is there loses decisions.
+
+    It gets as many partitions and replicas as the broker gives by default. Raises QuarantineError
+    where the broker refuses.
+    """
+    wanted = {
+        "cleanup.policy": "delete",
+        "max.message.bytes": str(_LOG_MAX_BYTES),
+        "retention.ms": str(_LOG_KEPT_MS),
+    }
+    with _told(f"the topic `{target.topic}`"):
+        cluster = _Cluster(target.config, time.monotonic() + timeout_s)
+        found = cluster.find(target.topic)
+        if found is not None:
+            said = tuple(log_differences(found))
+            return TopicReport(
+                target.topic,
+                "",
+                "decisions",
+                "differs" if said else "fits",
+                found.partitions,
+                found.replication,
+                (),
+                said,
+            )
+        if not dry_run:
+            cluster.create(target.topic, TopicState(-1, -1, {}), wanted)
+    state: State = "missing" if dry_run else "created"
+    return TopicReport(target.topic, "", "decisions", state, 0, 0, tuple(wanted.items()))
+
+
+@contextmanager
+def _told(what: str) -> Generator[None]:
+    """Tell what the brokers refuse in words of this command."""
+    try:
+        yield
     except (KafkaException, TimeoutError) as raised:
         error = error_of(raised) if isinstance(raised, KafkaException) else None
         said = "no answer in time" if error is None else error.str()
         raise QuarantineError(
-            f"the parking topics cannot be made or looked at: {said}",
+            f"{what} cannot be made or looked at: {said}",
             remedy="check the servers and the rights to describe and to create topics",
         ) from raised
 
@@ -185,6 +238,12 @@ def wanted_settings(origin: dict[str, str], kind: Kind) -> dict[str, str]:
         wanted["retention.ms"] = str(_quarantine_retention_ms(origin))
     if "min.insync.replicas" in origin:
         wanted["min.insync.replicas"] = origin["min.insync.replicas"]
+    # Parked events keep their times, which their origin may have taken long ago. Brokers before 3.6
+    # do not know these settings.
+    if "message.timestamp.before.max.ms" in origin:
+        wanted["message.timestamp.before.max.ms"] = str(_ANY_TIME)
+    if "message.timestamp.after.max.ms" in origin:
+        wanted["message.timestamp.after.max.ms"] = origin["message.timestamp.after.max.ms"]
     return wanted
 
 
@@ -218,6 +277,10 @@ def differences(found: TopicState, base: TopicState, wanted: dict[str, str]) -> 
     differs("retention.ms", "parked events would be removed", _keeps_as_long)
     differs("retention.bytes", "parked events would be removed", lambda h, n: n < 0 and h < 0)
     differs("message.timestamp.type", "parked events keep their own timestamps")
+    for name in ("message.timestamp.before.max.ms", "message.timestamp.after.max.ms"):
+        if name in wanted:
+            differs(name, "events of other times could not be parked", lambda h, n: h >= n)
+    said += too_few_replicas(found)
     if found.replication < base.replication:
         said.append(
             Difference(
@@ -228,6 +291,28 @@ def differences(found: TopicState, base: TopicState, wanted: dict[str, str]) -> 
             )
         )
     return said
+
+
+def log_differences(found: TopicState) -> list[Difference]:
+    """What of the topic of a decision log loses decisions, or does not take them."""
+    said: list[Difference] = []
+    policy, size = found.settings.get("cleanup.policy", ""), found.settings.get("max.message.bytes")
+    if "compact" in policy:
+        why = "compaction would keep the last decision of each topic"
+        said.append(Difference("cleanup.policy", policy, "delete", why))
+    if size is not None and (_number(size) or 0) < _LOG_MAX_BYTES:
+        why = "decisions with a long why-trail would be refused"
+        said.append(Difference("max.message.bytes", size, str(_LOG_MAX_BYTES), why))
+    return said + too_few_replicas(found)
+
+
+def too_few_replicas(found: TopicState) -> list[Difference]:
+    """That a topic demands more replicas than it has, where it does: nothing can be written."""
+    wanted = _number(found.settings.get("min.insync.replicas"))
+    if wanted is None or wanted <= found.replication:
+        return []
+    why = "the broker refuses every write, for want of replicas"
+    return [Difference("min.insync.replicas", str(wanted), str(found.replication), why)]
 
 
 def _keeps_as_long(have: int, need: int) -> bool:

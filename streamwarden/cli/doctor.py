@@ -11,9 +11,22 @@ from ..policy.bundle import Bundle
 from ..producers.checkup import Asked, check_cluster
 from ..producers.repairs import Check, Commands
 from .client import Client
-from .doctor_sources import check_libraries, check_policies, check_schemas, policy_flags
+from .doctor_sources import (
+    check_decision_log,
+    check_libraries,
+    check_policies,
+    check_schemas,
+    policy_flags,
+)
 from .failures import OK, VIOLATIONS
-from .options import PolicySource, client_options, output_options, policy_options, topic_option
+from .options import (
+    PolicySource,
+    client_options,
+    decision_log_option,
+    output_options,
+    policy_options,
+    topic_option,
+)
 from .output import SECRETS, Output, counted, escaped, write_json
 
 __all__ = ["doctor"]
@@ -34,6 +47,7 @@ _STYLES = {"ok": "green", "warn": "yellow", "fail": "red"}
 )
 @click.option("--group", metavar="GROUP", help="The consumer group that this user reads as.")
 @policy_options
+@decision_log_option
 @client_options
 @output_options
 def doctor(
@@ -47,8 +61,8 @@ def doctor(
     """Say what will fail, before the first bad event does, and with which commands to repair it.
 
     Looks at brokers, topics, their parking topics, rights, retention and record sizes, and at
-    policies, store and schemas. Call it as the service is configured: with its user, its flags and
-    its variables. It only asks: nothing is written, made, committed or joined.
+    policies, store, schemas and decision log. Call it as the service is configured: with its user,
+    its flags and its variables. It only asks: nothing is written, made, committed or joined.
 
       streamwarden doctor -b localhost:9092 --topic payments --policies policies/
       streamwarden doctor -F client.properties -t payments --store redis://host/0 --group fulfilment
@@ -61,6 +75,7 @@ def doctor(
     if bundle is not None:
         checks += check_schemas(source.schemas, bundle, names)
         checks += [_coverage(bundle, topic) for topic in names]
+    checks += check_decision_log(source.decision_log, client)
     commands = Commands(
         servers,
         client.properties.get("sasl.username", ""),

@@ -1,4 +1,4 @@
-"""What `doctor` looks at besides the cluster: libraries, settings, policies, store and schemas."""
+"""What `doctor` looks at besides the cluster: libraries, settings, policies, store, schemas, log."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import cast
 
+from confluent_kafka import KafkaException
+
 from streamwarden._version import __version__
 from streamwarden.errors import ConfigurationError, StoreError, StreamwardenError
 from streamwarden.settings import source_settings
@@ -18,7 +20,8 @@ from ..policy.guard import Guard
 from ..policy.last_known_good import default_path
 from ..policy.redis_connection import Operation, RedisConnection
 from ..policy.store import StoreAddress, store_address
-from ..producers.checkup import check_store_topic
+from ..producers.checkup import check_log_topic, check_store_topic
+from ..producers.log_target import log_target
 from ..producers.repairs import Check
 from ..schemas.registry import NotFound, SchemaSource, Unavailable
 from .client import Client
@@ -26,7 +29,13 @@ from .loading import opened_schemas, read
 from .options import PolicySource
 from .stores import opened, store_settings
 
-__all__ = ["check_libraries", "check_policies", "check_schemas", "policy_flags"]
+__all__ = [
+    "check_decision_log",
+    "check_libraries",
+    "check_policies",
+    "check_schemas",
+    "policy_flags",
+]
 
 _CLOCKS_APART_MAX_S = 5.0
 #: Says 1 where this user may write, 0 where not, -1 where the server is too old to say.
@@ -134,8 +143,8 @@ def _store(url: str, client: Client) -> tuple[Bundle | None, list[Check]]:
         shown = address.shown
         checks = _place_checks(address, None if active is None else active.bundle.name, client)
     except StreamwardenError as error:
-        subject = url.partition(":")[0]
-        return None, [Check("store", "fail", subject, error.message, error.remedy)]
+        failed = Check("store", "fail", url.partition(":")[0], error.message, error.remedy)
+        return None, _causes(url, client) or [failed]
     if active is None:
         publish = f"streamwarden bundle publish --policies DIR --store {shown} --yes"
         means = "a guard refuses to start"
@@ -143,6 +152,18 @@ def _store(url: str, client: Client) -> tuple[Bundle | None, list[Check]]:
         return None, [*checks, nothing]
     at = f"{active.bundle.label} is active, epoch {active.activation.epoch}"
     return active.bundle, [*checks, Check("store", "ok", shown, at)]
+
+
+def _causes(url: str, client: Client) -> list[Check]:
+    """What of a store's topic keeps guards from reading it, with what repairs it."""
+    if not url.startswith("kafka:"):
+        return []
+    try:
+        address = store_address(url, client=store_settings(url, client))
+        checks = _place_checks(address, None, client)
+    except StreamwardenError:
+        return []
+    return [check for check in checks if check.status == "fail"]
 
 
 def _place_checks(address: StoreAddress, bundle: str | None, client: Client) -> list[Check]:
@@ -193,10 +214,34 @@ def _redis_checks(address: StoreAddress, bundle: str | None) -> list[Check]:
 def _guard_checks(bundle: Bundle, source: PolicySource) -> list[Check]:
     try:
         stamp_keys, mask_keys = source.keys(source.stamp_keys), source.keys(source.mask_keys)
-        Guard(bundle, stamp_keys=stamp_keys, mask_keys=mask_keys).close()
+        Guard(bundle, stamp_keys=stamp_keys, mask_keys=mask_keys, decision_log="off").close()
     except StreamwardenError as error:
         return [Check("keys", "fail", bundle.label, error.message, error.remedy)]
     return []
+
+
+def check_decision_log(url: str | None, client: Client) -> list[Check]:
+    """Whether decisions can be written where they are to be; nothing where they are not logged."""
+    if url is None or url == "off":
+        return []
+    try:
+        target = log_target(url, {"client": store_settings(url, client)})
+        blocks = source_settings({}).decision_log_unreachable == "block"
+    except StreamwardenError as error:
+        return [Check("decision log", "fail", url.partition(":")[0], error.message, error.remedy)]
+    means = "nothing that has to be logged is decided" if blocks else "entries are dropped"
+    if target.path is None:
+        try:
+            return check_log_topic(target, means, client.timeout_s)
+        except (KafkaException, TimeoutError) as raised:
+            said = (
+                raised.args[0].str() if isinstance(raised, KafkaException) else "no answer in time"
+            )
+            return [Check("decision log", "fail", target.topic, said, means)]
+    path = target.path
+    if os.access(path if path.exists() else path.parent, os.W_OK):
+        return [Check("decision log", "ok", str(path), "this user may write it")]
+    return [Check("decision log", "fail", str(path), "this user may not write it", means)]
 
 
 def check_schemas(schemas: str | None, bundle: Bundle, topics: Sequence[str]) -> list[Check]:

@@ -1,18 +1,29 @@
-"""`streamwarden topics`: the topics that parked events go to."""
+"""`streamwarden topics`: the topics that parked events and decisions go to."""
 
 from __future__ import annotations
+
+from dataclasses import replace
 
 import click
 from rich.text import Text
 
 from streamwarden.errors import ConfigurationError
 
-from ..producers.topics import TopicReport, ensure_topics
+from ..producers.log_target import LogTarget, log_target
+from ..producers.topics import TopicReport, ensure_log_topic, ensure_topics
 from .client import Client
 from .failures import OK, VIOLATIONS
 from .lazy import HelpGroup
-from .options import PolicySource, client_options, output_options, policy_options, topic_option
-from .output import Output, escaped, write_json
+from .options import (
+    PolicySource,
+    client_options,
+    decision_log_option,
+    output_options,
+    policy_options,
+    topic_option,
+)
+from .output import Output, counted, escaped, write_json
+from .stores import store_settings
 
 __all__ = ["topics"]
 
@@ -21,7 +32,7 @@ _STYLES = {"created": "green", "fits": "green", "missing": "yellow", "differs": 
 
 topics = HelpGroup(
     "topics",
-    help="""Make the topics that parked events go to.
+    help="""Make the topics that parked events and decisions go to.
 
   streamwarden topics ensure --topic payments --policies policies/
 """,
@@ -29,9 +40,14 @@ topics = HelpGroup(
 
 
 @topics.command("ensure")
-@topic_option(multiple=True, help="A topic whose parking topics are to be there; repeatable.")
+@topic_option(
+    required=False,
+    multiple=True,
+    help="A topic whose parking topics are to be there; repeatable.",
+)
 @click.option("--dry-run", is_flag=True, help="Only say what is missing or differs.")
 @policy_options
+@decision_log_option
 @client_options
 @output_options
 def _ensure(
@@ -44,19 +60,28 @@ def _ensure(
     """Make the quarantine and held topics of topics, so that nothing parked can disappear.
 
     They are never compacted, and keep events long enough. A topic that is there is never changed:
-    what differs from that is told, with the command that mends it.
+    what differs from that is told, with the command that mends it. With --decision-log the topic of
+    the log is made too, and keeps decisions for 90 days.
 
       streamwarden topics ensure -b localhost:9092 --topic payments --policies policies/
       streamwarden topics ensure -t payments -t refunds --store dir:bundles --dry-run
+      streamwarden topics ensure --decision-log kafka://localhost:9092/decisions
 
     Exit status: 0 all are there as they should be, 2 some are missing or differ.
     """
-    if not topics:
-        raise ConfigurationError("no topic was named", remedy="say --topic TOPIC")
-    with source.guard(client) as guard:
-        reports = ensure_topics(
-            client.config(), guard, topics, dry_run=dry_run, timeout_s=client.timeout_s
+    log = _log(source.decision_log, client)
+    if not topics and log is None:
+        raise ConfigurationError(
+            "no topic was named", remedy="say --topic TOPIC, or --decision-log kafka://HOST/TOPIC"
         )
+    reports: tuple[TopicReport, ...] = ()
+    if topics:
+        with replace(source, decision_log="off").guard(client) as guard:
+            reports = ensure_topics(
+                client.config(), guard, topics, dry_run=dry_run, timeout_s=client.timeout_s
+            )
+    if log is not None:
+        reports += (ensure_log_topic(log, dry_run=dry_run, timeout_s=client.timeout_s),)
     if output.json:
         write_json([_as_json(report) for report in reports])
     else:
@@ -64,6 +89,14 @@ def _ensure(
             output.print(_line(report))
     wrong = any(report.state in ("missing", "differs") for report in reports)
     return VIOLATIONS if wrong else OK
+
+
+def _log(url: str | None, client: Client) -> LogTarget | None:
+    """The log whose topic is to be there; None for a file, which needs none."""
+    if url is None or url == "off":
+        return None
+    target = log_target(url, {"client": store_settings(url, client)})
+    return target if target.topic else None
 
 
 def _as_json(report: TopicReport) -> dict[str, object]:
@@ -90,8 +123,12 @@ def _as_json(report: TopicReport) -> dict[str, object]:
 def _line(report: TopicReport) -> Text:
     shown = Text().append(f"{report.state:<8}", _STYLES[report.state])
     shown.append(f" {escaped(report.topic)}", "bold")
-    shown.append(f"  {report.kind} events of {escaped(report.origin)}, ")
-    shown.append(f"{report.partitions} partitions")
+    if report.kind == "decisions":
+        shown.append("  the decision log")
+    else:
+        shown.append(f"  {report.kind} events of {escaped(report.origin)}")
+    if report.partitions:
+        shown.append(f", {counted(report.partitions, 'partition')}")
     for each in report.differences:
         shown.append(
             escaped(f"\n         {each.setting} is {each.found}, and should be {each.wanted}"),

@@ -90,7 +90,12 @@ def test_topics_that_lose_events_or_do_not_take_them_are_told(
     """Compaction, retention and record sizes, each with the command that changes it."""
     topic = make_topic("pay", config={"max.message.bytes": "100000", "retention.ms": "86400000"})
     create_topic(kafka.bootstrap, f"held.{topic}", config={"cleanup.policy": "compact"})
-    small = {"max.message.bytes": "1000", "retention.ms": "86400000"}
+    small = {
+        "max.message.bytes": "1000",
+        "message.timestamp.before.max.ms": "60000",
+        "min.insync.replicas": "2",
+        "retention.ms": "86400000",
+    }
     create_topic(kafka.bootstrap, f"quarantine.{topic}", config=small)
 
     checks = examine("-b", kafka.bootstrap, "-t", topic, "--policies", policies, status=2)
@@ -99,6 +104,8 @@ def test_topics_that_lose_events_or_do_not_take_them_are_told(
     assert "cleanup.policy is compact" in found
     assert "max.message.bytes is 1000" in found
     assert "retention.ms is 86400000" in found
+    assert "message.timestamp.before.max.ms is 60000" in found
+    assert "min.insync.replicas is 2" in found
     assert wrong(checks, "warn") == {("record size", topic)}
     commands = [command for each in checks for command in each["repair"]]
     named = f"--entity-name held.{topic} --add-config cleanup.policy=delete"
@@ -124,6 +131,39 @@ def test_what_is_not_there_is_told(kafka: Kafka, policies: Path) -> None:
     )
 
 
+def test_the_decision_log_is_looked_at(
+    kafka: Kafka, make_topic: MakeTopic, policies: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A topic that is not there and is made by the command that is shown; one that forgets; a file."""
+    topic, log = make_topic("pay"), unique_name("decisions")
+    call("topics", "ensure", "-b", kafka.bootstrap, "-t", topic, "--policies", policies)
+    flags = ("-b", kafka.bootstrap, "-t", topic, "--policies", policies, "--decision-log")
+    url = f"kafka://{kafka.bootstrap}/{log}"
+
+    missing = examine(*flags, url, status=2)
+    assert wrong(missing) == {("decision log", log)}
+    (command,) = next(each["repair"] for each in missing if each["check"] == "decision log")
+    program, *arguments = shlex.split(command)
+    assert program == "streamwarden"
+    assert call(*arguments, "--dry-run").exit_code == 2
+    assert call(*arguments).exit_code == 0
+    assert "fits" in call(*arguments).stdout
+    assert wrong(examine(*flags, url, status=0)) == set()
+
+    forgets = make_topic("log", config={"cleanup.policy": "compact", "max.message.bytes": "9000"})
+    wrong_log = f"kafka://{kafka.bootstrap}/{forgets}"
+    checks = [each for each in examine(*flags, wrong_log, status=2) if each["status"] == "fail"]
+    assert [each["found"].partition(",")[0] for each in checks] == [
+        "cleanup.policy is compact",
+        "max.message.bytes is 9000",
+    ]
+    assert all("--entity-name " + forgets in each["repair"][0] for each in checks)
+
+    monkeypatch.setenv("STREAMWARDEN_DECISION_LOG", "file:nowhere/decisions.jsonl")
+    nowhere = examine(*flags[:-1], status=2)
+    assert wrong(nowhere) == {("decision log", "file")}
+
+
 def test_missing_rights_are_told_and_nothing_is_left_behind(
     start_kafka: StartKafka, policies: Path
 ) -> None:
@@ -143,6 +183,16 @@ def test_missing_rights_are_told_and_nothing_is_left_behind(
     assert "--allow-principal User:app" in command
     assert "--operation Write" in command
     assert "--command-config admin.properties" in command
+
+    log, store = f"kafka://{servers}/decisions", f"kafka://{servers}/policy"
+    for name in ("decisions", "policy"):
+        create_topic(cluster.bootstrap, name, config={"cleanup.policy": "compact"})
+    own = ("-b", servers, *user, *password, "--store", store, "--decision-log", log)
+    repairs = {each["check"]: each["repair"] for each in examine(*own, status=2) if each["repair"]}
+    for check, right, name in (("store", "Read", "policy"), ("decision log", "Write", "decisions")):
+        (command,) = repairs[check]
+        assert f"--operation {right} --topic {name}" in command
+        assert "--command-config admin.properties" in command
 
     _grant(cluster.bootstrap, ResourceType.TOPIC, "pay", "WRITE", "READ", "DESCRIBE_CONFIGS")
     _grant(cluster.bootstrap, ResourceType.TOPIC, "held.pay", "WRITE", "DESCRIBE_CONFIGS")
@@ -218,7 +268,7 @@ def test_stores_are_looked_at(
 
     wide = make_topic("store", partitions=2)
     broken = examine(*flags, f"kafka://{kafka.bootstrap}/{wide}?bundle=payments", status=2)
-    assert ("store", "kafka") in wrong(broken)
+    assert ("store", wide) in wrong(broken)
     kept = unique_name("store")
     in_kafka = f"kafka://{kafka.bootstrap}/{kept}?bundle=payments"
     publish = ("bundle", "publish", "--policies", policies, "--store", in_kafka, "--yes")
