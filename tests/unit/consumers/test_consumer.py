@@ -514,3 +514,23 @@ def test_what_nobody_signed_is_quarantined_where_signatures_are_required(
     assert said is not None
     assert said.origin_offset == 2
     assert "unverified-stamp: the stamp of this event cannot be verified" in said.message
+
+
+def test_a_dropped_consumer_with_parked_events_that_are_not_written_warns(
+    broker: EmbeddedBroker, send: Send, tmp_path: Path
+) -> None:
+    """As an open file does; they will be read again."""
+    send([BAD, CLEAN])
+    broker.fail_topic("quarantine.payments", KafkaError.LEADER_NOT_AVAILABLE)
+    config = {
+        "bootstrap.servers": broker.bootstrap,
+        "group.id": "dropped",
+        "auto.offset.reset": "earliest",
+        "log_level": 0,
+    }
+    consumer = GuardedConsumer(config, guard=guard_for(tmp_path / "p", "payments"))
+    consumer.subscribe(["payments"])
+    take(consumer, 1)
+
+    with pytest.warns(ResourceWarning, match="1 parked events that are not written"):
+        del consumer

@@ -258,6 +258,33 @@ def test_tombstones_are_as_the_bundle_says(
     assert [match.rule for match in decision.matches] == rules
 
 
+@pytest.mark.parametrize(
+    ("bundle", "own", "other", "effect"),
+    [
+        ("allow", "check", "allow", Effect.REJECT),
+        ("allow", "reject", "allow", Effect.REJECT),
+        ("check", "reject", "check", Effect.REJECT),
+        ("allow", "allow", "allow", Effect.ALLOW),
+        ("allow", "allow", "check", Effect.ALLOW),
+    ],
+)
+def test_a_policy_may_be_stricter_about_tombstones(
+    make_guard: MakeGuard, bundle: str, own: str, other: str, effect: Effect
+) -> None:
+    """`check` runs the rules of that policy alone on a null value; those of others stay out."""
+    guard = make_guard(
+        f"bundle: b\ntombstones: {bundle}\n",
+        policy(REJECT, more=f"tombstones: {own}\n"),
+        policy(
+            "{id: w, when: value.b, effect: warn, on_error: skip}",
+            name="q",
+            more=f"tombstones: {other}\n",
+        ),
+    )
+
+    assert guard.decide(topic="t", value=None).effect is effect
+
+
 def test_effective_dates_are_judged_by_the_guards_clock(make_guard: MakeGuard) -> None:
     """From is inclusive, until exclusive; the caller's timestamp decides nothing."""
     clock = [_NOON]

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -9,6 +12,7 @@ from hypothesis import strategies as st
 from streamwarden.policy.keys import KeyRing
 from streamwarden.policy.model import Effect
 from streamwarden.policy.stamp import Stamp, StampError, find_stamps, sign, verify
+from tests.guards import BAD, CLEAN, guard_for
 
 _RING = KeyRing({"k2": b"2" * 32, "k1": b"1" * 32})
 _STAMP = Stamp("payments", 15, "9f3a1c2b7d4e", Effect.ALLOW, "produce")
@@ -115,3 +119,49 @@ def test_the_expanded_form_adds_one_header_a_field() -> None:
         ("streamwarden-effect", b"allow"),
         ("streamwarden-stage", b"produce"),
     ]
+
+
+@pytest.mark.parametrize("expanded", [False, True])
+def test_a_guard_adds_a_bounded_number_of_small_headers(tmp_path: Path, expanded: bool) -> None:
+    """However long names, keys and reasons are; the event's own stay as they came."""
+    own: list[tuple[str, bytes | None]] = [("h" * 500, b"x" * 5000), ("h" * 500, None)]
+    settings: dict[str, Any] = {"stamp_keys": {"k" * 32: b"s" * 32}}
+    bundle = "stamp: expanded\n" if expanded else ""
+    guard = guard_for(tmp_path, "t" * 249, bundle=bundle, **settings)
+    long = "v" * 20_000
+    event: dict[str, Any] = {"topic": "t" * 249, "headers": own, "key": long, "timestamp": 1}
+
+    passing = guard.route(value=CLEAN, **event).records[0].headers
+    parked = guard.route(
+        value=b'{"amount": 99999, "currency": "' + long.encode() + b'"}',
+        stage="consume",
+        partition=2**31 - 1,
+        offset=2**62,
+        group="g" * 249,
+        **event,
+    )
+
+    assert passing[:2] == own
+    assert parked.records[0].headers[:2] == own
+    for added, size_max in ((passing[2:], 1500), (parked.records[0].headers[2:], 6000)):
+        assert len(added) <= 10
+        assert sum(len(name) + len(value or b"") for name, value in added) <= size_max
+
+
+@pytest.mark.parametrize(
+    "name", ["__rule.name", "__rule.disable", "__rule.mode", "__dlq.errors.topic"]
+)
+def test_no_header_disables_anything(tmp_path: Path, name: str) -> None:
+    """Other systems give such names a meaning; here they are data, and go on as they came."""
+    guard = guard_for(tmp_path, "payments")
+    headers: list[tuple[str, bytes | None]] = [(name, b"currency-known"), (name, b"off")]
+
+    for stage in ("produce", "consume"):
+        decision = guard.decide(topic="payments", value=BAD, headers=headers, stage=stage)
+        assert [match.rule for match in decision.matches] == ["currency-known"]
+        assert not decision.passes
+    if name.startswith("__rule"):
+        assert (
+            guard.route(topic="payments", value=CLEAN, headers=headers).records[0].headers[:2]
+            == headers
+        )
