@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import weakref
 from collections.abc import Callable
 from typing import Any, Protocol, TypeAlias
 
@@ -49,7 +50,9 @@ class Rebalancing:
         on_revoke: RebalanceCallback | None,
         on_lost: RebalanceCallback | None,
     ) -> None:
-        self._owner, self._consumer, self._callbacks = owner, consumer, callbacks
+        self._owner, self._callbacks = owner, callbacks
+        # The client keeps this object: a consumer that is dropped must go all the same.
+        self._consumer = weakref.ref(consumer)
         self._on_assign, self._on_revoke = on_assign, on_revoke
         # As the client: without `on_lost`, lost partitions are told to `on_revoke`.
         self._on_lost = on_lost or on_revoke
@@ -58,12 +61,12 @@ class Rebalancing:
         """Partitions are given to this member."""
         self._owner.assigned_now(partitions)
         if self._on_assign is not None:
-            self._callbacks.run(self._on_assign, self._consumer, partitions)
+            self._callbacks.run(self._on_assign, self._consumer(), partitions)
 
     def revoked(self, _client: Consumer, partitions: list[TopicPartition]) -> None:
         """Partitions are taken away, and still belong to this member until this returns."""
         if self._on_revoke is not None:
-            self._callbacks.run(self._on_revoke, self._consumer, partitions)
+            self._callbacks.run(self._on_revoke, self._consumer(), partitions)
         try:
             self._owner.settle(partitions)
         except KafkaException as error:
@@ -73,5 +76,5 @@ class Rebalancing:
     def lost(self, _client: Consumer, partitions: list[TopicPartition]) -> None:
         """Partitions were taken away already: another member may be reading them."""
         if self._on_lost is not None:
-            self._callbacks.run(self._on_lost, self._consumer, partitions)
+            self._callbacks.run(self._on_lost, self._consumer(), partitions)
         self._owner.gone(partitions)
