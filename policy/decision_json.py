@@ -34,7 +34,7 @@ def decision_json(decision: Decision, max_bytes: int, **more: object) -> bytes:
     """
     text = decision.to_json()
     if more:
-        text = text[:-1] + b"," + json_bytes(more)[1:]
+        text = b"%b,%b" % (text[:-1], json_bytes(more)[1:])
     if len(text) <= max_bytes:
         return text
     said = {**decision.to_dict(), **more}

@@ -55,28 +55,42 @@ def explain_matches(decision: Decision) -> tuple[Match, ...]:
 
 def write_matches(decision: Decision) -> WrittenMatches:
     """What `explain_matches` says, written down."""
+    entries = decision.outcome.entries
     trails = _trails(decision)
     known = _known_to(decision, trails)
+    if len(entries) == 1:  # the most frequent by far
+        text, line, remedy = _written(decision.plan, entries[0], trails[0], known)
+        counts = entries[0].counts
+        return WrittenMatches(text, 1, remedy if counts else b"", _bounded(line) if counts else "")
     matches: list[bytes] = []
     remediation: dict[bytes, None] = {}
     reasons: list[tuple[bool, str]] = []
-    for entry, trail in zip(decision.outcome.entries, trails, strict=True):
-        if trail is None:
-            said = _said(decision.plan, entry)
-            text, reason = json_bytes(said.to_dict()), said.reason
-            named, remedy = f"{said.policy}/{said.rule}", json_bytes(said.remediation)
-        else:
-            text, reason = trail.write(known, entry)
-            named, remedy = trail.named, trail.remediation
+    for entry, trail in zip(entries, trails, strict=True):
+        text, line, remedy = _written(decision.plan, entry, trail, known)
         matches.append(text)
         if entry.counts:
-            reasons.append((entry.effect == decision.effect, f"{named}: {reason}"))
+            reasons.append((entry.effect == decision.effect, line))
             if remedy:
                 remediation[remedy] = None
-    line = ", ".join([text for wins, text in reasons if wins] or [text for _, text in reasons])
-    if len(line) > _REASONS_MAX_CHARS:
-        line = line[: _REASONS_MAX_CHARS - 1] + "…"
-    return WrittenMatches(b",".join(matches), len(matches), b",".join(remediation), line)
+    lines = [line for wins, line in reasons if wins] or [line for _, line in reasons]
+    joined = _bounded(", ".join(lines))
+    return WrittenMatches(b",".join(matches), len(matches), b",".join(remediation), joined)
+
+
+def _written(
+    plan: Plan, entry: Entry, trail: Trail | None, known: Mapping[str, object]
+) -> tuple[bytes, str, bytes]:
+    """One match as JSON, its reason with its name, its remediation as JSON."""
+    if trail is not None:
+        text, reason = trail.write(known, entry)
+        return text, f"{trail.named}: {reason}", trail.remediation
+    said = _said(plan, entry)
+    line = f"{said.policy}/{said.rule}: {said.reason}"
+    return json_bytes(said.to_dict()), line, json_bytes(said.remediation)
+
+
+def _bounded(line: str) -> str:
+    return line if len(line) <= _REASONS_MAX_CHARS else line[: _REASONS_MAX_CHARS - 1] + "…"
 
 
 def explain_rules(decision: Decision) -> tuple[Match, ...]:
@@ -107,7 +121,8 @@ def _trails(decision: Decision) -> list[Trail | None]:
 
 def _known_to(decision: Decision, trails: list[Trail | None]) -> Mapping[str, object]:
     """The variables that `trails` read."""
-    names = frozenset[str]().union(*(trail.names for trail in trails if trail is not None))
+    read = [trail.names for trail in trails if trail is not None]
+    names = read[0].union(*read[1:]) if read else frozenset[str]()
     return _known(decision.plan, decision.event, names) if names else {}
 
 
@@ -152,6 +167,7 @@ class Trail:
         "_mode",
         "_policy",
         "_reason",
+        "_reason_json",
         "_rule",
         "_step",
         "_templates",
@@ -166,6 +182,8 @@ class Trail:
         condition = rule.condition
         self._step = None if condition is None else steps_of(condition.expr, privacy)
         self._reason = _Reason(rule, planned.policy, privacy)
+        #: None where events change it.
+        self._reason_json = None if self._reason.names else json_bytes(self._reason.text({}))
         self._templates: dict[bool, tuple[bytes, tuple[Step, ...]]] = {}
         #: Policy and rule, and the remediation as JSON (nothing where there is none).
         self.named = f"{planned.policy.id}/{rule.id}"
@@ -206,13 +224,14 @@ class Trail:
             prepared = self._templates[entry.errored] = self._template(entry)
         template, open_steps = prepared
         reason = self._reason.text(known)
+        reason_json = self._reason_json or json_bytes(reason)
         lifted = b"null" if entry.exempted_by is None else json_bytes(entry.exempted_by)
         error = b"null"
         if entry.errored:
             said = None if self._step is None else self._step.error(known)
             error = json_bytes(said or _NOT_EVALUATED)
         fills = [step.fill(known) for step in open_steps]
-        return template % (lifted, json_bytes(reason), error, *fills), reason
+        return template % (lifted, reason_json, error, *fills), reason
 
     def _template(self, entry: Entry) -> tuple[bytes, tuple[Step, ...]]:
         """The match as JSON with `%b` for what events change, and the steps that fill it last.

@@ -34,6 +34,8 @@ __all__ = [
 DECISION_HEADER = "streamwarden-decision"
 DECISION_MAC_HEADER = "streamwarden-decision-mac"
 _ORIGIN = "__dlq.errors."
+_TOPIC, _PARTITION, _OFFSET = f"{_ORIGIN}topic", f"{_ORIGIN}partition", f"{_ORIGIN}offset"
+_TIMESTAMP, _GROUP, _MESSAGE = f"{_ORIGIN}timestamp", f"{_ORIGIN}group", f"{_ORIGIN}message"
 #: The whole decision may be larger than the event; a parked record has to stay one that fits.
 _DECISION_MAX_BYTES = 4096
 _MESSAGE_MAX_BYTES = 512
@@ -80,15 +82,15 @@ def park(
     text = decision_json(decision, decision_max_bytes, **more)
     message = error if error is not None else decision.reasons()
     timestamp = decision.at if event.timestamp is None else event.timestamp
-    headers = origin_headers(event.headers)
-    headers.append((_ORIGIN + "topic", event.topic.encode()))
+    headers = origin_headers(event.headers) if event.headers else []
+    headers.append((_TOPIC, event.topic.encode()))
     if event.offset is not None:
-        headers.append((_ORIGIN + "partition", str(event.partition).encode()))
-        headers.append((_ORIGIN + "offset", str(event.offset).encode()))
-    headers.append((_ORIGIN + "timestamp", str(timestamp).encode()))
+        headers.append((_PARTITION, str(event.partition).encode()))
+        headers.append((_OFFSET, str(event.offset).encode()))
+    headers.append((_TIMESTAMP, b"%d" % timestamp))
     if group is not None:
-        headers.append((_ORIGIN + "group", group.encode()))
-    headers.append((_ORIGIN + "message", _cut(message, _MESSAGE_MAX_BYTES)))
+        headers.append((_GROUP, group.encode()))
+    headers.append((_MESSAGE, _cut(message, _MESSAGE_MAX_BYTES)))
     headers.append((DECISION_HEADER, text))
     if keys is not None:
         kid, secret = keys.first
@@ -131,7 +133,7 @@ class Parked:
 def parse_parked(headers: Iterable[tuple[str, bytes | None]]) -> Parked | None:
     """Read the guard's headers of a parked record; None where there are none."""
     last: dict[str, bytes] = {name: value for name, value in headers if value is not None}
-    topic = last.get(_ORIGIN + "topic")
+    topic = last.get(_TOPIC)
     if topic is None:
         return None
     decision = _read_decision(last.get(DECISION_HEADER))
@@ -141,15 +143,15 @@ def parse_parked(headers: Iterable[tuple[str, bytes | None]]) -> Parked | None:
         kind = decision["kind"] if decision.get("kind") in ("held", "handler") else kind
         recorded = decision.get("at")
         at = recorded if isinstance(recorded, int) and not isinstance(recorded, bool) else None
-    group = last.get(_ORIGIN + "group")
+    group = last.get(_GROUP)
     return Parked(
         kind=kind,
         origin_topic=topic.decode("utf-8", "replace"),
-        origin_partition=_number(last.get(_ORIGIN + "partition")),
-        origin_offset=_number(last.get(_ORIGIN + "offset")),
-        origin_timestamp=_number(last.get(_ORIGIN + "timestamp")),
+        origin_partition=_number(last.get(_PARTITION)),
+        origin_offset=_number(last.get(_OFFSET)),
+        origin_timestamp=_number(last.get(_TIMESTAMP)),
         group=None if group is None else group.decode("utf-8", "replace"),
-        message=last.get(_ORIGIN + "message", b"").decode("utf-8", "replace"),
+        message=last.get(_MESSAGE, b"").decode("utf-8", "replace"),
         decision=decision,
         at=at,
     )
