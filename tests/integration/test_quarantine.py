@@ -467,6 +467,36 @@ def test_an_older_record_of_a_key_is_not_brought_back_on_a_compacted_topic(
     assert forced.counts == {"released": 1}
 
 
+@pytest.mark.slow
+def test_what_is_released_to_a_compacted_topic_outlives_its_compaction(
+    make_guarded: Make, consume_all: ConsumeAll
+) -> None:
+    """Both events of a key wait side by side, and the one that is released is the key's last."""
+    guarded = make_guarded(
+        config={
+            "cleanup.policy": "compact",
+            "segment.ms": "300",
+            "min.cleanable.dirty.ratio": "0.01",
+        }
+    )
+    park(guarded, CLEAN, LARGE, event(amount=70_000), key="k")
+    assert len(consume_all(guarded.held)) == 2
+    quarantine = quarantine_of(guarded)
+
+    later = Selection(at=frozenset({(0, 1)}), kind="held")
+    assert only(release(quarantine, later, signatures=[ALICE]))[0] == "released"
+    earlier = release(quarantine, HELD, signatures=[ALICE])
+
+    assert earlier.counts == {"refused": 1}
+    deadline = time.monotonic() + 60
+    while sum(record.key == b"k" for record in consume_all(guarded.topic)) > 1:
+        assert time.monotonic() < deadline
+        park(guarded, CLEAN, key="other")  # a segment that is written to is not compacted
+        time.sleep(0.4)
+    (kept,) = [record for record in consume_all(guarded.topic) if record.key == b"k"]
+    assert kept.value == event(amount=70_000)
+
+
 def test_an_event_that_its_topic_would_remove_at_once_is_not_released(
     make_guarded: Make, consume_all: ConsumeAll
 ) -> None:
