@@ -1,4 +1,4 @@
-"""Run the benchmarks: `python -m benchmarks [avro|decide|evaluation|observed|produce|reconcile …] [--rounds N]`.
+"""Run the benchmarks: `python -m benchmarks [avro|calls|consume|decide|evaluation|observed|produce|reconcile …] [--rounds N]`.
 
 Those that need a broker start a real Kafka, or take `--bootstrap-servers`.
 """
@@ -13,13 +13,13 @@ from collections.abc import Generator
 
 from confluent_kafka.admin import AdminClient, NewTopic
 
-from benchmarks import avro, decide, evaluation, observed, produce, reconcile
+from benchmarks import avro, calls, consume, decide, evaluation, observed, produce, reconcile
 from benchmarks.rounds import print_rows
 from benchmarks.workload import TOPIC
 from tests.servers.cache import MissingServerError
 from tests.servers.kafka import kafka_cluster
 
-_ALL = ("avro", "decide", "evaluation", "observed", "produce", "reconcile")
+_ALL = ("avro", "calls", "consume", "decide", "evaluation", "observed", "produce", "reconcile")
 
 
 def main() -> None:
@@ -35,16 +35,21 @@ def main() -> None:
     print(f"{platform.python_implementation()} {platform.python_version()}, {asked.rounds} rounds")
     if "avro" in which:
         print_rows("Avro bytes to fields", avro.BASELINE, avro.run(rounds=asked.rounds))
+    if "calls" in which:
+        calls.print_calls()
     if "decide" in which:
         print_rows("bytes to decision", decide.BASELINE, decide.run(rounds=asked.rounds))
     if "evaluation" in which:
         rows = evaluation.run(rounds=asked.rounds)
         print_rows("bytes to hits", evaluation.BASELINE, rows)
-    if {"observed", "produce", "reconcile"} & set(which):
+    if {"consume", "observed", "produce", "reconcile"} & set(which):
         with _broker(asked.bootstrap_servers) as bootstrap:
             if "produce" in which:
                 rows = produce.run(bootstrap, rounds=asked.rounds)
                 print_rows("the call of produce()", produce.BASELINE, rows)
+            if "consume" in which:
+                rows = consume.run(bootstrap, TOPIC, rounds=asked.rounds)
+                print_rows("consume() of what is there", consume.BASELINE, rows)
             if "observed" in which:
                 rows = observed.run(bootstrap, rounds=asked.rounds)
                 print_rows("produce() with decision log and metrics", observed.BASELINE, rows)

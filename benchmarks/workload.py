@@ -6,7 +6,7 @@ import json
 import random
 from pathlib import Path
 
-__all__ = ["POLICY", "TOPIC", "events", "write_policies"]
+__all__ = ["KEY_POLICY", "POLICY", "TOPIC", "events", "write_policies"]
 
 TOPIC = "orders"
 
@@ -27,10 +27,22 @@ rules:
   - {id: no-test, when: 'value.is_test == true', effect: reject}
 """
 
+#: Rules for which no value has to be decoded.
+KEY_POLICY = """\
+policy: order-keys
+owner: orders
+topics: [orders]
+rules:
+  - {id: keyed, when: 'key == null || key == ""', effect: reject}
+  - {id: prefix, require: 'key.startsWith("order-")', effect: reject}
+  - {id: tenant, when: '"tenant" in headers && headers["tenant"] == ""', effect: reject}
+  - {id: source, when: '"source" in headers && headers["source"] == "test"', effect: reject}
+"""
 
-def write_policies(folder: Path) -> Path:
-    """Write the ten rules as a directory of policies."""
-    (folder / "orders.yaml").write_text(POLICY)
+
+def write_policies(folder: Path, text: str = POLICY) -> Path:
+    """Write the ten rules, or `text`, as a directory of policies."""
+    (folder / "orders.yaml").write_text(text)
     return folder
 
 
