@@ -1,4 +1,4 @@
-"""Run the benchmarks: `python -m benchmarks [avro|calls|consume|decide|evaluation|observed|produce|reconcile …] [--rounds N]`.
+"""Run the benchmarks: `python -m benchmarks [avro|calls|consume|decide|evaluation|observed|peers|produce|reconcile …] [--rounds N]`.
 
 Those that need a broker start a real Kafka, or take `--bootstrap-servers`.
 """
@@ -13,13 +13,34 @@ from collections.abc import Generator
 
 from confluent_kafka.admin import AdminClient, NewTopic
 
-from benchmarks import avro, calls, consume, decide, evaluation, observed, produce, reconcile
+from benchmarks import (
+    avro,
+    calls,
+    consume,
+    decide,
+    evaluation,
+    observed,
+    peers,
+    produce,
+    reconcile,
+    targets,
+)
 from benchmarks.rounds import print_rows
 from benchmarks.workload import TOPIC
 from tests.servers.cache import MissingServerError
 from tests.servers.kafka import kafka_cluster
 
-_ALL = ("avro", "calls", "consume", "decide", "evaluation", "observed", "produce", "reconcile")
+_ALL = (
+    "avro",
+    "calls",
+    "consume",
+    "decide",
+    "evaluation",
+    "observed",
+    "peers",
+    "produce",
+    "reconcile",
+)
 
 
 def main() -> None:
@@ -27,6 +48,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("which", nargs="*", help=f"of {', '.join(_ALL)}; all by default")
     parser.add_argument("--rounds", type=int, default=7, help="counted rounds (7)")
+    parser.add_argument("--rules", type=int, nargs="+", help="numbers of rules, for peers")
     parser.add_argument("--bootstrap-servers", "-b", help="a running Kafka, instead of a new one")
     asked = parser.parse_args()
     which = asked.which or list(_ALL)
@@ -42,6 +64,11 @@ def main() -> None:
     if "evaluation" in which:
         rows = evaluation.run(rounds=asked.rounds)
         print_rows("bytes to hits", evaluation.BASELINE, rows)
+    if "peers" in which:
+        sizes = asked.rules or peers.SIZES
+        measured = peers.run(rounds=asked.rounds, sizes=sizes)
+        peers.print_peers(measured)
+        targets.print_targets(targets.run(measured, rounds=asked.rounds))
     if {"consume", "observed", "produce", "reconcile"} & set(which):
         with _broker(asked.bootstrap_servers) as bootstrap:
             if "produce" in which:

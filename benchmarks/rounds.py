@@ -24,7 +24,7 @@ Contender = Callable[[int], int]
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One contender: microseconds an operation, and its speed as a share of the baseline's."""
+    """One contender: microseconds an operation, and its speed (or time) as a share of the baseline's."""
 
     name: str
     microseconds: float
@@ -41,11 +41,13 @@ def compare(
     rounds: int = 7,
     settle: Callable[[], object] = gc.collect,
     clock: Callable[[], float] = time.perf_counter,
+    slowness: bool = False,
 ) -> list[Row]:
     """Measure every contender once a round, after one round that does not count.
 
     The time is wall time, or what `clock` says; garbage collection stays on, as in a service. `settle`
     runs before each turn, outside the time: it empties the queues that the last one filled.
+    With `slowness` a ratio is time against the baseline's, not speed: more is slower.
     """
     times: dict[str, list[float]] = {name: [] for name in contenders}
     for turn in range(rounds + 1):
@@ -59,7 +61,7 @@ def compare(
     base = times[baseline]
     rows: list[Row] = []
     for name, spent_us in times.items():
-        ratios = [b / t for b, t in zip(base, spent_us, strict=True)]
+        ratios = [t / b if slowness else b / t for b, t in zip(base, spent_us, strict=True)]
         rows.append(
             Row(
                 name,
