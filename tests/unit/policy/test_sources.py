@@ -96,6 +96,20 @@ def test_a_guard_without_policy_takes_the_first_one(store: Moody) -> None:
         refusing.close()
 
 
+def test_a_directory_that_is_not_there(tmp_path: Path) -> None:
+    """A mistyped path refuses to start; `fail_open` starts, counts it, and follows once it is there."""
+    url = f"dir:{tmp_path / 'store'}"
+    with pytest.raises(StoreError, match="there is no store at"):
+        Guard.from_url(url).start()
+    with Guard.from_url(url, no_policy="fail_open") as guard:
+        assert guard.decide(topic="t", value=b"{}").bundle == "none@0"
+        assert guard.counters["fallbacks/source"] >= 1
+
+        put(Moody(tmp_path / "store", name="payments"), bundle("a"))
+
+        until(lambda: guard.bundle.label == "payments@1")
+
+
 def test_a_silent_store_is_counted_and_told_once(
     store: Moody, caplog: pytest.LogCaptureFixture
 ) -> None:
