@@ -18,6 +18,7 @@ MEANING: Final = {
     "now-held": "let through then, held by today's policy",
     "now-masked": "let through then, masked by today's policy",
     "now-allowed": "parked then, fine today: may be released",
+    "would-change": "the candidate decides otherwise than today's policy",
 }
 
 #: What to do about it.
@@ -31,6 +32,7 @@ ADVICE: Final = {
     "now-held": "Have people look at these events as if they had been held.",
     "now-masked": "The fields are readable in the topic: restrict who reads it, or rewrite it.",
     "now-allowed": "Release them with `streamwarden quarantine release`, or discard them.",
+    "would-change": "See that the change is meant, before the candidate is published.",
 }
 
 _TODAY: Final = {
@@ -87,6 +89,7 @@ def cause_sentence(
         "unchecked": f"{events} {has} no stamp: something wrote {them} past the guard.",
         "overridden": f"{events} passed under break-glass{why}.",
         "undecidable": f"{events} cannot be judged{why}.",
+        "would-change": f"{events} would be decided otherwise by the candidate{why}.",
     }.get(kind, f"{events}: {kind}{why}.")
     besides = _BESIDES.get(drift, "").format(them)
     return f"{said} {besides}".rstrip()
