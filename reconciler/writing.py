@@ -54,7 +54,8 @@ class FindingMaker:
         assert event.offset is not None
         now = chosen.now.decision
         then_decision = None if chosen.then is None else chosen.then.decision
-        refused = now if now.effect.rank > _WARN else then_decision
+        # What was parked is told by the rules that parked it, also where today's would mask it.
+        refused = now if now.effect.rank > _WARN and kind != "now-allowed" else then_decision
         because: tuple[Because, ...] = ()
         if refused is not None and refused.effect.rank > _WARN:
             because = behind(refused)

@@ -57,6 +57,7 @@ def test_held_then_and_masked_today_is_a_release_candidate() -> None:
     (found,) = past.findings(masking)
 
     assert (found.kind, found.topic) == ("now-allowed", "held.t")
+    assert found.rules == ("limits/over",)  # what parked it, not what would mask it
     assert found.to_dict()["current"]["effect"] == "mask"
 
 
