@@ -37,7 +37,7 @@ def decision_json(decision: Decision, max_bytes: int, **more: object) -> bytes:
         text = b"%b,%b" % (text[:-1], json_bytes(more)[1:])
     if len(text) <= max_bytes:
         return text
-    said = {**decision.to_dict(), **more}
+    said: dict[str, Any] = {**decision.to_dict(), **more}
     matches: list[Any] = said["matches"]
     keep = len(matches)
     while len(text) > max_bytes and keep > 0:

@@ -15,6 +15,7 @@ from ..cel.values import TIMESTAMP_MAX_NS, TIMESTAMP_MIN_NS, CelError, Timestamp
 from ..stamp import Stamp, StampError, find_stamps
 
 __all__ = [
+    "VALUE",
     "Framed",
     "UnavailableError",
     "Undecodable",
@@ -25,7 +26,8 @@ __all__ = [
 ]
 
 _MILLISECOND_NS: Final = 10**6
-_VALUE: Final = frozenset({"value", "message"})
+#: The names of the value.
+VALUE: Final = frozenset({"value", "message"})
 _OF_THE_EVENT: Final = ("key", "headers", "timestamp", "facts", "now")
 
 
@@ -97,7 +99,7 @@ def activation(
     does not decode.
     """
     known: dict[str, object] = {"topic": event.topic, "stage": stage}
-    if only is None or not _VALUE.isdisjoint(only):
+    if only is None or not VALUE.isdisjoint(only):
         try:
             value = None if event.value is None else _whole(event, value_format, framed)
         except DecodeError as error:

@@ -6,9 +6,16 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Final
 
 from ...schemas.event import Event
-from ...schemas.json_projection import DecodeError
+from ...schemas.json_projection import DecodeError, decode_json
 from ..cel.values import CelError
-from .activation import Framed, UnavailableError, Undecodable, activation, without_value
+from .activation import (
+    VALUE,
+    Framed,
+    UnavailableError,
+    Undecodable,
+    activation,
+    without_value,
+)
 from .codegen import Generated, generate
 from .definition import Definition, RuleInput, Run, Setting
 from .describe import RulePlan, describe
@@ -26,13 +33,16 @@ class Compiled:
     `definition` is the same without generated code, and says what that has to come to.
     """
 
-    __slots__ = ("_generated", "definition", "reads", "run")
+    __slots__ = ("_generated", "_plainly", "definition", "reads", "run")
 
     def __init__(self, definition: Definition, generated: Generated) -> None:
         self.definition: Final = definition
         self.reads: Final[Reads] = definition.reads
         self.run: Final[Run] = generated.run
         self._generated = generated
+        #: Whether a value is JSON or nothing.
+        setting = definition.setting
+        self._plainly = setting.framed is None and setting.value_format in ("auto", "json")
 
     def describe(self) -> tuple[RulePlan, ...]:
         """How each rule is evaluated: looked up, tried on every event, or exactly."""
@@ -48,6 +58,13 @@ class Compiled:
         read them.
         """
         setting = self.definition.setting
+        if only is not None and event.value is not None and self._plainly and only <= VALUE:
+            try:
+                value = decode_json(event.value)
+            except DecodeError:
+                pass  # with its reason, below
+            else:
+                return {"value": value, "message": value}
         known = activation(
             event,
             stage=setting.stage,
