@@ -7,7 +7,7 @@ import logging
 import time
 import weakref
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextvars import copy_context
 from functools import partial
 from types import TracebackType
@@ -62,6 +62,16 @@ class _ServingReader(Reader):
         super().stay(wait_s)
 
 
+class _Reading:
+    """One read, as the worker and the loop know it; they are ordered by `number`."""
+
+    __slots__ = ("messages", "number")
+
+    def __init__(self) -> None:
+        self.messages: list[Polled] = []
+        self.number = 0
+
+
 class _Core(GuardedConsumer):
     """The consumer that the worker uses: what it reads is not done before the loop has it."""
 
@@ -70,22 +80,34 @@ class _Core(GuardedConsumer):
     def __init__(self, config: ConfigMap | None, /, *, worker: Worker, **settings: Any) -> None:
         self._producer_class = partial(LoopProducer, worker=worker)
         self._lent: tuple[LoopProducer, BorrowedProducer] | None = None
-        #: What became of messages that were read: True where the application has it.
-        self.told: deque[tuple[bool, Sequence[Polled]]] = deque()
+        #: What became of what was read: True where the application has it.
+        self.told: deque[tuple[bool, _Reading]] = deque()
+        self._readings = 0
         super().__init__(config, **settings)
         self._hands_out, self._reader.auto_store = self._reader.auto_store, False
 
     def do(self, call: Callable[..., _T], *arguments: object) -> _T:
         """Make a call, after what was said about the messages before it."""
+        missed: list[_Reading] = []
         while self.told:
-            arrived, messages = self.told.popleft()
+            arrived, reading = self.told.popleft()
             if not arrived:
-                self._reader.take_back(messages)
+                missed.append(reading)
             elif self._hands_out:
-                for message in messages:
+                for message in reading.messages:
                     if isinstance(message, GuardedMessage):
                         self._reader.handed(message)
+        for reading in sorted(missed, key=lambda each: each.number, reverse=True):
+            self._reader.take_back(reading.messages)
         return call(*arguments)
+
+    def read_into(
+        self, reading: _Reading, read: Callable[..., list[Polled]], *arguments: object
+    ) -> list[Polled]:
+        """Read, so that it is known of `reading` what was read for it."""
+        reading.messages = read(*arguments)
+        reading.number = self._readings = self._readings + 1
+        return reading.messages
 
     def serving(self, serve: Callable[[], None] | None) -> None:
         """Call `serve` now and then while reading."""
@@ -211,15 +233,18 @@ class AsyncGuardedConsumer:
                 return found
 
     async def _read(self, read: Callable[..., list[Polled]], *arguments: object) -> list[Polled]:
-        reading = self._worker.call(self._core.do, read, *arguments)
+        # The word about a read is given before the next one is asked for, so that nothing that
+        # was read for somebody who stopped waiting comes out of order.
+        core, reading = self._core, _Reading()
+        found = self._worker.call(core.do, core.read_into, reading, read, *arguments)
         try:
-            found: list[Polled] = await asyncio.shield(reading)
+            await asyncio.shield(found)
         except asyncio.CancelledError:
-            reading.add_done_callback(partial(_take_back, self._core.told))
+            core.told.append((False, reading))
+            found.add_done_callback(_seen)
             raise
-        if found:
-            self._core.told.append((True, found))
-        return found
+        core.told.append((True, reading))
+        return reading.messages
 
     async def run(
         self,
@@ -415,9 +440,7 @@ class AsyncGuardedConsumer:
             raise AttributeError(f"AsyncGuardedConsumer has no `{name}`{why}", name=name, obj=self)
 
 
-def _take_back(
-    told: deque[tuple[bool, Sequence[Polled]]], reading: asyncio.Future[list[Polled]]
-) -> None:
-    """What was read for somebody who does not wait any more is for the next one."""
-    if not reading.cancelled() and reading.exception() is None and reading.result():
-        told.append((False, reading.result()))
+def _seen(found: asyncio.Future[list[Polled]]) -> None:
+    """What a read raises that nobody waits for is raised by the next one again."""
+    if not found.cancelled():
+        found.exception()

@@ -46,15 +46,25 @@ class Delivery(asyncio.Future[Any]):
     event that nobody awaits is logged at WARNING, rate-limited; a failure is told by the loop.
     """
 
-    decision: Decision
+    __slots__ = ("_home", "decision")
 
-    def __init__(self, home: LoopProducer, loop: asyncio.AbstractEventLoop) -> None:
-        super().__init__(loop=loop)
-        self._home = home
+    decision: Decision
+    _home: LoopProducer
+
+    @classmethod
+    def of(cls, home: LoopProducer, loop: asyncio.AbstractEventLoop) -> Delivery:
+        """One that `home` tells. Not an `__init__`, which would double what it costs."""
+        made = cls(loop=loop)
+        made._home = home
+        return made
 
     def __call__(self, error: KafkaError | None, message: Any) -> None:
         """The client's report, on whichever thread."""
-        self._home.report(self, error, message)
+        home = self._home
+        if error is None and get_ident() == home.thread and not self.done():
+            self.set_result(message)
+        else:
+            home.report(self, error, message)
 
     def settle(self, error: KafkaError | None, message: Any) -> None:
         """The outcome is known."""
@@ -69,8 +79,13 @@ class Delivery(asyncio.Future[Any]):
         else:
             self.set_exception(KafkaException(error))
 
+
+class _RefusedDelivery(Delivery):
+    """Of an event that was refused: once it is parked, it is no failure for the loop to tell."""
+
+    __slots__ = ()
+
     def __del__(self) -> None:
-        # A refused event is parked: that nobody asked for it is no failure for the loop to tell.
         if self._log_traceback and isinstance(self._exception, PolicyRejected):
             self.exception()
             self._home.unheard(self.decision)
@@ -123,6 +138,7 @@ class AsyncGuardedProducer:
         self._core, self._worker, self._raises = core, core.worker, raises
         self._loop: asyncio.AbstractEventLoop | None = None
         self._produced, self._thread = 0, -1
+        self._ready = core.ready
 
     async def produce(
         self,
@@ -145,9 +161,9 @@ class AsyncGuardedProducer:
         if loop is None or not loop.is_running() or get_ident() != self._thread:
             loop = self._loop = self._worker.bind()
             self._thread = get_ident()
-        if not core.is_ready(topic):
+        if topic not in self._ready:
             await core.prepare(topic, value, key, headers)
-        delivery = Delivery(core, loop)
+        delivery = Delivery.of(core, loop)
         try:
             decision = core.produce(
                 topic, value, key, partition, None, delivery, timestamp, headers, facts=facts
@@ -168,6 +184,7 @@ class AsyncGuardedProducer:
             core.serve()
             await asyncio.sleep(0)
         if not decision.effect.passes:
+            delivery.__class__ = _RefusedDelivery
             core.park_soon()
             if self._raises:
                 await delivery
@@ -195,7 +212,7 @@ class AsyncGuardedProducer:
         return taken
 
     def _parked(self, rejected: PolicyRejected) -> Delivery:
-        delivery = Delivery(self._core, self._worker.bind())
+        delivery = Delivery.of(self._core, self._worker.bind())
         delivery.decision = rejected.decision
         delivery.set_exception(rejected)
         delivery.exception()  # it is raised already, so that nobody has to ask for it

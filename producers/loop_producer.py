@@ -14,7 +14,7 @@ import time
 import warnings
 import weakref
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from threading import get_ident
 from typing import Any, Protocol
 
@@ -105,7 +105,9 @@ class LoopProducer(GuardedProducer):
         #: Whether reports are served by the worker: where callbacks wait for others (a token), or
         #: touch what only the worker may touch (a consumer's offsets).
         self._aside = "oauth_cb" in given or "oauth_cb" in settings
-        self.worker, self._thread = worker, -1
+        self.worker = worker
+        #: Where the loop runs.
+        self.thread = -1
         self._refused: deque[tuple[Decision, Lane, Report | None]] = deque()
         self._arrived: deque[tuple[Told, KafkaError | None, Any]] = deque()
         self._waking = False
@@ -122,12 +124,14 @@ class LoopProducer(GuardedProducer):
         )
         self._known: set[bytes] = set()
         super().__init__(given, guard=guard, **settings)
+        self._safe = _as_it_is
 
     # What is called on the loop.
 
-    def is_ready(self, topic: str) -> bool:
-        """Whether an event for `topic` can be decided on and sent without waiting."""
-        return topic in self._lanes and self._schemas is None and self.guard.in_use is not None
+    @property
+    def ready(self) -> Container[str]:
+        """The topics whose events can be decided on and sent without waiting, at any time."""
+        return self._lanes if self._schemas is None else ()
 
     async def prepare(self, topic: str, value: object, key: object, headers: object) -> None:
         """Do what the first event of a topic, or of a schema, has to wait for."""
@@ -155,7 +159,7 @@ class LoopProducer(GuardedProducer):
 
     def wake(self) -> None:
         """There is something to be told before long."""
-        self._thread = get_ident()
+        self.thread = get_ident()
         self.idle, self._pause_s = False, _PAUSE_MIN_S
         if self._timer is not None:
             self._timer.cancel()
@@ -257,7 +261,7 @@ class LoopProducer(GuardedProducer):
 
     def report(self, told: Told, error: KafkaError | None, message: Any) -> None:
         """An outcome, on whichever thread: `told` hears of it on the loop."""
-        if get_ident() == self._thread:
+        if get_ident() == self.thread:
             told.settle(error, message)
             return
         self._arrived.append((told, error, message))
@@ -375,6 +379,10 @@ class LoopProducer(GuardedProducer):
                 stacklevel=2,
                 source=self,
             )
+
+
+def _as_it_is(report: Any) -> Any:
+    return report  # those of deliveries never raise
 
 
 def _serve(reference: weakref.ref[LoopProducer]) -> None:
