@@ -58,7 +58,12 @@ class Compiled:
         read them.
         """
         setting = self.definition.setting
-        if only is not None and event.value is not None and self._plainly and only <= VALUE:
+        if (
+            only is not None
+            and event.value is not None
+            and self._plainly
+            and VALUE.issuperset(only)
+        ):
             try:
                 value = decode_json(event.value)
             except DecodeError:
