@@ -213,7 +213,7 @@ def test_of_releases_at_the_same_time_each_event_takes_part_in_one(
     make_guarded: Make, consume_all: ConsumeAll, tmp_path: Path
 ) -> None:
     """Four processes at once: nothing twice, and what one left another finds."""
-    guarded = make_guarded(2)
+    guarded = make_guarded(2, flood="warn")
     park(guarded, *[event(amount=60_000 + n) for n in range(500)])
     context = multiprocessing.get_context("spawn")
     queue = context.Queue()
