@@ -110,6 +110,14 @@ class Spool:
                 while note := found.read(size):
                     yield note
 
+    def pieces(self, piece: Slice, size: int) -> Iterator[tuple[str, bytes]]:
+        """The files of a slice but its account, in pieces of `size` bytes: `findings`, `notes`."""
+        for kind, path in (("findings", self._findings(piece)), ("notes", self._notes(piece))):
+            if path.exists():
+                with path.open("rb") as found:
+                    while data := found.read(size):
+                        yield kind, data
+
     def save(self, piece: Slice, report: SliceReport) -> None:
         """The slice is done."""
         self._write(self._account(piece), msgspec.json.encode(report))

@@ -28,7 +28,10 @@ from .slices import Slice
 from .tally import SliceReport
 from .what_if import WhatIfJudge, WhatIfParkedJudge
 
-__all__ = ["Saving", "Watch", "Work", "run_slices"]
+__all__ = ["CALLBACKS", "Saving", "Watch", "Work", "run_slices"]
+
+#: Entries of a client's configuration that stay in the process that made them.
+CALLBACKS = ("error_cb", "stats_cb", "throttle_cb", "logger")
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,4 +28,8 @@ def make_engine(name: str, options: Mapping[str, str]) -> Engine:
         from .local import LocalEngine  # noqa: PLC0415 - an engine is loaded when it is asked for
 
         return LocalEngine.of(options)
-    raise ConfigurationError(f"there is no engine `{name}`", remedy="use `local`")
+    if name == "spark":
+        from .spark import SparkEngine  # noqa: PLC0415 - likewise
+
+        return SparkEngine.of(options)
+    raise ConfigurationError(f"there is no engine `{name}`", remedy="use `local` or `spark`")

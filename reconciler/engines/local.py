@@ -22,15 +22,13 @@ from streamwarden.errors import ConfigurationError
 
 from ..checkpoint import Spool
 from ..slices import Slice
-from ..work import Watch, Work, run_slices
+from ..work import CALLBACKS, Watch, Work, run_slices
 
 __all__ = ["LocalEngine"]
 
 #: Groups of slices for each process, so that a slow one does not keep all others waiting.
 _GROUPS_PER_PROCESS = 4
 _PROCESSES_MAX = 256
-#: Callbacks that stay in this process.
-_CALLBACKS = ("error_cb", "stats_cb", "throttle_cb", "logger")
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +76,7 @@ def _run_pool(
     # A forked child would share the clients and threads of this process.
     context = multiprocessing.get_context("spawn")
     signs: Any = context.Queue()
-    kept = {name: value for name, value in work.config.items() if name not in _CALLBACKS}
+    kept = {name: value for name, value in work.config.items() if name not in CALLBACKS}
     sent = replace(work, config=kept)
     try:
         pickle.dumps(sent)
