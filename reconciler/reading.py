@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from operator import methodcaller
 from typing import Any, Protocol
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
@@ -33,6 +34,7 @@ _BATCH = 500
 _GRACE_S = 2.0
 _POLL_MAX_S = 1.0
 _APPEND_TIME = 2  # TIMESTAMP_LOG_APPEND_TIME
+_error_of = methodcaller("error")
 
 #: After these nothing more will come of this partition, however long one waits.
 _FINAL = {
@@ -193,34 +195,52 @@ class Reading:
 
     def __iter__(self) -> Iterator[Seen]:
         piece, reader = self._piece, self._reader
+        topic, partition, end = piece.topic, piece.partition, piece.end
         try:
             reader.begin(piece)
-            while self._position < piece.end:
+            while self._position < end:
                 messages = reader.batch()
                 if not messages:
                     self._give_up(self._trouble or "the brokers stayed silent")
                     return
-                yield from self._records(messages)
+                if not self._is_plain(messages):
+                    yield from self._one_by_one(messages)
+                    continue
+                # As `_seen`, written out: it is the way of nearly every record.
+                offset = self._position
+                for message in messages:
+                    kind, timestamp = message.timestamp()
+                    yield Seen(
+                        topic,
+                        message.value(),
+                        message.key(),
+                        message.headers() or (),  # type: ignore[arg-type]  # a list when read
+                        timestamp if kind else None,
+                        timestamp * 1_000_000 if kind else 0,
+                        partition,
+                        offset,
+                        None,
+                        kind == _APPEND_TIME,
+                    )
+                    offset += 1
+                self._position = offset
+                if offset == end:
+                    reader.finish(piece, ())
+                reader.heard()
         except KafkaException as error:
             self._give_up(reason_of(error))
 
-    def _records(self, messages: Sequence[Message]) -> Iterator[Seen]:
-        piece, position, count = self._piece, self._position, len(messages)
+    def _is_plain(self, messages: Sequence[Message]) -> bool:
+        """True where `messages` are the next records without an error or a hole among them."""
+        position, count = self._position, len(messages)
         if (
-            messages[0].offset() == position
-            and messages[-1].offset() == position + count - 1
-            and position + count <= piece.end
-            and not any(message.error() for message in messages)
+            messages[0].offset() != position
+            or messages[-1].offset() != position + count - 1
+            or position + count > self._piece.end
         ):
-            # Offsets increase, so these are all there are: nearly every batch is of this kind.
-            for offset, message in enumerate(messages, position):
-                yield _seen(piece, offset, message)
-            self._position = position + count
-            if self._position == piece.end:
-                self._reader.finish(piece, ())
-            self._reader.heard()
-        else:
-            yield from self._one_by_one(messages)
+            return False
+        # Offsets increase, so these are all there are: nearly every batch is of this kind.
+        return not any(map(_error_of, messages))
 
     def _one_by_one(self, messages: Sequence[Message]) -> Iterator[Seen]:
         piece, end = self._piece, self._piece.end

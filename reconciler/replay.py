@@ -21,6 +21,8 @@ __all__ = ["TICK_EVENTS", "Judging", "Window", "replay"]
 #: Events between two signs of progress.
 TICK_EVENTS = 4096
 
+_NEVER = 1 << 62
+
 #: Milliseconds: from (inclusive) and until (exclusive) by the record's timestamp.
 Window = tuple[int | None, int | None]
 
@@ -65,35 +67,35 @@ def replay(
     unverifiable, skipped = judge.unverifiable, judge.skipped
     windowed = window != (None, None)
     narrowed = windowed or draw is not None
-    population = 0
-    events = ticked = seen = 0
+    population = passed_over = seen = ticked = 0
+    due = TICK_EVENTS if tick is not None else _NEVER
     # Events are counted by day where the day changes, not one by one.
     since = until = 0
     moment: int | None = None
     counted = 0
-    for record in records:
-        seen += 1
-        if tick is not None and seen - ticked >= TICK_EVENTS:
+    for seen, record in enumerate(records, 1):
+        if tick is not None and seen >= due:
             tick(seen - ticked)
-            ticked = seen
+            ticked, due = seen, seen + TICK_EVENTS
+        timestamp = record.timestamp
         if narrowed:
-            if windowed and not _within(record.timestamp, window):
+            if windowed and not _within(timestamp, window):
+                passed_over += 1
                 continue
             population += 1
             if draw is not None and not draw(record.offset):
+                passed_over += 1
                 continue
-        timestamp = record.timestamp
         if timestamp is None or not since <= timestamp < until:
-            so_far = events - (judge.skipped - skipped)
+            so_far = seen - 1 - passed_over - (judge.skipped - skipped)
             tally.count_day(moment, so_far - counted)
             counted, moment = so_far, timestamp
             since = 0 if timestamp is None else timestamp - timestamp % DAY_MS
             until = 0 if timestamp is None else since + DAY_MS
-        events += 1
         try:
             found = finding(record)
         except (SchemaUnavailableError, UnavailableError) as error:
-            events -= 1
+            passed_over += 1
             tally.stopped = (record.offset or 0, str(error))
             break
         if found is not None:
@@ -105,6 +107,7 @@ def replay(
                 sink(found)
     if tick is not None:
         tick(seen - ticked)
+    events = seen - passed_over
     tally.events = events - (judge.skipped - skipped)
     if draw is not None:
         tally.population, tally.drawn = population, events
