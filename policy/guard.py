@@ -342,7 +342,7 @@ class Guard:
 
     def evaluator(self, stage: str) -> Callable[[Event, str], Decision]:
         """What decides on events of `stage`: `evaluate`, unless received stamps are looked at."""
-        if stage == "consume" and looks_at_stamps(self.failing):
+        if stage == "consume" and looks_at_stamps(self.failing, self.stamp_keys):
             return Received(self).evaluate
         return self.evaluate
 

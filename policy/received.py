@@ -1,14 +1,15 @@
 """What a consumer makes of the stamp that an event comes with, before its own policy is asked.
 
-Only a guard with one of the settings `verify_stamps` and `stale_stamp` comes here: by default the
-stamp of an event is neither read nor trusted.
+Only a guard with one of the settings `verify_stamps` and `stale_stamp`, or with stamp keys, comes
+here. By default the stamp of an event is neither read nor trusted, but for a signed approval: what
+people released is not held a second time.
 """
 
 from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -36,6 +37,7 @@ log = logging.getLogger("streamwarden")
 #: One line for each finding in this time; the next one says how many there were.
 _TOLD_EVERY_S = 60.0
 _REFUSING = (Effect.HOLD.value, Effect.REJECT.value)
+_HOLDING = (Effect.HOLD.value,)
 #: What is wrong with a stamp, by the name under which it is counted.
 _FINDINGS: Mapping[str, str] = {
     "missing": "it has no stamp",
@@ -47,8 +49,10 @@ _FINDINGS: Mapping[str, str] = {
 }
 
 
-def looks_at_stamps(settings: SourceSettings) -> bool:
+def looks_at_stamps(settings: SourceSettings, keys: KeyRing | None) -> bool:
     """Whether events are looked at before they are decided on."""
+    if keys is not None:
+        return True
     return settings.verify_stamps != "ignore" or settings.stale_stamp != "re-evaluate"
 
 
@@ -95,11 +99,15 @@ class Received:
         #: One version is enough where nobody says from when on.
         self._versions = 1 if versions is None and self._age_s is None else versions
         self._told: dict[str, tuple[float, int]] = {}
+        #: Nothing is asked but whether people have approved.
+        self._only_approvals = not looks_at_stamps(settings, None)
 
     def evaluate(self, event: Event, stage: str) -> Decision:
         """The decision on one received event; raises as `Guard.evaluate` does."""
         table = self._guard.table
         plan = table.plan(event.topic, stage, event.now)
+        if self._only_approvals and not _claims_approval(event):
+            return plan.decide(event)
         stamp, finding = _read(event)
         if not finding and stamp is not None and self._keys is not None:
             finding = _verified(stamp, self._keys, event)
@@ -114,7 +122,9 @@ class Received:
                 if self._stale == "quarantine" and plan.mode is Mode.ENFORCE:
                     return self._refuse(plan, event, _stale(stamp, plan, behind))
                 if self._stale == "trust" and not finding and _let_through(stamp):
-                    return self._trusted(plan, event, stamp)
+                    return self._passed(plan, event, f"stamp/{stamp.label}", _REFUSING)
+        if stamp is not None and stamp.ap is not None and not finding and self._keys is not None:
+            return self._passed(plan, event, f"approval/{stamp.ap}", _HOLDING)
         return plan.decide(event)
 
     def _is_stale(self, stamp: Stamp, behind: int, event: Event) -> bool:
@@ -131,8 +141,8 @@ class Received:
         entry = Entry(why, False, why.effect.value, plan.mode)
         return self._made(Decision(plan, event, why.effect, Outcome(why.effect, (entry,))))
 
-    def _trusted(self, plan: Plan, event: Event, stamp: Stamp) -> Decision:
-        """What the rules refuse today passes as it did then; everything else is as today's."""
+    def _passed(self, plan: Plan, event: Event, by: str, effects: Collection[str]) -> Decision:
+        """What the rules refuse today with `effects` passes; everything else is as today's."""
         try:
             hits = plan.compiled.run(event)
         except UnavailableError:
@@ -141,16 +151,16 @@ class Received:
             return plan.decide(event)
         outcome = plan.resolve(hits)
         refused_anyway = event.value is None and plan.tombstone_rejects
-        if outcome.effect.passes or refused_anyway:
+        if outcome.effect.passes or outcome.effect.value not in effects or refused_anyway:
             return plan.decide(event)
-        lifted = _lifted(plan, outcome, f"stamp/{stamp.label}")
+        lifted = _lifted(plan, outcome, by, effects)
         masked: bytes | None = None
         if lifted.masks and event.value is not None:
             try:
                 masked = plan.mask(event.value, event.headers, lifted.masks)
             except MaskError:
                 return plan.decide(event)
-        self._guard.count("stamps/trusted")
+        self._guard.count("stamps/approved" if effects is _HOLDING else "stamps/trusted")
         return self._made(Decision(plan, event, lifted.effect, lifted, None, masked))
 
     def _made(self, decision: Decision) -> Decision:
@@ -200,11 +210,16 @@ def _let_through(stamp: Stamp) -> bool:
     return stamp.effect.passes or stamp.ov is not None or stamp.ap is not None
 
 
-def _lifted(plan: Plan, outcome: Outcome, by: str) -> Outcome:
-    """`outcome` without what refuses, which stays recorded as lifted."""
+def _claims_approval(event: Event) -> bool:
+    """Whether a stamp says so; only then it is worth verifying."""
+    return any(b";ap=" in (stamp or b"") for stamp in find_stamps(event.headers))
+
+
+def _lifted(plan: Plan, outcome: Outcome, by: str, effects: Collection[str]) -> Outcome:
+    """`outcome` without what refuses with `effects`, which stays recorded as lifted."""
     entries = tuple(
         replace(entry, exempted_by=by)
-        if entry.effect in _REFUSING and entry.exempted_by is None and entry.mode is Mode.ENFORCE
+        if entry.effect in effects and entry.exempted_by is None and entry.mode is Mode.ENFORCE
         else entry
         for entry in outcome.entries
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,9 @@ from streamwarden.metrics import GuardCollector
 from streamwarden.policy.bundle import Bundle
 from streamwarden.policy.decision import Decision
 from streamwarden.policy.guard import Guard
+from streamwarden.policy.keys import KeyRing
 from streamwarden.policy.model import Effect
+from streamwarden.policy.stamp import sign
 from streamwarden.schemas.event import Headers
 from tests.guards import BAD, CARD, CLEAN, LARGE, event, guard_for
 
@@ -287,3 +290,43 @@ def test_a_decision_about_a_stamp_is_logged_and_counted(tmp_path: Path) -> None:
 
     assert tally.other == {Effect.REJECT: 1}
     assert log.read_text().count("stale-stamp") == 1
+
+
+def approved(by: Bundle, value: bytes, keys: dict[str, bytes] | None) -> Headers:
+    """The headers of a held event that people have released."""
+    plan = Guard(by).plan("payments", "produce", 0)
+    stamp = replace(plan.stamp(Effect.HOLD, at=1), ap="d9ac-1")
+    if keys is not None:
+        stamp = sign(stamp, KeyRing.load(keys), "payments", b"k", value)
+    return stamp.headers(expanded=False)
+
+
+def test_what_people_approved_is_not_held_again(tmp_path: Path) -> None:
+    """A signed approval lifts what holds the event; it stays recorded, with whose word it was."""
+    v1 = bundle(tmp_path, 1)
+    guard = Guard(v1, stamp_keys=OLD)
+
+    decision = receive(guard, LARGE, approved(v1, LARGE, OLD))
+
+    assert receive(guard, LARGE, []).effect is Effect.HOLD
+    assert decision.effect is Effect.ALLOW
+    assert [m.exempted_by for m in decision.matches] == ["approval/d9ac-1"]
+    assert guard.counters == {"stamps/approved": 1}
+
+
+def test_only_a_signed_approval_of_that_very_event_counts(tmp_path: Path) -> None:
+    """Unsigned, signed with another key or for another value: held like any other event."""
+    v1 = bundle(tmp_path, 1)
+    guard, keyless = Guard(v1, stamp_keys=OLD), Guard(v1)
+
+    for headers in (approved(v1, LARGE, None), approved(v1, LARGE, NEW), approved(v1, BAD, OLD)):
+        assert receive(guard, LARGE, headers).effect is Effect.HOLD
+    assert receive(keyless, LARGE, approved(v1, LARGE, OLD)).effect is Effect.HOLD
+
+
+def test_an_approval_does_not_lift_a_rejection(tmp_path: Path) -> None:
+    """People agree to what waits for people."""
+    v1 = bundle(tmp_path, 1)
+    guard = Guard(v1, stamp_keys=OLD)
+
+    assert receive(guard, BAD, approved(v1, BAD, OLD)).effect is Effect.REJECT
