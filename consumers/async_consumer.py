@@ -65,11 +65,12 @@ class _ServingReader(Reader):
 class _Reading:
     """One read, as the worker and the loop know it; they are ordered by `number`."""
 
-    __slots__ = ("messages", "number")
+    __slots__ = ("abandoned", "messages", "number")
 
     def __init__(self) -> None:
         self.messages: list[Polled] = []
         self.number = 0
+        self.abandoned = False  # nobody waits for it any more
 
 
 class _Core(GuardedConsumer):
@@ -105,6 +106,8 @@ class _Core(GuardedConsumer):
         self, reading: _Reading, read: Callable[..., list[Polled]], *arguments: object
     ) -> list[Polled]:
         """Read, so that it is known of `reading` what was read for it."""
+        if reading.abandoned:
+            return []
         reading.messages = read(*arguments)
         reading.number = self._readings = self._readings + 1
         return reading.messages
@@ -240,6 +243,8 @@ class AsyncGuardedConsumer:
         try:
             await asyncio.shield(found)
         except asyncio.CancelledError:
+            # INVARIANT: in this order, so that a read that has not begun does not begin any more.
+            reading.abandoned = True
             core.told.append((False, reading))
             found.add_done_callback(_seen)
             raise
