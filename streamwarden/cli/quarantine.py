@@ -286,6 +286,13 @@ def _release(
     if report_path is None:
         with _places(source, client, topic) as places:
             report = release(places, selection, **how)
+        if source.stamp_keys is None and any(
+            each.outcome == "released" and each.approval for each in report.outcomes
+        ):
+            output.note(
+                "without --stamp-keys nobody can verify the approval: a guarded consumer holds these"
+                " events again, unless their rules have `stages: [produce]`"
+            )
         return tell_report(report, output)
     candidates = read_candidates(report_path, finding)
     with _places(source, client, topic) as places:
