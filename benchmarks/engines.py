@@ -7,6 +7,7 @@ peers by the fastest decoder there is, Avro by fastavro.
 
 from __future__ import annotations
 
+import functools
 import importlib
 import io
 import json
@@ -16,7 +17,7 @@ import warnings
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, TypeAlias, cast
 
 import fastavro
 import msgspec
@@ -66,8 +67,7 @@ def _decoder(format_: str) -> _Decode:
     def decode(value: bytes) -> dict[str, Any]:
         source = io.BytesIO(value)
         source.seek(_PREFIX_SIZE)
-        record: Any = fastavro.schemaless_reader(source, schema, None)
-        return record
+        return cast("dict[str, Any]", fastavro.schemaless_reader(source, schema, None))
 
     return decode
 
@@ -114,15 +114,16 @@ def _google(conditions: Sequence[str], format_: str) -> Prepared:
     type_ = cel.Type.Map(cel.Type.STRING, cel.Type.DYN)
     environment = cel.NewEnv(variables={"message": type_})
     programs = [environment.compile(each) for each in _lists(conditions)]
+    alone = functools.cache(environment.compile)
     decode = _decoder(format_)
 
     def decide(value: bytes) -> list[int]:
         known = {"message": decode(value)}
         found: list[int] = []
         for place, program in enumerate(programs):
-            verdicts = program.eval(data=known).plain_value()
-            if type(verdicts) is not list:
-                verdicts = one_by_one(place, known)
+            told = program.eval(data=known).plain_value()
+            # Text where a condition has failed, which fails them all.
+            verdicts: list[Any] = told if isinstance(told, list) else one_by_one(place, known)
             if True in verdicts:
                 start = place * _LIST_MAX
                 found += [start + n for n, verdict in enumerate(verdicts) if verdict is True]
@@ -131,7 +132,7 @@ def _google(conditions: Sequence[str], format_: str) -> Prepared:
     def one_by_one(place: int, known: dict[str, Any]) -> list[Any]:
         start = place * _LIST_MAX
         return [
-            environment.compile(each).eval(data=known).plain_value()
+            alone(each).eval(data=known).plain_value()
             for each in conditions[start : start + _LIST_MAX]
         ]
 
