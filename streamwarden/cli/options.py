@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import os
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -69,12 +70,14 @@ class PolicySource:
     decision_log: str | None = None
     flood: str | None = None
 
-    def guard(self, client: Client | None = None) -> Guard:
+    def guard(self, client: Client | None = None, *, masks: bool = True) -> Guard:
         """A started guard. Raises PolicyError, ConfigurationError, StoreError, NoPolicyError.
 
-        `client` is who rules see as `client`, and how to reach a store that is in Kafka.
+        `client` is who rules see as `client`, and how to reach a store that is in Kafka. Without
+        `masks` no event is masked, and no key for that is asked for.
         """
         from ..policy.guard import Guard  # noqa: PLC0415 - options are read without policies too
+        from ..policy.keys import KeyRing  # noqa: PLC0415 - as above
         from .stores import store_settings  # noqa: PLC0415 - as above
 
         settings: dict[str, Any] = {
@@ -84,6 +87,8 @@ class PolicySource:
             "clock": self.clock,
             "flood": self.flood,
         }
+        if not masks and self.mask_keys is None:
+            settings["mask_keys"] = KeyRing.load({"unused": os.urandom(32)})
         if self.schemas is not None:
             settings["schemas"] = self.schemas
         if self.decision_log is not None:

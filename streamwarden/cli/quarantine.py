@@ -91,8 +91,10 @@ def _selecting(function: _F) -> _F:
 
 
 @contextmanager
-def _places(source: PolicySource, client: Client, topic: str) -> Generator[Quarantine]:
-    with source.guard(client) as guard:
+def _places(
+    source: PolicySource, client: Client, topic: str, *, masks: bool = False
+) -> Generator[Quarantine]:
+    with source.guard(client, masks=masks) as guard:
         yield Quarantine(client.config(), guard, topic, timeout_s=client.timeout_s)
 
 
@@ -284,7 +286,7 @@ def _release(
         "dry_run": dry_run,
     }
     if report_path is None:
-        with _places(source, client, topic) as places:
+        with _places(source, client, topic, masks=True) as places:
             report = release(places, selection, **how)
         if source.stamp_keys is None and any(
             each.outcome == "released" and each.approval for each in report.outcomes
@@ -295,7 +297,7 @@ def _release(
             )
         return tell_report(report, output)
     candidates = read_candidates(report_path, finding)
-    with _places(source, client, topic) as places:
+    with _places(source, client, topic, masks=True) as places:
         bulk = release_found(places, candidates, returns_max=returns_max, most=selection.max, **how)
     if metrics_textfile is not None:
         write_open(bulk.open, metrics_textfile)

@@ -76,7 +76,7 @@ def _ensure(
         )
     reports: tuple[TopicReport, ...] = ()
     if topics:
-        with replace(source, decision_log="off").guard(client) as guard:
+        with replace(source, decision_log="off").guard(client, masks=False) as guard:
             reports = ensure_topics(
                 client.config(), guard, topics, dry_run=dry_run, timeout_s=client.timeout_s
             )
