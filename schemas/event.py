@@ -31,6 +31,11 @@ class Event(msgspec.Struct, frozen=True, gc=False):
     offset: int | None = None
     facts: Mapping[str, object] | None = None
 
+    def __repr__(self) -> str:
+        """Where it is, and nothing of what is in it: that ends up in logs and error messages."""
+        place = "" if self.offset is None else f"[{self.partition}]@{self.offset}"
+        return f"<Event {self.topic}{place}>"
+
 
 class Record(NamedTuple):
     """A record to write: what routing hands to whichever client sends it.

@@ -76,7 +76,7 @@ def test_when_the_leader_moves_every_event_is_in_its_place(
         create_topic(cluster.bootstrap, topic, partitions=3)
     config = {"bootstrap.servers": cluster.bootstrap, "log_level": 0}
     guard, told = guard_for(tmp_path, "payments"), Told()
-    admin = AdminClient(config)
+    admin = AdminClient({**config})
     leader = admin.list_topics("payments", timeout=WAIT_S).topics["payments"].partitions[0].leader
 
     with GuardedProducer(config, guard=guard) as producer:
