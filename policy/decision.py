@@ -41,6 +41,12 @@ class Decision(msgspec.Struct, eq=False):
     _matches: tuple[Match, ...] | None = None
     _written: tuple[bytes, str] | None = None
 
+    def __repr__(self) -> str:
+        """Without anything of the event: decisions end up in logs."""
+        return (
+            f"<Decision {self.effect.value} on {self.event.topic} by {self.bundle}, {self.stage}>"
+        )
+
     @property
     def passes(self) -> bool:
         """True where the event is delivered: allow, warn, mask, none."""

@@ -484,3 +484,16 @@ def test_the_topic_of_a_store_is_the_guards_own(tmp_path: Path) -> None:
 
     assert effects == [Effect.NONE, Effect.REJECT]
     guard.close()
+
+
+def test_a_decision_that_is_printed_shows_nothing_of_the_event(tmp_path: Path) -> None:
+    """Decisions end up in logs."""
+    (tmp_path / "p.yaml").write_text(
+        "policy: p\nowner: o\ntopics: [t]\nrules: [{id: all, effect: warn}]\n"
+    )
+    guard = Guard.from_directory(tmp_path)
+
+    decision = guard.decide(topic="t", value=b'"secret"', key=b"secret", headers=[("h", b"secret")])
+
+    assert "secret" not in repr(decision)
+    assert repr(decision).startswith("<Decision warn on t by ")
