@@ -121,9 +121,9 @@ def _google(conditions: Sequence[str], format_: str) -> Prepared:
         known = {"message": decode(value)}
         found: list[int] = []
         for place, program in enumerate(programs):
-            told = program.eval(data=known).plain_value()
+            told: Any = program.eval(data=known).plain_value()
             # Text where a condition has failed, which fails them all.
-            verdicts: list[Any] = told if isinstance(told, list) else one_by_one(place, known)
+            verdicts: list[Any] = told if type(told) is list else one_by_one(place, known)
             if True in verdicts:
                 start = place * _LIST_MAX
                 found += [start + n for n, verdict in enumerate(verdicts) if verdict is True]
