@@ -10,7 +10,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, cast
 
-from .cel import Duration, Timestamp, compile_exact, parse
+from .cel import Duration, Optional, Timestamp, compile_exact, parse
 from .cel.ast import Comprehension, Expr, Ident, Index, Literal, Select, children
 from .model import Path, Policy
 
@@ -123,6 +123,8 @@ def show(value: object, depth: int = 0) -> Any:
             return "…"
         shown = [show(item, depth + 1) for item in items[:_ITEMS_MAX]]
         return shown if len(items) <= _ITEMS_MAX else [*shown, "…"]
+    if isinstance(value, Optional):
+        return show(value.value, depth) if value.present else None
     if isinstance(value, (Timestamp, Duration)):
         text = compile_exact(parse("string(x)"))({"x": value})
         return text if isinstance(text, str) else "?"

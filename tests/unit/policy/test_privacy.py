@@ -117,3 +117,20 @@ def test_what_is_derived_from_a_sensitive_path_is_sensitive(
 def test_text_in_a_sentence_cannot_forge_lines() -> None:
     """Control characters of events are escaped in reasons and logs."""
     assert show_text("a\nb\x1b[31m\u202e") == "a\\nb\\x1b[31m\\u202e"
+
+
+def test_what_may_be_absent_is_shown_as_its_value(tmp_path: Path) -> None:
+    """An optional is its value in a trail, and null where it is absent."""
+    (tmp_path / "p.yaml").write_text(
+        "policy: p\nowner: o\ntopics: [t]\n"
+        'rules: [{id: gone, when: value.?state.orValue("deleted") == "deleted", effect: warn}]\n'
+    )
+    guard = Guard.from_directory(tmp_path)
+
+    shown = [
+        json.dumps(guard.decide(topic="t", value=value).to_dict()["matches"][0]["why"])
+        for value in (b'{"state": "deleted"}', b"{}")
+    ]
+
+    assert all('"?"' not in text for text in shown)
+    assert '"value": null' in shown[1]
