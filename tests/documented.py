@@ -23,6 +23,7 @@ ROOT = Path(__file__).parents[1]
 PAGES = (
     "README.md",
     "docs/adopting.md",
+    "docs/clients.md",
     "docs/policies.md",
     "docs/testing-policies.md",
     "docs/failure-modes.md",

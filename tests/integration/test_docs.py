@@ -15,7 +15,11 @@ from tests.servers.topics import create_topic
 WITH_KAFKA = [page for page in (*PAGES, "docs/operations.md") if "kafka" in servers_of(page)]
 
 #: Topics that a page takes for granted.
-TOPICS = {"README.md": ("payments",), "docs/operations.md": ("payments",)}
+TOPICS = {
+    "README.md": ("payments",),
+    "docs/clients.md": ("payments",),
+    "docs/operations.md": ("payments",),
+}
 
 
 @pytest.mark.parametrize("page", WITH_KAFKA)
