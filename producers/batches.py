@@ -45,7 +45,7 @@ def read_batch(events: Iterable[Given], *, reports: bool) -> list[dict[str, Any]
         if isinstance(given, str | bytes):
             found.append({"value": given})
             continue
-        if not isinstance(given, Mapping):
+        if not isinstance(given, Mapping):  # pyright: ignore[reportUnnecessaryIsInstance] - callers err
             raise TypeError(
                 f"event {number} of the batch is a str, bytes or a mapping, "
                 f"not {type(given).__name__}"

@@ -124,7 +124,7 @@ class LoopProducer(GuardedProducer):
         )
         self._known: set[bytes] = set()
         super().__init__(given, guard=guard, **settings)
-        self._safe = _as_it_is
+        self._safe: Callable[[Any], Any] = _as_it_is
 
     # What is called on the loop.
 
@@ -189,7 +189,8 @@ class LoopProducer(GuardedProducer):
     def _later(self) -> None:
         loop = self.worker.loop
         assert loop is not None
-        self._timer = loop.call_later(self._pause_s, _serve, weakref.ref(self))
+        reference: weakref.ref[LoopProducer] = weakref.ref(self)
+        self._timer = loop.call_later(self._pause_s, _serve, reference)
 
     def serve_again(self) -> None:
         """The timer went off."""
@@ -253,7 +254,7 @@ class LoopProducer(GuardedProducer):
         else:
             raise _NoRoom(decision, lane, report)
 
-    def _evaluate_later(self, _event: Event) -> Decision:
+    def _evaluate_later(self, event: Event) -> Decision:  # noqa: ARG002 - as its base
         raise  # noqa: PLE0704 - the log's error, in whose handling this is called
 
     def _serve_now_and_then(self) -> None:

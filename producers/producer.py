@@ -96,7 +96,7 @@ class GuardedProducer:
         for name in CLIENT_CALLBACKS:
             if callable(given.get(name)):
                 given[name] = callbacks.safe(given[name])
-        self._safe = callbacks.safe
+        self._safe: Callable[[Report], Report] = callbacks.safe
         self._times = RecordTimes(given)
         self._clients = Clients(
             given,
@@ -201,7 +201,7 @@ class GuardedProducer:
         Raises TypeError before anything is sent, and BatchStoppedError, which says how far it came.
         """
         given = read_batch(events, reports=True)
-        default = {"partition": partition, "on_delivery": on_delivery}
+        default: dict[str, Any] = {"partition": partition, "on_delivery": on_delivery}
         taken: list[Decision] = []
         for event in given:
             try:

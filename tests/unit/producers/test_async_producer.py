@@ -236,7 +236,7 @@ def test_many_events_in_one_call(make: Make, records: Records) -> None:
 
     run(main())
     headers = {record.key: record.headers for record in records("payments")}
-    assert headers[b"k"][0] == ("h", b"v")  # type: ignore[index]
+    assert headers[b"k"][0] == ("h", b"v")
     assert len(records("payments")) == 3
 
 
