@@ -150,6 +150,7 @@ class Campaign:
             workers=count,
             events=plan.events,
             rate=plan.events / plan.seconds / plan.producers,
+            partitions=plan.partitions,
         )
 
     def _work(self) -> None:

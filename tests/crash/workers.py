@@ -35,7 +35,7 @@ _TIMEOUT_S = 30.0
 class Work:
     """What a worker has to do; `worker` counts the producers and the consumers from 0 each.
 
-    A producer sends every `workers`-th of `events` numbers, `rate` a second at most.
+    A producer sends its part of `events` numbers, one after the other, `rate` a second at most.
     """
 
     role: str  # produce, consume, or drain: consume to the end, then stop
@@ -50,19 +50,33 @@ class Work:
     workers: int
     events: int
     rate: float
+    partitions: int
 
     def to_json(self) -> str:
         """As the process takes it."""
         return json.dumps(asdict(self))
 
     @property
+    def first(self) -> int:
+        """The number of this producer's first event."""
+        return self.events * self.worker // self.workers
+
+    @property
     def count(self) -> int:
         """How many events this producer sends."""
-        return len(range(self.worker, self.events, self.workers))
+        return self.events * (self.worker + 1) // self.workers - self.first
 
     def number(self, index: int) -> int:
         """The number of its event."""
-        return self.worker + index * self.workers
+        return self.first + index
+
+    def partition(self, number: int) -> int:
+        """Where that event goes: each partition has as many of every fate.
+
+        The client's own choice, a checksum of the key, does not spread last digits evenly, so that
+        a consumer of some partitions would see a flood of refused events.
+        """
+        return number // 10 % self.partitions
 
 
 def handled_files(folder: Path) -> list[Path]:
@@ -105,7 +119,9 @@ def _produce_exactly_once(work: Work, guard: Guard) -> None:
             producer.begin_transaction()
             for index in range(done, upto):
                 number = work.number(index)
-                producer.produce(work.topic, value_of(number), str(number))
+                producer.produce(
+                    work.topic, value_of(number), str(number), partition=work.partition(number)
+                )
             producer.produce(work.progress, str(upto), partition=work.worker)
             _commit(producer)
             pace.wait(upto - done)
@@ -158,6 +174,7 @@ def _produce_at_least_once(work: Work, guard: Guard) -> None:
                     work.topic,
                     value_of(number),
                     str(number),
+                    partition=work.partition(number),
                     on_delivery=partial(acknowledged.report, index),
                 )
             pace.wait(upto - sent)
