@@ -1,4 +1,4 @@
-"""Run the benchmarks: `python -m benchmarks [avro|calls|consume|decide|evaluation|observed|peers|produce|reconcile …] [--rounds N]`.
+"""Run the benchmarks: `python -m benchmarks [async|avro|calls|consume|decide|evaluation|observed|peers|produce|reconcile …] [--rounds N]`.
 
 Those that need a broker start a real Kafka, or take `--bootstrap-servers`.
 """
@@ -14,6 +14,7 @@ from collections.abc import Generator
 from confluent_kafka.admin import AdminClient, NewTopic
 
 from benchmarks import (
+    asynchronous,
     avro,
     calls,
     consume,
@@ -31,6 +32,7 @@ from tests.servers.cache import MissingServerError
 from tests.servers.kafka import kafka_cluster
 
 _ALL = (
+    "async",
     "avro",
     "calls",
     "consume",
@@ -69,8 +71,13 @@ def main() -> None:
         measured = peers.run(rounds=asked.rounds, sizes=sizes)
         peers.print_peers(measured)
         targets.print_targets(targets.run(measured, rounds=asked.rounds))
-    if {"consume", "observed", "produce", "reconcile"} & set(which):
+    if {"async", "consume", "observed", "produce", "reconcile"} & set(which):
         with _broker(asked.bootstrap_servers) as bootstrap:
+            if "async" in which:
+                rows = asynchronous.run(bootstrap, rounds=asked.rounds)
+                print_rows(
+                    "produce() with asyncio, to the last outcome", asynchronous.BASELINE, rows
+                )
             if "produce" in which:
                 rows = produce.run(bootstrap, rounds=asked.rounds)
                 print_rows("the call of produce()", produce.BASELINE, rows)
