@@ -7,6 +7,8 @@ READY := $(VENV)/.ready
 PYTHON ?=
 # What goes to pytest besides: make test-fast ARGS='-k stamp -x'
 ARGS ?=
+# Two at a time, each with servers of its own: most of the tests wait for one. Whole files, in their order.
+PARALLEL := -n 2 --dist loadfile --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
@@ -19,7 +21,7 @@ demo: $(READY)  ## the tour: guarded events, a quarantine, a changed policy, a r
 	@$(VENV)/bin/streamwarden demo
 
 test: $(READY)  ## all tests, with a real Kafka, Redis and registry where the machine has what they need
-	$(PY) -m pytest $(ARGS)
+	$(PY) -m pytest $(PARALLEL) $(ARGS)
 
 test-fast: $(READY)  ## the tests that need no server besides the embedded broker: under a minute
 	$(PY) -m pytest -n 4 -m "not kafka and not redis and not registry and not browser and not packaging and not compose and not property and not slow" $(ARGS)

@@ -269,9 +269,10 @@ class AsyncGuardedConsumer:
         core, worker, context = self._core, self._worker, copy_context()
 
         def handle(message: GuardedMessage, *producer: LoopProducer) -> None:
-            assert chosen is not None
+            handler = chosen
+            assert handler is not None
             given = [core.borrowed(each) for each in producer]
-            worker.wait_for(lambda: chosen(message, *given), context)
+            worker.wait_for(lambda: handler(message, *given), context)
 
         def run() -> int:
             core.serving(worker.serve)

@@ -203,7 +203,8 @@ class AsyncGuardedProducer:
         taken: list[Delivery] = []
         for event in given:
             try:
-                taken.append(await self.produce(topic, **{"partition": partition, **event}))
+                one: dict[str, Any] = {"partition": partition, **event}
+                taken.append(await self.produce(topic, **one))
             except PolicyRejected as rejected:
                 taken.append(self._parked(rejected))
                 raise BatchStoppedError(taken, len(given), rejected) from rejected

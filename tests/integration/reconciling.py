@@ -91,7 +91,8 @@ class Planter:
     ) -> tuple[str, int, int]:
         """One event through a guard on `bundle`, to wherever that sends it."""
         now = time.time_ns() if clock is None else clock
-        guard = Guard(bundle, clock=lambda: now, **(settings or {}))
+        given: dict[str, Any] = settings or {}
+        guard = Guard(bundle, clock=lambda: now, **given)
         decision = guard.decide(topic=self.topic, value=as_bytes(value), **event)
         (record,) = route(decision, stamp_keys=guard.stamp_keys, at=at).records
         if partition is not None:

@@ -21,7 +21,14 @@ from streamwarden.errors import DeliveryError, FloodError
 from streamwarden.producers.producer import GuardedProducer
 from tests.guards import BAD, CLEAN, LARGE, Told, guard_for
 from tests.servers.kafka import StartKafka
-from tests.servers.topics import ConsumeAll, MakeTopic, create_topic, read_topic, unique_name
+from tests.servers.topics import (
+    ConsumeAll,
+    MakeTopic,
+    create_topic,
+    leader_of,
+    read_topic,
+    unique_name,
+)
 
 from .conftest import Guarded
 
@@ -74,10 +81,9 @@ def test_when_the_leader_moves_every_event_is_in_its_place(
     topics = ("payments", "quarantine.payments", "held.payments")
     for topic in topics:
         create_topic(cluster.bootstrap, topic, partitions=3)
-    config = {"bootstrap.servers": cluster.bootstrap, "log_level": 0}
+    config: dict[str, str | int | float] = {"bootstrap.servers": cluster.bootstrap, "log_level": 0}
     guard, told = guard_for(tmp_path, "payments"), Told()
-    admin = AdminClient({**config})
-    leader = admin.list_topics("payments", timeout=WAIT_S).topics["payments"].partitions[0].leader
+    leader = leader_of(AdminClient({**config}), "payments")
 
     with GuardedProducer(config, guard=guard) as producer:
         for number in range(600):

@@ -28,7 +28,7 @@ from redis import Redis
 from tests.servers.kafka import StartKafka
 from tests.servers.redis_server import RedisServer, StartRedis
 from tests.servers.registry import RegistryServer
-from tests.servers.topics import ConsumeAll, Kafka, MakeTopic, create_topic, read_topic
+from tests.servers.topics import ConsumeAll, Kafka, MakeTopic, create_topic, leader_of, read_topic
 
 ROOT = Path(__file__).parents[2]
 WAIT_S = 30.0
@@ -109,17 +109,6 @@ def test_a_group_joins_within_a_second_or_two(kafka: Kafka, topic: str) -> None:
     assert message is not None
     assert message.value() == b"one"
     assert time.monotonic() - started < 10  # the default delay alone is 3 s
-
-
-def leader_of(admin: AdminClient, topic: str) -> int:
-    """The node that leads partition 0, once the node that is asked has heard of it."""
-    deadline = time.monotonic() + WAIT_S
-    while time.monotonic() < deadline:
-        partitions = admin.list_topics(topic, timeout=WAIT_S).topics[topic].partitions
-        if 0 in partitions and partitions[0].leader > 0:
-            return partitions[0].leader
-        time.sleep(0.05)
-    raise AssertionError(f"no node leads `{topic}`")
 
 
 @pytest.mark.slow

@@ -17,6 +17,7 @@ __all__ = [
     "MakeTopic",
     "Record",
     "create_topic",
+    "leader_of",
     "read_topic",
     "unique_name",
 ]
@@ -134,3 +135,14 @@ def _read_until_the_end(consumer: Consumer, unfinished: set[int], timeout_s: flo
         else:
             raise KafkaException(error)
     return sorted(records, key=lambda record: record[:2])
+
+
+def leader_of(admin: AdminClient, topic: str) -> int:
+    """The node that leads partition 0, once the node that is asked has heard of it."""
+    deadline = time.monotonic() + TIMEOUT_S
+    while time.monotonic() < deadline:
+        partitions = admin.list_topics(topic, timeout=TIMEOUT_S).topics[topic].partitions
+        if 0 in partitions and partitions[0].leader > 0:
+            return partitions[0].leader
+        time.sleep(0.05)
+    raise AssertionError(f"no node leads `{topic}`")

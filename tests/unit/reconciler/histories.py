@@ -109,7 +109,8 @@ class Past:
         **event: Any,
     ) -> Decision:
         """Write to `t` through a guard; refused events go where the guard parks them."""
-        guard = Guard(bundle, clock=lambda: at, schemas=self.schemas, **(settings or {}))
+        given: Mapping[str, Any] = settings or {}
+        guard = Guard(bundle, clock=lambda: at, schemas=self.schemas, **given)
         decision = guard.decide(topic="t", value=as_bytes(value), **event)
         carries_at = carries_at or appended_at is not None
         for record in route(decision, stamp_keys=guard.stamp_keys, at=carries_at).records:

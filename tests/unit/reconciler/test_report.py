@@ -116,7 +116,7 @@ def test_the_json_object() -> None:
         "digest": "d" * 64,
         "started": 1_772_366_400_000,
         "seconds": 1.235,
-            "asked": {},
+        "asked": {},
         "command": "streamwarden reconcile --topic t",
         "version": __version__,
     }
