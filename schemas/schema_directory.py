@@ -211,8 +211,9 @@ def read_index(directory: Path) -> list[Row] | None:
     try:
         yaml = cast("_Yaml", YAML(typ="safe", pure=True))
         rows = msgspec.convert(yaml.load(read_file(path)) or [], list[Row])
-    except (YAMLError, msgspec.ValidationError) as error:
-        said = " ".join(str(error).split())
+    except (YAMLError, msgspec.ValidationError, RecursionError) as error:
+        deep = isinstance(error, RecursionError)
+        said = "it is nested too deeply" if deep else " ".join(str(error).split())
         raise ConfigurationError(
             f"`{path}` is no index of schemas: {said}",
             remedy="entries are `{id: 7, subject: payments-value, version: 3, file: F.avsc}`",

@@ -29,9 +29,12 @@ class Opened:
 Open = Callable[..., Opened]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def chromium() -> Generator[Browser]:
-    """A Chromium without a window, shared by the run."""
+    """A Chromium without a window, shared by a module.
+
+    Not by the run: while it is there, an event loop counts as running in this thread.
+    """
     path = next(filter(None, map(shutil.which, _NAMES)), None)
     if path is None:
         pytest.skip("there is no Chromium: install the package `chromium`")

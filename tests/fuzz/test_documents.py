@@ -167,6 +167,8 @@ def test_key_files(data: bytes) -> None:
 
 
 @given(damaged(b"- {id: 7, subject: payments-value, version: 3, file: p.avsc, references: []}\n"))
+@example(b"- " + b"{a: " * 5000)
+@example(b"[" * 5000)
 def test_indexes_of_schemas(data: bytes) -> None:
     """Rows whose files are inside the folder."""
     with tempfile.TemporaryDirectory() as folder:
