@@ -29,7 +29,7 @@ from .consumer import GuardedConsumer
 from .messages import GuardedMessage
 from .reader import Polled, Reader
 
-__all__ = ["AsyncGuardedConsumer", "AsyncHandler"]
+__all__ = ["AsyncGuardedConsumer", "AsyncHandler", "AsyncRebalanceCallback"]
 
 log = logging.getLogger("streamwarden")
 

@@ -28,7 +28,6 @@ from streamwarden.policy.nodes import Source, nodes_of
 from streamwarden.policy.problems import Problems
 from streamwarden.policy.testing import value_writer
 from streamwarden.policy.yaml_reader import Document
-from streamwarden.schemas.event import Event
 
 __all__ = ["FakeGuard", "PolicyAssertions", "explained"]
 
@@ -215,15 +214,16 @@ class FakeGuard(Guard):
     """A guard that needs no policies: everything passes until `answer` says otherwise.
 
     It is a whole guard, with conditions in CEL, masks, stamps and parking, to be given to
-    producers and consumers; `decisions` are those it made, oldest first, at most 10,000. It never
-    stops for a flood of refused events, unless told so (`flood="stop"`).
+    producers and consumers; `decisions` are those it made, oldest first, at most 10,000, in
+    the place of a decision log. It never stops for a flood of refused events, unless told so
+    (`flood="stop"`).
     """
 
     def __init__(self, **settings: Any) -> None:
         settings.setdefault("flood", "warn")
         self._answers: list[dict[str, object]] = []
         self.decisions: deque[Decision] = deque(maxlen=_DECISIONS_MAX)
-        super().__init__(_answering([]), **settings)
+        super().__init__(_answering([]), decision_log=_Remembered(self.decisions), **settings)
 
     def answer(
         self,
@@ -264,11 +264,24 @@ class FakeGuard(Guard):
         self.decisions.clear()
         self.swap(_answering([]))
 
-    def evaluate(self, event: Event, stage: str) -> Decision:
-        """As a guard does, and remembered."""
-        decision = super().evaluate(event, stage)
-        self.decisions.append(decision)
-        return decision
+
+class _Remembered:
+    """A decision log in memory, of every decision."""
+
+    takes_clear = True
+    topics: tuple[str, ...] = ()
+
+    def __init__(self, decisions: deque[Decision]) -> None:
+        self.take = decisions.append
+
+    def wait_for_room(self, timeout_s: float) -> bool:
+        return timeout_s >= 0
+
+    def flush(self, timeout_s: float) -> bool:
+        return timeout_s >= 0
+
+    def close(self) -> None:
+        """Nothing is open."""
 
 
 def _answering(documents: list[dict[str, object]]) -> Bundle:
