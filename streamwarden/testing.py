@@ -272,7 +272,10 @@ class _Remembered:
     topics: tuple[str, ...] = ()
 
     def __init__(self, decisions: deque[Decision]) -> None:
-        self.take = decisions.append
+        self._decisions = decisions
+
+    def take(self, decision: Decision) -> None:
+        self._decisions.append(decision)
 
     def wait_for_room(self, timeout_s: float) -> bool:
         return timeout_s >= 0
