@@ -30,7 +30,7 @@ BROKER_SETTINGS = {"transaction.abort.timed.out.transaction.cleanup.interval.ms"
 
 _LATEST: OffsetSpec = OffsetSpec.latest()  # type: ignore[no-untyped-call]
 _LOOK_S = 0.02
-_LIMIT_S = 300.0  # for work that makes no progress any more
+_LIMIT_S = 100.0  # for work that makes no progress any more
 _DRAINS_MAX = 5
 _MANY = 255
 
