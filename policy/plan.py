@@ -229,6 +229,16 @@ class Plan:
                 masked = self.mask(event.value, event.headers, outcome.masks)
             except MaskError as error:
                 outcome = self._with(outcome, _unmaskable(str(error)))
+        return self.record(event, outcome, undecodable, masked)
+
+    def record(
+        self,
+        event: Event,
+        outcome: Outcome,
+        undecodable: str | None = None,
+        masked: bytes | None = None,
+    ) -> Decision:
+        """The decision with that outcome, logged and counted. Raises DecisionLogFullError."""
         decision = Decision(self, event, outcome.effect, outcome, undecodable, masked)
         if self._sink is not None:
             self._sink.take(decision)
@@ -299,9 +309,10 @@ class Plan:
             )
             for index, errored in fired
         )
-        return self._outcome(entries)
+        return self.outcome_of(entries)
 
-    def _outcome(self, entries: tuple[Entry, ...]) -> Outcome:
+    def outcome_of(self, entries: tuple[Entry, ...]) -> Outcome:
+        """What these hits come to: the effect that wins, and the masks where it passes."""
         counted = [entry for entry in entries if entry.counts]
         effects = {Effect(entry.effect) for entry in counted}
         effect = max(effects, key=lambda e: e.rank, default=self.all_clear.effect)
@@ -336,7 +347,7 @@ class Plan:
     def _with(self, outcome: Outcome, synthetic: SyntheticRule) -> Outcome:
         """`outcome` with what the bundle says added; judged again as a whole."""
         entry = Entry(synthetic, False, synthetic.effect.value, self.mode)
-        return self._outcome((*outcome.entries, entry))
+        return self.outcome_of((*outcome.entries, entry))
 
     def _synthetic(self, event: Event, undecodable: str | None) -> list[SyntheticRule]:
         said: list[SyntheticRule] = []

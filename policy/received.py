@@ -22,7 +22,7 @@ from .compiler import UnavailableError, Undecodable
 from .compiler.reads import reads_of
 from .decision import Decision
 from .keys import KeyRing
-from .masking import MaskError, strictest
+from .masking import MaskError
 from .model import Effect, Mode
 from .plan import Entry, Outcome, Plan, SyntheticRule
 from .stamp import Stamp, StampError, find_stamps, verify
@@ -139,41 +139,34 @@ class Received:
 
     def _refuse(self, plan: Plan, event: Event, why: SyntheticRule) -> Decision:
         entry = Entry(why, False, why.effect.value, plan.mode)
-        return self._made(Decision(plan, event, why.effect, Outcome(why.effect, (entry,))))
+        return plan.record(event, plan.outcome_of((entry,)))
 
     def _passed(self, plan: Plan, event: Event, by: str, effects: Collection[str]) -> Decision:
-        """What the rules refuse today with `effects` passes; everything else is as today's."""
+        """What the rules refuse today, where that comes to one of `effects`, passes.
+
+        Everything else is as today's.
+        """
         try:
             hits = plan.compiled.run(event)
         except UnavailableError:
             return plan.decide(event)
-        if not hits or isinstance(hits, Undecodable):
+        if not hits:
             return plan.decide(event)
+        if isinstance(hits, Undecodable):
+            return plan.conclude(event, hits)
         outcome = plan.resolve(hits)
         refused_anyway = event.value is None and plan.tombstone_rejects
         if outcome.effect.passes or outcome.effect.value not in effects or refused_anyway:
-            return plan.decide(event)
-        lifted = _lifted(plan, outcome, by, effects)
+            return plan.conclude(event, hits)
+        lifted = _lifted(plan, outcome, by)
         masked: bytes | None = None
         if lifted.masks and event.value is not None:
             try:
                 masked = plan.mask(event.value, event.headers, lifted.masks)
             except MaskError:
-                return plan.decide(event)
+                return plan.conclude(event, hits)
         self._guard.count("stamps/approved" if effects is _HOLDING else "stamps/trusted")
-        return self._made(Decision(plan, event, lifted.effect, lifted, None, masked))
-
-    def _made(self, decision: Decision) -> Decision:
-        """Log and count a decision that no plan made."""
-        if self._guard.sink is not None:
-            self._guard.sink.take(decision)
-        tally = decision.plan.tally
-        tally.other[decision.effect] += 1
-        for entry in decision.outcome.entries:
-            if isinstance(entry.rule, int):
-                tally.matches[entry.rule] += 1
-                tally.errors[entry.rule] += entry.errored
-        return decision
+        return plan.record(event, lifted, masked=masked)
 
     def _tell(self, finding: str, event: Event) -> None:
         self._guard.count(f"stamps/{finding}")
@@ -215,33 +208,18 @@ def _claims_approval(event: Event) -> bool:
     return any(b";ap=" in (stamp or b"") for stamp in find_stamps(event.headers))
 
 
-def _lifted(plan: Plan, outcome: Outcome, by: str, effects: Collection[str]) -> Outcome:
-    """`outcome` without what refuses with `effects`, which stays recorded as lifted."""
-    entries = tuple(
-        replace(entry, exempted_by=by)
-        if entry.effect in effects and entry.exempted_by is None and entry.mode is Mode.ENFORCE
-        else entry
-        for entry in outcome.entries
+def _lifted(plan: Plan, outcome: Outcome, by: str) -> Outcome:
+    """`outcome` without what refuses, which stays recorded as lifted."""
+    return plan.outcome_of(
+        tuple(
+            replace(entry, exempted_by=by)
+            if entry.effect in _REFUSING
+            and entry.exempted_by is None
+            and entry.mode is Mode.ENFORCE
+            else entry
+            for entry in outcome.entries
+        )
     )
-    counted = [
-        entry
-        for entry in entries
-        if entry.mode is Mode.ENFORCE
-        and entry.exempted_by is None
-        and entry.effect not in ("exempt", "none")
-    ]
-    effect = max(
-        (Effect(entry.effect) for entry in counted),
-        key=lambda each: each.rank,
-        default=plan.all_clear.effect,
-    )
-    masks = strictest(
-        mask
-        for entry in counted
-        if entry.effect == Effect.MASK and isinstance(entry.rule, int)
-        for mask in plan.rules[entry.rule].rule.masks
-    )
-    return Outcome(effect, entries, masks, outcome.shadowed)
 
 
 def _unverified(finding: str, event: Event) -> SyntheticRule:

@@ -330,3 +330,20 @@ def test_an_approval_does_not_lift_a_rejection(tmp_path: Path) -> None:
     guard = Guard(v1, stamp_keys=OLD)
 
     assert receive(guard, BAD, approved(v1, BAD, OLD)).effect is Effect.REJECT
+
+
+def test_an_approval_lifts_what_the_hold_had_beaten(tmp_path: Path) -> None:
+    """Where a hold comes before a rejection, people have overruled both."""
+    (tmp_path / "p.yaml").write_text(
+        "policy: limits\nowner: o\ntopics: [payments]\n"
+        "rules: [{id: hold, effect: hold}, {id: reject, effect: reject}]\n"
+    )
+    (tmp_path / "b.yaml").write_text("bundle: limits\nresolution: approval_first\n")
+    v1 = Guard.from_directory(tmp_path).bundle.with_number(1)
+    guard = Guard(v1, stamp_keys=OLD)
+
+    decision = receive(guard, CLEAN, approved(v1, CLEAN, OLD))
+
+    assert receive(guard, CLEAN, []).effect is Effect.HOLD
+    assert decision.effect is Effect.ALLOW
+    assert [m.exempted_by for m in decision.matches] == ["approval/d9ac-1"] * 2
