@@ -30,6 +30,7 @@ from .bundle import Bundle
 from .compiler.framed import FramedValues
 from .decision import Decision, new_ids
 from .decision_sink import DecisionLogSetting, open_sink
+from .documents import STAGES
 from .flood import FloodBreaker
 from .keys import KeyRing
 from .loader import load_directories
@@ -49,11 +50,11 @@ log = logging.getLogger("streamwarden")
 
 Keys = KeyRing | str | Path | Mapping[str, str | bytes]
 
-_STAGES = ("produce", "consume", "reconcile")
 #: Who halts a guard when most events are refused.
 _FLOOD = "flood"
 #: How long `decide` and `route` wait for room in the decision log.
 _LOG_WAIT_S = 1.0
+_MILLISECOND_NS = 1_000_000
 
 
 class Guard:
@@ -93,7 +94,8 @@ class Guard:
         #: What reads values framed by a schema registry; None without `schemas`.
         self.framed = None if schemas is None else self._framed(schemas)
         self._client = {"client": client_id, "labels": dict(labels or {})}
-        self._clock = clock
+        #: Nanoseconds since the epoch; events are decided at whole milliseconds of it.
+        self.clock = clock
         #: What was refused, evicted or dropped, by name; it never goes down.
         self.counters: defaultdict[str, int] = defaultdict(int)
         #: Where decisions are logged; None where they are not.
@@ -106,7 +108,8 @@ class Guard:
         self._next_id = new_ids()
         self._source = source
         self._start_lock, self._halt_lock = threading.Lock(), threading.Lock()
-        self._table: PlanTable | None = None
+        #: The plans of the current version, or None: unlike `table`, this starts nothing.
+        self.in_use: PlanTable | None = None
         #: Why no decision is made, by who said so, and the plans that wait meanwhile.
         self._halts: dict[str, StreamwardenError] = {}
         self._waiting: PlanTable | None = None
@@ -171,14 +174,14 @@ class Guard:
         """
         with self._start_lock:
             self._check_halted()
-            if self._table is None:
+            if self.in_use is None:
                 log.info("settings: %s", self.failing)
                 if self._source is not None:
                     self._source.start(self, self.failing)
-            if self._table is None and self.failing.no_policy == "fail_open":
+            if self.in_use is None and self.failing.no_policy == "fail_open":
                 log.warning("no policy: every event passes, stamped `none`")
                 self.swap(Bundle.empty("none"))
-        if self._table is None:
+        if self.in_use is None:
             raise NoPolicyError(
                 "this guard has never had a policy",
                 remedy='publish and activate a bundle, or say `no_policy="fail_open"`',
@@ -204,7 +207,7 @@ class Guard:
             ledger=LEDGER,
             sink=self.sink,
         )
-        before = self._table or self._waiting
+        before = self.in_use or self._waiting
         if before is not None:
             for plan in before.built():
                 table.plan(plan.topic, plan.stage, self.now())
@@ -212,7 +215,7 @@ class Guard:
             if self._halts:
                 self._waiting = table
             else:
-                self._table = table
+                self.in_use = table
         self._flood.swapped(table)
         self.resume(by=_FLOOD)
         self.swapped_at = time.time()
@@ -228,7 +231,7 @@ class Guard:
         """From now on no glob matches `topics` either: a log of decisions is not policy's matter."""
         if not self._own_topics.issuperset(topics):
             self._own_topics |= frozenset(topics)
-            table = self._table or self._waiting
+            table = self.in_use or self._waiting
             if table is not None:
                 self.swap(table.bundle)
 
@@ -237,8 +240,8 @@ class Guard:
         log.error("no more decisions: %s", error)
         with self._halt_lock:
             self._halts[by] = error
-            self._waiting = self._waiting or self._table
-            self._table = None
+            self._waiting = self._waiting or self.in_use
+            self.in_use = None
 
     def resume(self, *, by: str = "source") -> None:
         """Decide again, by the version there was or one that was swapped in since.
@@ -250,7 +253,7 @@ class Guard:
                 return
             if len(self._halts) == 1:
                 # Before: a thread that sees neither would think that there never was a policy.
-                self._table, self._waiting = self._waiting, None
+                self.in_use, self._waiting = self._waiting, None
             del self._halts[by]
             decides = not self._halts
         if decides:
@@ -288,17 +291,12 @@ class Guard:
         return None if self._source is None else self._source.last_success
 
     @property
-    def in_use(self) -> PlanTable | None:
-        """The plans of the current version, or None: unlike `table`, this starts nothing."""
-        return self._table
-
-    @property
     def table(self) -> PlanTable:
         """The plans of the current version."""
-        table = self._table
+        table = self.in_use
         if table is None:
             self.start()
-            table = self._table
+            table = self.in_use
         assert table is not None  # start() raised otherwise
         return table
 
@@ -319,12 +317,11 @@ class Guard:
 
     def now(self) -> int:
         """The guard's clock, in nanoseconds since the epoch, whole milliseconds."""
-        now = self._clock()
-        return now - now % 1_000_000
+        return self.clock() // _MILLISECOND_NS * _MILLISECOND_NS
 
     def plan(self, topic: str, stage: str, now: int) -> Plan:
         """The plan that decides on `topic` at `stage` and the instant `now`."""
-        table = self._table
+        table = self.in_use
         if table is None:
             table = self.table
         return table.plan(topic, stage, now)
@@ -335,7 +332,7 @@ class Guard:
         Raises SchemaUnavailableError where its schema cannot be had now, and DecisionLogFullError
         at once where it cannot be logged now and has to be.
         """
-        table = self._table
+        table = self.in_use
         if table is None:
             table = self.table
         return table.plan(event.topic, stage, event.now).decide(event)
@@ -365,20 +362,20 @@ class Guard:
         as all decisions are; raises DecisionLogFullError when the log stays full for a second and
         `decision_log_unreachable` is `block`.
         """
-        if stage not in _STAGES:
-            raise ConfigurationError(f"`{stage}` is no stage", remedy=f"use {', '.join(_STAGES)}")
+        if stage not in STAGES:
+            raise ConfigurationError(f"`{stage}` is no stage", remedy=f"use {', '.join(STAGES)}")
         event = Event(
             topic,
-            _bytes(value),
-            _bytes(key),
-            _headers(headers),
+            value.encode() if isinstance(value, str) else value,
+            key.encode() if isinstance(key, str) else key,
+            _headers(headers) if headers else (),
             timestamp,
-            self.now(),
+            self.clock() // _MILLISECOND_NS * _MILLISECOND_NS,
             partition,
             offset,
             facts,
         )
-        evaluate = self.evaluator(stage)
+        evaluate = self.evaluate if stage == "produce" else self.evaluator(stage)
         try:
             return evaluate(event, stage)
         except DecisionLogFullError:

@@ -111,6 +111,7 @@ class Plan:
 
     __slots__ = (
         "__weakref__",
+        "_clear_effect",
         "_open",
         "_outcomes",
         "_run",
@@ -182,7 +183,9 @@ class Plan:
         self.all_clear = Outcome(Effect.ALLOW if self.rules else Effect.NONE)
         self._outcomes: dict[tuple[int, ...], Outcome] = {(): self.all_clear}
         self._sink = source.sink
-        #: Whether nothing is left to do where no rule fired.
+        self._clear_effect = self.all_clear.effect
+        #: Whether nothing is left to do where no rule fired; a tombstone is another matter where
+        #: they are not allowed.
         self._open = (covered or self.settings.uncovered != "reject") and not (
             self._sink is not None and self._sink.takes_clear
         )
@@ -201,9 +204,9 @@ class Plan:
             hits = self._run(event)
         except UnavailableError as error:
             raise _unavailable(str(error)) from None
-        if not hits and self._open and not (event.value is None and self.tombstone_rejects):
+        if not hits and self._open and not (self.tombstone_rejects and event.value is None):
             self.tally.clear += 1
-            return Decision(self, event, self.all_clear.effect, self.all_clear)
+            return Decision(self, event, self._clear_effect, self.all_clear)
         return self.conclude(event, hits)
 
     def conclude(self, event: Event, hits: tuple[int, ...] | Undecodable) -> Decision:

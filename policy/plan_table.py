@@ -14,6 +14,7 @@ from .compiler import RuleInput, compile_rules
 from .compiler.framed import FramedValues
 from .decision import new_ids
 from .decision_sink import DecisionSink
+from .documents import STAGES
 from .keys import KeyRing
 from .masking import Masker
 from .model import Mode, Policy
@@ -70,6 +71,8 @@ class PlanTable:
         self.evicted = 0
         self._ledger = ledger
         self._plans: dict[tuple[str, str], list[Plan]] = {}
+        #: By stage and topic the plan that was asked for last: nearly always the next one, too.
+        self._latest: dict[str, dict[str, Plan]] = {stage: {} for stage in STAGES}
         self._lock = threading.Lock()
         self._edges = sorted(
             {
@@ -81,10 +84,10 @@ class PlanTable:
         )
 
     def plan(self, topic: str, stage: str, now: int) -> Plan:
-        """The plan of `topic` and `stage` at the instant `now` (nanoseconds)."""
-        for plan in self._plans.get((topic, stage), ()):
-            if plan.since <= now < plan.until:
-                return plan
+        """The plan of `topic` and `stage`, one of STAGES, at the instant `now` (nanoseconds)."""
+        plan = self._latest[stage].get(topic)
+        if plan is not None and plan.since <= now < plan.until:
+            return plan
         with self._lock:
             return self._build(topic, stage, now)
 
@@ -97,6 +100,7 @@ class PlanTable:
         present = self._plans.get((topic, stage), [])
         for plan in present:
             if plan.since <= now < plan.until:
+                self._latest[stage][topic] = plan
                 return plan
         position = bisect_right(self._edges, now)
         since = self._edges[position - 1] if position else 0
@@ -104,11 +108,14 @@ class PlanTable:
         with _no_collections():
             plan = self._compile(topic, stage, since, until, now)
         if len(self._plans) >= _PLANS_MAX and (topic, stage) not in self._plans:
-            self._plans.pop(next(iter(self._plans)))
+            gone_topic, gone_stage = next(iter(self._plans))
+            del self._plans[gone_topic, gone_stage]
+            self._latest[gone_stage].pop(gone_topic, None)
             self.evicted += 1
             if self._ledger is not None:
                 self._ledger.count("dropped/plans/evicted")
         self._plans[topic, stage] = [*present, plan]
+        self._latest[stage][topic] = plan
         if self._ledger is not None:
             self._ledger.take_plan(plan)
         return plan

@@ -42,6 +42,7 @@ _POLL_MASK = 255
 _LANES_MAX = 4096
 _CLOSE_TIMEOUT_S = 30.0
 _NO_PARTITION = -1
+_MILLISECOND_NS = 1_000_000
 #: A wait is cut into slices, so that signals are seen.
 _SLICE_S = 0.1
 #: How long a client that is closed waits for the decision log, which the guard goes on writing.
@@ -83,7 +84,7 @@ class GuardedProducer:
             raise ConfigurationError(f"`on_reject` is `{on_reject}`", remedy="use return or raise")
         unreachable = failure_mode("parking_unreachable", parking_unreachable, ("error", "block"))
         self.guard = guard
-        self._now = guard.now
+        self._clock = guard.clock
         self._keys = guard.stamp_keys
         self._raises = on_reject == "raise"
         self._queue_full_wait_s = queue_full_wait_s
@@ -136,7 +137,8 @@ class GuardedProducer:
             lane = self._open_lane(topic)
         data = value if isinstance(value, bytes) else as_bytes(value, "value")
         key_data = key if key is None or isinstance(key, bytes) else as_bytes(key, "key")
-        now = self._now()
+        at = self._clock() // _MILLISECOND_NS
+        now = at * _MILLISECOND_NS
         event = Event(
             topic,
             data,
@@ -170,9 +172,8 @@ class GuardedProducer:
             and count & _POLL_MASK
         ):
             # The common case: everything is constant but the event itself.
-            at, stamp = now // 1_000_000, plan.stamp_headers
             try:
-                clients.send(topic, data, key_data, partition, report, None, at, stamp)
+                clients.send(topic, data, key_data, partition, report, None, at, plan.stamp_headers)
             except BufferError:
                 self._wait_and(self._forward, decision, lane, report)
             return decision
