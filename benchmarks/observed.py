@@ -20,11 +20,13 @@ BASELINE = "guarded, 1 % refused"
 _CLIENT = {"queue.buffering.max.messages": 1_000_000, "linger.ms": 50, "log_level": 0}
 
 
-def run(bootstrap: str, *, rounds: int = 7, operations: int = 5_000) -> list[Row]:
+def run(bootstrap: str, *, rounds: int = 7, operations: int = 50_000) -> list[Row]:
     """Rows for metrics alone, and with them a log in a topic, in a file, and with some allows.
 
-    The time is what all threads of the process compute together, since the log has one of its own;
-    a turn ends when everything is written.
+    The time is what all threads of the process compute together, those of the client libraries
+    too, since the log has threads of its own. A turn takes some tenths of a second, as a service
+    that goes on for days would live it, and ends when everything is written and acknowledged.
+    Metrics are read between the turns: a scrape costs the same however much is produced.
     """
     config = {"bootstrap.servers": bootstrap, **_CLIENT}
     topic = f"kafka://{bootstrap}/{TOPIC}-decisions"

@@ -3,9 +3,11 @@
     guard = Guard.from_directory("policies/", decision_log="kafka://broker:9092/decisions")
 
 Whoever decides only puts the decision into a room; a thread explains it, turns it into JSON and
-writes. Enforced decisions (and what else is no sample) have a room of their own, so that samples
-never push them out. When their room is full, entries are dropped and counted, or with
-`unreachable="block"` nothing more is decided that would have to be logged.
+writes. It comes a few times a second and takes all there is, or at once where a room is half full:
+each time that it wakes it takes the interpreter away from those who decide. Enforced decisions (and
+what else is no sample) have a room of their own, so that samples never push them out. When their
+room is full, entries are dropped and counted, or with `unreachable="block"` nothing more is decided
+that would have to be logged.
 """
 
 from __future__ import annotations
@@ -38,13 +40,15 @@ log = logging.getLogger("streamwarden")
 
 #: Events wait with their decisions: what they may hold in memory, in each room.
 _ROOM_MAX_BYTES: Final = 32 * 1024 * 1024
+_HALF_BYTES: Final = _ROOM_MAX_BYTES // 2
 #: About what a decision holds besides the bytes of its event.
 _OVERHEAD_BYTES: Final = 1024
 #: Below the client's default of `message.max.bytes`, with room for what is not ASCII.
 _LINE_MAX_BYTES: Final = 512 * 1024
 _BATCH: Final = 500
-#: Entries wait this long for others: by then the decision was explained to its producer, too.
-_LINGER_S: Final = 0.05
+#: Entries wait this long for others, or until a room is half full. By then a refused event is
+#: parked with its decision, which does not have to be written down again.
+_LINGER_S: Final = 0.2
 _PAUSE_S: Final = 0.1
 _SLICE_S: Final = 0.002
 _CLOSE_S: Final = 5.0
@@ -56,26 +60,29 @@ _COMPLAIN_EVERY_S: Final = 60.0
 class _Room:
     """Decisions that wait, in order; bounded by number and bytes."""
 
-    __slots__ = ("bytes", "entries", "most", "reason")
+    __slots__ = ("bytes", "entries", "half", "most", "reason")
 
     def __init__(self, most: int, reason: str) -> None:
         self.entries: deque[tuple[Decision, int]] = deque()
         self.bytes, self.most, self.reason = 0, most, reason
+        self.half = (most + 1) // 2
 
-    def put(self, decision: Decision) -> bool:
-        """False where there is no room."""
+    def put(self, decision: Decision) -> int:
+        """How many wait by then; 0 where there is no room."""
         event = decision.event
         size = _OVERHEAD_BYTES + len(event.value or b"") + len(event.key or b"")
-        if self.full(size):
-            return False
-        self.entries.append((decision, size))
-        self.bytes += size
-        return True
+        entries, total = self.entries, self.bytes + size
+        if entries and (len(entries) >= self.most or total > _ROOM_MAX_BYTES):
+            return 0
+        entries.append((decision, size))
+        self.bytes = total
+        return len(entries)
 
-    def full(self, size: int = _OVERHEAD_BYTES) -> bool:
-        """True where no decision of `size` bytes fits; a single one always does."""
+    @property
+    def full(self) -> bool:
+        """True where no further decision fits, however small its event; a single one always does."""
         return bool(self.entries) and (
-            len(self.entries) >= self.most or self.bytes + size > _ROOM_MAX_BYTES
+            len(self.entries) >= self.most or self.bytes + _OVERHEAD_BYTES > _ROOM_MAX_BYTES
         )
 
     def take(self, most: int) -> list[Decision]:
@@ -151,18 +158,19 @@ class DecisionLog:
             return
         _ = decision.id  # drawn here, since a parked record has to show the same one
         with self._lock:
-            was_empty = not (self._enforced.entries or self._sampled.entries)
-            taken = room.put(decision)
-        if not taken:
+            waiting = room.put(decision)
+        if not waiting:
             if self._block and room is self._enforced:
                 raise DecisionLogFullError(
                     f"the decision log `{self.target.shown}` takes no more entries",
                     remedy="bring it back, or set `decision_log_unreachable` to `drop`",
                 )
             self.failed(room.reason, "more decisions than it takes", 1)
-        elif was_empty:
+        elif waiting == 1:
             self._start()
             self._wake.set()
+        if waiting >= room.half or room.bytes > _HALF_BYTES:
+            self._hurry.set()
 
     def _room_of(self, decision: Decision) -> _Room | None:
         """The room of a decision; None where it is no part of the sample."""
@@ -171,16 +179,17 @@ class DecisionLog:
             if decision.undecodable is not None:
                 return self._enforced
             share = self.target.allow
-        elif all(entry.mode is Mode.SHADOW for entry in entries):
-            share = self.target.shadow
         else:
-            return self._enforced
+            for entry in entries:
+                if entry.mode is not Mode.SHADOW:
+                    return self._enforced
+            share = self.target.shadow
         return self._sampled if _in_sample(decision, share) else None
 
     def wait_for_room(self, timeout_s: float) -> bool:
         """Wait until enforced decisions have room again."""
         deadline = time.monotonic() + timeout_s
-        while self._enforced.full():
+        while self._enforced.full:
             left = deadline - time.monotonic()
             if left <= 0:
                 return False
@@ -200,6 +209,11 @@ class DecisionLog:
                     daemon=True,
                 )
                 self._thread.start()
+
+    @property
+    def crowded(self) -> bool:
+        """True where a whole batch waits."""
+        return len(self._enforced.entries) + len(self._sampled.entries) >= _BATCH
 
     def step(self) -> bool:
         """Write what waits, once; False where there was nothing to do. For the thread alone."""
@@ -253,15 +267,12 @@ class DecisionLog:
     def flush(self, timeout_s: float) -> bool:
         """Wait until all is written and, in a topic, acknowledged."""
         deadline = time.monotonic() + timeout_s
-        self._hurry.set()
-        try:
-            while self._left():
-                self._wake.set()
-                if time.monotonic() >= deadline:
-                    return False
-                time.sleep(0.005)
-        finally:
-            self._hurry.clear()
+        while self._left():
+            self._hurry.set()
+            self._wake.set()
+            if time.monotonic() >= deadline:
+                return False
+            time.sleep(_SLICE_S)
         return True
 
     def close(self, timeout_s: float = _CLOSE_S) -> None:
@@ -271,6 +282,7 @@ class DecisionLog:
             thread, self._thread = self._thread, None
             left = len(self._enforced.take(len(self._enforced.entries)))
             left += len(self._sampled.take(len(self._sampled.entries)))
+        self._hurry.set()
         self._wake.set()
         if thread is not None and thread is not threading.current_thread():
             thread.join(_JOIN_S)
@@ -307,22 +319,24 @@ def _run(
 ) -> None:
     """The thread of a log, for as long as there is somebody who uses it."""
     while True:
-        wake.wait(1.0)
-        if wake.is_set():
+        if wake.wait(1.0):
             hurry.wait(_LINGER_S)  # others may come
-        wake.clear()
         working = True
         while working:
+            wake.clear()
+            hurry.clear()
             owner = reference()
             if owner is None or owner.thread is not threading.current_thread():
                 return
+            crowded = False
             try:
                 working = owner.step()
+                crowded = owner.crowded
             except Exception:
                 log.exception("the decision log cannot be written")
             del owner
-            if working:
-                time.sleep(_SLICE_S if hurry.is_set() else _LINGER_S)
+            if working and not crowded:
+                hurry.wait(_LINGER_S)
 
 
 def _weakly(owner: DecisionLog) -> Callable[[str, str, int], None]:

@@ -17,7 +17,7 @@ __all__ = ["TopicWriter"]
 
 _DEFAULTS: Final = {
     "compression.type": "lz4",
-    "linger.ms": 20,
+    "linger.ms": 5,  # whole batches are handed over, and only have to come together
     "log_level": 0,
     "message.timeout.ms": 30_000,
 }

@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Sequence
 from hashlib import sha256
 from pathlib import Path
@@ -307,6 +308,62 @@ def test_half_a_line_does_not_spoil_the_next(
     text = (tmp_path / "log").read_bytes()
     assert (done, rest, failed) == (1, 2, [("write_failed", 0)])
     assert text == b'{"n": 0}\n{"n\n{"n": 1}\n{"n": 2}\n'
+
+
+@pytest.mark.parametrize(("there", "then"), [(b'{"id": 1}\n{"id', b"\n"), (b'{"id": 1}\n', b"")])
+def test_a_log_that_ends_in_half_a_line_goes_on_in_a_new_one(
+    tmp_path: Path, there: bytes, then: bytes
+) -> None:
+    """A process that was killed in the middle of a line costs that line, and not the next too."""
+    log = tmp_path / "decisions.jsonl"
+    log.write_bytes(there)
+    guard = guard_for(tmp_path / "p", "t", decision_log=f"file:{log}")
+
+    (made,) = decide(guard, BAD)
+    guard.close()
+
+    assert log.read_bytes() == there + then + made.to_json() + b"\n"
+
+
+def test_a_new_file_does_not_begin_with_the_end_of_another_ones_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A disk that was full, then the file was moved away: the new one holds whole lines only."""
+    log = tmp_path / "log"
+    writer = FileWriter(log, block=True, failed=lambda *_: None)
+    lines = [Line("t", b'{"n": %d}' % number) for number in range(2)]
+    real = os.write
+
+    def write(file: int, data: bytes) -> int:
+        if len(data) < 10:
+            raise OSError(28, "No space left on device")
+        return real(file, data[:12])
+
+    monkeypatch.setattr(os, "write", write)
+    done = writer.write(lines)
+    monkeypatch.setattr(os, "write", real)
+    log.rename(tmp_path / "log.1")
+    writer.write(lines[done:])
+    writer.close()
+
+    assert (tmp_path / "log.1").read_bytes() == b'{"n": 0}\n{"n'
+    assert log.read_bytes() == b'{"n": 1}\n'
+
+
+def test_a_room_that_fills_is_emptied_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The thread comes seldom; it does not wait for its time where entries would be dropped."""
+    monkeypatch.setattr("streamwarden.producers.decision_log._LINGER_S", 3600.0)
+    log = tmp_path / "decisions.jsonl"
+    guard = guard_for(tmp_path / "p", "t", decision_log=f"file:{log}?room=20")
+
+    decide(guard, *[event(currency="XXX", number=number) for number in range(10)])
+    until = time.monotonic() + WAIT_S
+    while not log.exists() or len(read(log)) < 10:
+        assert time.monotonic() < until, "nothing was written"
+        time.sleep(0.01)
+    guard.close()
 
 
 @pytest.mark.parametrize("block", [True, False])
