@@ -15,23 +15,30 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, TopicCollectio
 from confluent_kafka.admin import AclOperation, AdminClient, ConfigResource, ResourceType
 
 from ..policy.bundle import Bundle
-from ..policy.parking import Kind, parked_topic
+from ..policy.parking import Kind
 from .codes import ALL_BROKERS_DOWN, error_of
 from .connection import PARKING_OVERHEAD_BYTES, ConfigMap, connection_of, reader_config
 from .log_target import LogTarget
 from .record_time import EMBEDDED_CLUSTER
 from .repairs import Check, Commands, operation_name
 from .topics import (
-    KINDS,
     Difference,
     TopicState,
     differences,
     log_differences,
+    parking_topics,
     too_few_replicas,
     wanted_settings,
 )
 
-__all__ = ["Asked", "check_cluster", "check_log_topic", "check_store_topic"]
+__all__ = [
+    "Asked",
+    "Reached",
+    "check_cluster",
+    "check_log_topic",
+    "check_store_topic",
+    "reach_cluster",
+]
 
 #: The client's own default of `message.max.bytes`.
 _MESSAGE_MAX_BYTES: Final = 1_000_000
@@ -59,15 +66,28 @@ class Asked:
     bundle: Bundle | None
     group: str | None
     commands: Commands
-    timeout_s: float = 30.0
 
 
-def check_cluster(config: ConfigMap, asked: Asked) -> list[Check]:
+@dataclass(frozen=True, slots=True)
+class Reached:
+    """A cluster that was asked for, and whether its brokers answer."""
+
+    config: ConfigMap
+    cluster: _Cluster
+    check: Check
+
+
+def reach_cluster(config: ConfigMap, commands: Commands, deadline: float) -> Reached:
+    """Look for the brokers until `deadline` (monotonic), by which all further questions end too."""
+    cluster = _Cluster(config, deadline)
+    return Reached(config, cluster, cluster.reach(commands))
+
+
+def check_cluster(reached: Reached, asked: Asked) -> list[Check]:
     """Look at brokers, topics, their parking topics, and the consumer group."""
-    cluster = _Cluster(config, time.monotonic() + asked.timeout_s)
-    reached = cluster.reach(asked.commands)
-    found = [reached]
-    if reached.status != "ok":
+    cluster, config = reached.cluster, reached.config
+    found = [reached.check]
+    if reached.check.status != "ok":
         return found
     try:
         for topic in asked.topics:
@@ -85,10 +105,13 @@ def check_cluster(config: ConfigMap, asked: Asked) -> list[Check]:
     return found
 
 
-def check_store_topic(config: ConfigMap, topic: str, timeout_s: float) -> list[Check]:
-    """Look at the topic of a bundle store: it must keep everything, in one order."""
+def check_store_topic(config: ConfigMap, topic: str, deadline: float) -> list[Check]:
+    """Look at the topic of a bundle store: it must keep everything, in one order.
+
+    Raises KafkaException, and TimeoutError once `deadline` (monotonic) is over.
+    """
     commands = Commands.of(config)
-    cluster = _Cluster(config, time.monotonic() + timeout_s)
+    cluster = _Cluster(config, deadline)
     reached = cluster.reach(commands)
     if reached.status != "ok":
         return [Check("store", "fail", topic, reached.found, "guards take no new policy")]
@@ -121,10 +144,13 @@ def check_store_topic(config: ConfigMap, topic: str, timeout_s: float) -> list[C
     return said or [Check("store", "ok", topic, f"compacted, one partition; {may}")]
 
 
-def check_log_topic(target: LogTarget, means: str, timeout_s: float) -> list[Check]:
-    """Look at the topic of a decision log; `means` is what it means that entries cannot be written."""
+def check_log_topic(target: LogTarget, means: str, deadline: float) -> list[Check]:
+    """Look at the topic of a decision log; `means` is what it means that entries cannot be written.
+
+    Raises KafkaException, and TimeoutError once `deadline` (monotonic) is over.
+    """
     name, commands = target.topic, Commands.of(target.config)
-    cluster = _Cluster(target.config, time.monotonic() + timeout_s)
+    cluster = _Cluster(target.config, deadline)
     reached = cluster.reach(commands)
     if reached.status != "ok":
         return [Check("decision log", reached.status, name, reached.found, means)]
@@ -359,12 +385,14 @@ def _parking_checks(
 ) -> list[Check]:
     assert origin.state is not None
     said: list[Check] = []
-    for kind in KINDS:
-        name = parked_topic(bundle.settings, origin.name, kind)
+    for name, kind in parking_topics(bundle, origin.name):
         refused = "held" if kind == "held" else "rejected"
         lost = f"{refused} events cannot be parked: producers get errors, consumers stop"
+        needed: tuple[AclOperation, ...] = (AclOperation.DESCRIBE, AclOperation.WRITE)
+        if kind == "waiting":
+            lost = "no key can wait (`park: key`): consumers stop at the first refused event"
+            needed = (AclOperation.DESCRIBE, AclOperation.READ, AclOperation.WRITE)
         topic = cluster.look_at(name)
-        needed = (AclOperation.DESCRIBE, AclOperation.WRITE)
         if topic.error is not None:
             repair = (
                 commands.ensure(origin.name)

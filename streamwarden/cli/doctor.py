@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import threading
 import time
+from collections.abc import Callable
+from concurrent.futures import Future
+from typing import TypeVar
 
 import click
 from rich.text import Text
 
 from ..policy.bundle import Bundle
-from ..producers.checkup import Asked, check_cluster
+from ..producers.checkup import Asked, check_cluster, reach_cluster
 from ..producers.repairs import Check, Commands
 from .client import Client
 from .doctor_sources import (
@@ -30,6 +34,8 @@ from .options import (
 from .output import SECRETS, Output, counted, escaped, write_json
 
 __all__ = ["doctor"]
+
+_T = TypeVar("_T")
 
 _STYLES = {"ok": "green", "warn": "yellow", "fail": "red"}
 
@@ -69,27 +75,44 @@ def doctor(
 
     Exit status: 0 nothing will fail (there may be warnings), 2 something will, 1 wrongly called.
     """
-    servers = client.servers
-    bundle, checks = check_policies(source, client)
-    names = topics or _named(bundle)
-    if bundle is not None:
-        checks += check_schemas(source.schemas, bundle, names)
-        checks += [_coverage(bundle, topic) for topic in names]
-    checks += check_decision_log(source.decision_log, client)
+    deadline = time.monotonic() + client.timeout_s
     commands = Commands(
-        servers,
+        client.servers,
         client.properties.get("sasl.username", ""),
         client.properties.get("security.protocol", "plaintext").lower() != "plaintext",
         policy_flags(source),
     )
+    # Any of them may be silent until the deadline, so they are asked at the same time.
+    reached = _aside(lambda: reach_cluster(client.config(), commands, deadline))
+    logged = _aside(lambda: check_decision_log(source.decision_log, client, deadline))
+    bundle, checks = check_policies(source, client, deadline)
+    names = topics or _named(bundle)
+    if bundle is not None:
+        checks += check_schemas(source.schemas, bundle, names, deadline)
+        checks += [_coverage(bundle, topic) for topic in names]
+    checks += logged.result()
     doing = stages or (("produce",) if group is None else ("produce", "consume"))
-    asked = Asked(names, doing, bundle, group, commands, client.timeout_s)
-    checks = [check_libraries(), *checks, *check_cluster(client.config(), asked)]
+    asked = Asked(names, doing, bundle, group, commands)
+    checks = [check_libraries(), *checks, *check_cluster(reached.result(), asked)]
     if output.json:
         write_json([_as_json(check) for check in checks])
     else:
         output.print(*map(_line, checks), _sum(checks))
     return VIOLATIONS if any(check.status == "fail" for check in checks) else OK
+
+
+def _aside(work: Callable[[], _T]) -> Future[_T]:
+    """Begin `work` on a thread that nobody waits for where the command is interrupted."""
+    future: Future[_T] = Future()
+
+    def run() -> None:
+        try:
+            future.set_result(work())
+        except BaseException as error:  # noqa: BLE001 - raised where the result is asked for
+            future.set_exception(error)
+
+    threading.Thread(target=run, name="streamwarden-doctor", daemon=True).start()
+    return future
 
 
 def _named(bundle: Bundle | None) -> tuple[str, ...]:

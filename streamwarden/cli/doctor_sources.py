@@ -19,7 +19,7 @@ from ..policy.bundle import Bundle
 from ..policy.guard import Guard
 from ..policy.last_known_good import default_path
 from ..policy.redis_connection import Operation, RedisConnection
-from ..policy.store import StoreAddress, store_address
+from ..policy.store import ActiveBundle, StoreAddress, open_store, store_address
 from ..producers.checkup import check_log_topic, check_store_topic
 from ..producers.log_target import log_target
 from ..producers.repairs import Check
@@ -27,7 +27,7 @@ from ..schemas.registry import NotFound, SchemaSource, Unavailable
 from .client import Client
 from .loading import opened_schemas, read
 from .options import PolicySource
-from .stores import opened, store_settings
+from .stores import store_settings
 
 __all__ = [
     "check_decision_log",
@@ -44,6 +44,12 @@ if not redis.acl_check_cmd then return -1 end
 return redis.acl_check_cmd('SET', KEYS[1], '0') and 1 or 0
 """
 _ABSENT_SUBJECT = "streamwarden-doctor"
+#: A registry that has the time is asked for so long at most.
+_SCHEMAS_S = 5.0
+#: As long as a store in Kafka is read by default.
+_STORE_S = 5.0
+#: For a question that is left when others were not answered until the deadline.
+_LAST_S = 1.0
 
 
 def check_libraries() -> Check:
@@ -73,15 +79,20 @@ def policy_flags(source: PolicySource) -> tuple[str, ...]:
     return tuple(flags)
 
 
-def check_policies(source: PolicySource, client: Client) -> tuple[Bundle | None, list[Check]]:
-    """The bundle that a guard would decide by, and what was found on the way to it."""
+def check_policies(
+    source: PolicySource, client: Client, deadline: float
+) -> tuple[Bundle | None, list[Check]]:
+    """The bundle that a guard would decide by, and what was found on the way to it.
+
+    `deadline` (monotonic) is for whoever does not answer.
+    """
     checks = _settings_checks(source)
     bundle: Bundle | None = None
     if source.directories:
-        bundle, found = _directories(source)
+        bundle, found = _directories(source, deadline)
         checks += found
     elif source.store is not None:
-        bundle, found = _store(source.store, client)
+        bundle, found = _store(source.store, client, deadline)
         checks += found
     if bundle is not None:
         checks += _guard_checks(bundle, source)
@@ -114,11 +125,11 @@ def _nearest(folder: Path) -> Path:
     return next(each for each in (folder, *folder.parents) if each.exists())
 
 
-def _directories(source: PolicySource) -> tuple[Bundle | None, list[Check]]:
+def _directories(source: PolicySource, deadline: float) -> tuple[Bundle | None, list[Check]]:
     shown = " ".join(map(str, source.directories))
     check = f"streamwarden policy check {shown}"
     try:
-        with opened_schemas(source.schemas) as schemas:
+        with opened_schemas(source.schemas, timeout_s=_lookup_s(deadline)) as schemas:
             bundle, problems = read(source.directories, schemas)
     except StreamwardenError as error:
         return None, [Check("policies", "fail", shown, error.message, error.remedy)]
@@ -132,19 +143,22 @@ def _directories(source: PolicySource) -> tuple[Bundle | None, list[Check]]:
     return bundle, [Check("policies", "ok", shown, f"{bundle.label} ({bundle.digest[:12]})")]
 
 
-def _store(url: str, client: Client) -> tuple[Bundle | None, list[Check]]:
+def _store(url: str, client: Client, deadline: float) -> tuple[Bundle | None, list[Check]]:
+    checks: list[Check] = []
     try:
         address = store_address(url, client=store_settings(url, client))
-        store = opened(url, client)
-        try:
-            active = store.active()
-        finally:
-            store.close()
         shown = address.shown
-        checks = _place_checks(address, None if active is None else active.bundle.name, client)
+        if address.scheme == "kafka":
+            checks = _topic_checks(address, deadline)
+        causes = [check for check in checks if check.status == "fail"]
+        if causes and time.monotonic() >= deadline:
+            return None, causes  # it would have to be waited for once more
+        active = _active(url, client, deadline)
+        if address.scheme != "kafka":
+            checks = _place_checks(address, None if active is None else active.bundle.name)
     except StreamwardenError as error:
         failed = Check("store", "fail", url.partition(":")[0], error.message, error.remedy)
-        return None, _causes(url, client) or [failed]
+        return None, [check for check in checks if check.status == "fail"] or [failed]
     if active is None:
         publish = f"streamwarden bundle publish --policies DIR --store {shown} --yes"
         means = "a guard refuses to start"
@@ -154,23 +168,32 @@ def _store(url: str, client: Client) -> tuple[Bundle | None, list[Check]]:
     return active.bundle, [*checks, Check("store", "ok", shown, at)]
 
 
-def _causes(url: str, client: Client) -> list[Check]:
-    """What of a store's topic keeps guards from reading it, with what repairs it."""
-    if not url.startswith("kafka:"):
-        return []
+def _active(url: str, client: Client, deadline: float) -> ActiveBundle | None:
+    settings = dict(store_settings(url, client))
+    if url.startswith("kafka:") and "timeout_s" not in store_address(url).options:
+        settings["timeout_s"] = min(_STORE_S, max(_LAST_S, deadline - time.monotonic()))
+    store = open_store(url, client=settings)
     try:
-        address = store_address(url, client=store_settings(url, client))
-        checks = _place_checks(address, None, client)
-    except StreamwardenError:
-        return []
-    return [check for check in checks if check.status == "fail"]
+        return store.active()
+    finally:
+        store.close()
 
 
-def _place_checks(address: StoreAddress, bundle: str | None, client: Client) -> list[Check]:
-    if address.scheme == "kafka":
-        servers, _, topic = address.location.strip("/").rpartition("/")
-        config = {**address.options, **address.client, "bootstrap.servers": servers}
-        return check_store_topic(config, topic, client.timeout_s)
+def _topic_checks(address: StoreAddress, deadline: float) -> list[Check]:
+    """What of a store's topic keeps guards from reading it, with what repairs it."""
+    servers, _, topic = address.location.strip("/").rpartition("/")
+    config = {**address.options, **address.client, "bootstrap.servers": servers}
+    try:
+        return check_store_topic(config, topic, deadline)
+    except (KafkaException, TimeoutError) as raised:
+        return [Check("store", "fail", topic, _said(raised), "guards take no new policy")]
+
+
+def _said(raised: KafkaException | TimeoutError) -> str:
+    return raised.args[0].str() if isinstance(raised, KafkaException) else "no answer in time"
+
+
+def _place_checks(address: StoreAddress, bundle: str | None) -> list[Check]:
     if address.scheme == "dir":
         may = os.access(_nearest(Path(address.location)), os.W_OK)
         found = "this user may publish" if may else "this user may only read"
@@ -220,7 +243,7 @@ def _guard_checks(bundle: Bundle, source: PolicySource) -> list[Check]:
     return []
 
 
-def check_decision_log(url: str | None, client: Client) -> list[Check]:
+def check_decision_log(url: str | None, client: Client, deadline: float) -> list[Check]:
     """Whether decisions can be written where they are to be; nothing where they are not logged."""
     if url is None or url == "off":
         return []
@@ -232,19 +255,18 @@ def check_decision_log(url: str | None, client: Client) -> list[Check]:
     means = "nothing that has to be logged is decided" if blocks else "entries are dropped"
     if target.path is None:
         try:
-            return check_log_topic(target, means, client.timeout_s)
+            return check_log_topic(target, means, deadline)
         except (KafkaException, TimeoutError) as raised:
-            said = (
-                raised.args[0].str() if isinstance(raised, KafkaException) else "no answer in time"
-            )
-            return [Check("decision log", "fail", target.topic, said, means)]
+            return [Check("decision log", "fail", target.topic, _said(raised), means)]
     path = target.path
     if os.access(path if path.exists() else path.parent, os.W_OK):
         return [Check("decision log", "ok", str(path), "this user may write it")]
     return [Check("decision log", "fail", str(path), "this user may not write it", means)]
 
 
-def check_schemas(schemas: str | None, bundle: Bundle, topics: Sequence[str]) -> list[Check]:
+def check_schemas(
+    schemas: str | None, bundle: Bundle, topics: Sequence[str], deadline: float
+) -> list[Check]:
     """Whether schemas can be had, and those of policies and topics are there."""
     avro = [topic for topic in topics if bundle.formats(topic)[0] == "avro"]
     if schemas is None:
@@ -252,11 +274,16 @@ def check_schemas(schemas: str | None, bundle: Bundle, topics: Sequence[str]) ->
         return [Check("schemas", "fail", t, "Avro, and no schemas are named", means) for t in avro]
     named = {policy.schema: policy.id for policy in bundle.policies if policy.schema is not None}
     try:
-        with opened_schemas(schemas) as source:
+        with opened_schemas(schemas, timeout_s=_lookup_s(deadline)) as source:
             assert source is not None
             return _subject_checks(source, named, avro)
     except StreamwardenError as error:
         return [Check("schemas", "fail", _shown(schemas), error.message, error.remedy)]
+
+
+def _lookup_s(deadline: float) -> float:
+    """How long one lookup of a schema may take."""
+    return round(min(_SCHEMAS_S, max(_LAST_S, deadline - time.monotonic())), 1)
 
 
 def _subject_checks(

@@ -28,6 +28,8 @@ _MEMBERS = ("topic", "key", "value", "headers", "timestamp", "partition", "facts
 #: What `consume --json` adds; read so that its lines can be published again.
 _IGNORED = ("offset", "decision")
 _HALF = re.compile("[\ud800-\udfff]")
+#: Records may name any topic.
+_TOPICS_MAX = 1000
 _PARTITION_MAX = 2**31 - 1
 #: The end of the year 9999. A broker refuses later times, and with them the other events of a batch.
 _TIMESTAMP_MAX = 253_402_300_799_999
@@ -50,7 +52,8 @@ class GivenEvent(NamedTuple):
 class EventReader:
     """Makes events of lines. `key_path` (`value.id`) takes the key from the value.
 
-    `keyless` counts the events in which there was nothing at that path.
+    `keyless` counts the events in which there was nothing at that path; `keyed` has the topics of
+    the others, the first thousand.
     """
 
     def __init__(self, topic: str | None, line_format: str, key_path: str | None) -> None:
@@ -58,6 +61,12 @@ class EventReader:
         self._record = line_format == "record"
         self._path = None if key_path is None else _key_path(key_path)
         self.keyless = 0
+        self.keyed: set[str] = set()
+
+    @property
+    def key_path(self) -> tuple[str | int, ...]:
+        """Where keys come from, beginning with `value`; empty where they do not."""
+        return () if self._path is None else ("value", *self._path)
 
     def read(self, line: bytes) -> GivenEvent:
         """The event of one line. Raises ValueError saying what is wrong with the line."""
@@ -65,7 +74,10 @@ class EventReader:
         if self._path is None or event.key is not None:
             return event
         key = None if event.value is None else _at(event.value, self._path)
-        self.keyless += key is None
+        if key is None:
+            self.keyless += 1
+        elif len(self.keyed) < _TOPICS_MAX:
+            self.keyed.add(event.topic)
         return event._replace(key=key)
 
     def _read_value(self, line: bytes) -> GivenEvent:

@@ -35,13 +35,17 @@ def present(directories: Sequence[Path]) -> None:
 
 
 @contextmanager
-def opened_schemas(schemas: str | None) -> Generator[SchemaSource | None]:
-    """The schemas that `--schemas` names; None without."""
+def opened_schemas(
+    schemas: str | None, *, timeout_s: float | None = None
+) -> Generator[SchemaSource | None]:
+    """The schemas that `--schemas` names; None without. `timeout_s` is for one lookup."""
     if schemas is None:
         yield None
         return
     SECRETS.note_url(schemas)
-    source = open_schemas(schemas)
+    source = (
+        open_schemas(schemas) if timeout_s is None else open_schemas(schemas, timeout_s=timeout_s)
+    )
     try:
         yield source
     finally:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import time
-from contextlib import closing
+from collections.abc import Iterable
+from contextlib import closing, suppress
 
 import click
 
 from streamwarden.errors import ConfigurationError, DeliveryError, StreamwardenError
 
+from ..policy.guard import Guard
+from ..policy.paths import format_path
 from .client import Client
 from .events import FORMATS, EventReader
 from .failures import FAILED, OK, VIOLATIONS, on_interrupt
@@ -84,6 +87,8 @@ def publish(
         source.guard(client) as guard,
         closing(Publishing(guard, client)) as publishing,
     ):
+        if topic is not None:
+            _warn_of_keys(output, guard, reader, [topic])
         broken: StreamwardenError | None = None
         try:
             with (
@@ -95,6 +100,7 @@ def publish(
             broken = error  # the account is complete all the same
         _summary(output, publishing, time.monotonic() - started)
         _warnings(output, publishing.account, reader, key_path)
+        _warn_of_keys(output, guard, reader, sorted(reader.keyed - {topic}))
         if broken is not None:
             raise broken
         if publishing.interrupted:
@@ -141,6 +147,20 @@ def _warnings(output: Output, account: Account, reader: EventReader, key: str | 
     if reader.keyless:
         events = counted(reader.keyless, "event")
         output.warn(f"nothing at `{key}` in {events}, which went without a key")
+
+
+def _warn_of_keys(output: Output, guard: Guard, reader: EventReader, topics: Iterable[str]) -> None:
+    """A mask changes the value and never the key, which would tell what it hides."""
+    path = reader.key_path
+    if not path:
+        return
+    for topic in topics:
+        with suppress(StreamwardenError):  # a guard that decides no more has said so
+            if guard.plan(topic, "produce", guard.now()).privacy.hides(path):
+                output.warn(
+                    f"`{format_path(path)}` is masked or sensitive on `{topic}`, and is written in "
+                    "the clear as the key; take the key from another field"
+                )
 
 
 def _unsent(publishing: Publishing, lines: Lines) -> str:

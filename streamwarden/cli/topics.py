@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import replace
 
 import click
@@ -74,6 +75,7 @@ def _ensure(
         raise ConfigurationError(
             "no topic was named", remedy="say --topic TOPIC, or --decision-log kafka://HOST/TOPIC"
         )
+    deadline = time.monotonic() + client.timeout_s
     reports: tuple[TopicReport, ...] = ()
     if topics:
         with replace(source, decision_log="off").guard(client, masks=False) as guard:
@@ -81,7 +83,8 @@ def _ensure(
                 client.config(), guard, topics, dry_run=dry_run, timeout_s=client.timeout_s
             )
     if log is not None:
-        reports += (ensure_log_topic(log, dry_run=dry_run, timeout_s=client.timeout_s),)
+        left = deadline - time.monotonic()
+        reports += (ensure_log_topic(log, dry_run=dry_run, timeout_s=left),)
     if output.json:
         write_json([_as_json(report) for report in reports])
     else:
@@ -125,6 +128,8 @@ def _line(report: TopicReport) -> Text:
     shown.append(f" {escaped(report.topic)}", "bold")
     if report.kind == "decisions":
         shown.append("  the decision log")
+    elif report.kind == "waiting":
+        shown.append(f"  which keys of {escaped(report.origin)} wait")
     else:
         shown.append(f"  {report.kind} events of {escaped(report.origin)}")
     if report.partitions:

@@ -215,6 +215,27 @@ def test_an_event_that_cannot_be_parked_has_failed(
     assert (said["allow"], said["reject"], said["failed"]) == (1, 0, 1)
 
 
+def test_a_key_that_tells_what_a_mask_hides_is_warned_of(
+    publish: Publish, broker: EmbeddedBroker
+) -> None:
+    """Of a field that is masked on the topic, and only there; also where records name the topic."""
+    card = b'{"amount":1,"country":"DE","card":"4111111111111111"}'
+    record = json.dumps({"topic": "payments", "value": card.decode()}).encode()
+
+    masked = publish.result("--key", "value.card", "-", stdin=card)
+    named = publish.result(
+        *("--format", "record", "--key", "value.card", "-"), stdin=record, topic=None
+    )
+    other = publish.result("--key", "value.country", "-", stdin=card)
+
+    said = "`value.card` is masked or sensitive on `payments`, and is written in the clear"
+    assert said in " ".join(masked.stderr.split())
+    assert said in " ".join(named.stderr.split())
+    assert masked.stderr.count("masked or sensitive") == 1
+    assert "sensitive" not in other.stderr
+    assert {r.key for r in records(broker, "payments")} == {b"4111111111111111", b"DE"}
+
+
 @pytest.mark.parametrize("arguments", [[], ["--key", "value.id"]])
 def test_a_broker_that_is_not_there_ends_it(
     publish: Publish, tmp_path: Path, arguments: list[str]
