@@ -2,12 +2,14 @@
 
 Without a file, the project's own cases and the specification's (where they are at hand) are run.
 Prints the names of the cases that failed and, as the last line, `N passed, N failed`. Exit status
-0 when exactly the failures that expected_failures.yaml lists were found, 1 otherwise.
+0 when exactly the failures that expected_failures.yaml lists were found, 1 otherwise, 2 when the
+file cannot be read.
 """
 
 from __future__ import annotations
 
 import argparse
+import io
 import json
 import sys
 from collections import Counter
@@ -24,7 +26,13 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("cases", nargs="?", type=Path, help="a file of cases; else all at hand")
     parser.add_argument("--json", action="store_true", help="print one JSON object instead")
     options = parser.parse_args(arguments)
-    outcomes = _run(options.cases)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # whatever text the cases have
+    try:
+        outcomes = _run(options.cases)
+    except (OSError, ValueError) as error:
+        parser.error(f"{options.cases} cannot be read: {error}")
     reasons = expected_failures()
     surprising = surprises(outcomes, reasons)
     failures = [outcome for outcome in outcomes if not outcome.passed]

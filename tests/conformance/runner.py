@@ -51,13 +51,15 @@ class Outcome:
 
 
 def name_of(case: Case) -> str:
-    """`file/section/name`, which is how expected failures are listed."""
-    return f"{case['file']}/{case['section']}/{case['name']}"
+    """`file/section/name`, which is how expected failures are listed; without what is not said."""
+    return "/".join(str(case[part]) for part in ("file", "section", "name") if part in case)
 
 
 def load(path: Path) -> list[Case]:
-    """The cases of a JSON file."""
-    cases: list[Case] = json.loads(path.read_text(encoding="utf-8"))
+    """The cases of a JSON file. Raises ValueError where it is none, OSError likewise."""
+    cases: object = json.loads(path.read_text(encoding="utf-8-sig"))
+    if not isinstance(cases, list) or not all(isinstance(case, dict) for case in cases):
+        raise ValueError("it is not a list of cases")
     return cases
 
 
@@ -66,23 +68,26 @@ def run_all(cases: Iterable[Case]) -> list[Outcome]:
     return [
         Outcome(
             name_of(case),
-            case["file"],
-            case.get("core", False),
-            case["expr"],
+            str(case.get("file", "")),
+            case.get("core") is True,
+            str(case.get("expr", "")),
             run(case),
-            tuple(case.get("needs", ())),
+            tuple(map(str, case.get("needs") or ())),
         )
         for case in cases
     ]
 
 
 def run(case: Case) -> str:
-    """What is wrong with the outcome of a case; empty when it is as expected."""
+    """What is wrong with the outcome of a case, or with the case; empty when it is as expected."""
     try:
-        got = _outcome(case)
-    except CelSyntaxError as error:
-        got = CelError("syntax", error.message)
-    return _compare(case["expected"], got)
+        try:
+            got = _outcome(case)
+        except CelSyntaxError as error:
+            got = CelError("syntax", error.message)
+        return _compare(case["expected"], got)
+    except Exception as error:  # noqa: BLE001 - a case that cannot be run is one that fails
+        return f"cannot be run: {type(error).__name__}: {error}"
 
 
 def _compare(expected: Mapping[str, Any], got: object) -> str:
@@ -97,11 +102,11 @@ def _compare(expected: Mapping[str, Any], got: object) -> str:
 
 
 def _outcome(case: Case) -> object:
-    declared: list[dict[str, Any]] = case.get("type_env", [])
-    bindings = {name: value_of(value) for name, value in case["bindings"].items()}
+    declared: list[dict[str, Any]] = case.get("type_env") or []
+    bindings = {name: value_of(value) for name, value in (case.get("bindings") or {}).items()}
     variables = dict.fromkeys(bindings, DYN)
     variables |= {d["name"]: type_of(d["type"]) for d in declared if d["kind"] == "ident"}
-    container = case.get("container", "")
+    container = case.get("container") or ""
     expr = parse(case["expr"])
     if not case.get("disable_check"):
         functions = dict(FUNCTIONS) | {
@@ -153,7 +158,7 @@ def value_of(typed: Mapping[str, Any]) -> object:
     """The value that a case writes with its type."""
     kind = typed["t"]
     if kind in ("timestamp", "duration"):
-        ns = int(typed["seconds"]) * 10**9 + int(typed["nanos"])
+        ns = int(typed.get("seconds", 0)) * 10**9 + int(typed.get("nanos", 0))
         return Timestamp(ns) if kind == "timestamp" else Duration(ns)
     raw: Any = typed.get("v")
     match kind:
@@ -171,8 +176,12 @@ def value_of(typed: Mapping[str, Any]) -> object:
             return {map_key(value_of(key)): value_of(value) for key, value in raw}
         case "type":
             return CelType(raw)
-        case _:
+        case "null":
+            return None
+        case "bool" | "string":
             return raw
+        case _:
+            raise ValueError(f"there is no type of values `{kind}`")
 
 
 def same(got: object, wanted: object) -> bool:

@@ -67,3 +67,42 @@ def test_the_command_fails_where_the_list_is_wrong(
     assert capsys.readouterr().out.splitlines()[-1] == closing
     assert command.main([str(file), "--json"]) == status
     assert json.loads(capsys.readouterr().out)["passed"] == int(closing[0])
+
+
+def test_cases_that_cannot_be_run_fail_and_the_others_count(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What a case leaves out is empty; what it cannot do without fails that case alone."""
+    good = {"name": "short", "expr": "1 + 1", "expected": {"value": {"t": "int", "v": "2"}}}
+    cases = [
+        good,
+        {**good, "name": "odd", "bindings": {"x": {"t": "quux"}}},
+        {"file": "f", "section": "s", "name": "none\ud800", "expected": {"error": "any"}},
+        {**good, "name": "endless", "expr": "(" * 5000 + "1" + ")" * 5000},
+        {"expr": "x", "bindings": None, "expected": {"error": "any"}},
+    ]
+    file = tmp_path / "cases.json"
+    file.write_text("\ufeff" + json.dumps(cases), encoding="utf-8")
+
+    assert command.main([str(file)]) == 1
+
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "odd: cannot be run: ValueError: there is no type of values `quux`"
+    assert lines[1] == "f/s/none\\ud800: cannot be run: KeyError: 'expr'"
+    assert lines[2].startswith("endless: got CelError(code='syntax'")
+    assert lines[3:] == ["2 passed, 3 failed"]
+
+
+@pytest.mark.parametrize("content", ["", "{}", "[1]", "\x00"])
+def test_a_file_without_cases_is_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], content: str
+) -> None:
+    """In a line, with another status than that of failures."""
+    file = tmp_path / "cases.json"
+    file.write_text(content)
+
+    with pytest.raises(SystemExit) as stopped:
+        command.main([str(file)])
+
+    assert stopped.value.code == 2
+    assert "cannot be read" in capsys.readouterr().err
