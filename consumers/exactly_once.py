@@ -221,7 +221,7 @@ class ExactlyOnce:
         self._last = message
         given_up = self._attempts.get(place, 0) > self._failing.retries
         if given_up and self._failing.then == "quarantine":
-            self._reader.intake.park_by_handler(message, self._said[place])
+            self._reader.park_by_handler(message, self._said[place])
             self._guard.count("handler/quarantined")
             return
         try:

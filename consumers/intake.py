@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from contextlib import suppress
 from functools import partial
 from typing import NamedTuple
 
@@ -22,12 +23,14 @@ from streamwarden.errors import ConfigurationError, DeliveryError
 from ..policy.decision import Decision
 from ..policy.guard import Guard
 from ..policy.parking import Kind, parked_topic
+from ..policy.waiting import parks_keys, wait_behind
 from ..producers.codes import STATE, UNKNOWN_TOPIC, error_of
 from ..producers.parking import Parking
-from ..schemas.event import Event
+from ..schemas.event import Event, Record
 from .assigned import Assigned, Place
 from .messages import GuardedMessage
 from .offsets import PartitionOffsets
+from .waiting import WaitingKeys
 
 __all__ = ["Intake", "NoTransactionError"]
 
@@ -52,19 +55,31 @@ class _Failure(NamedTuple):
 
 
 class Intake:
-    """See the module's first line. `park` writes through `parking`; `assigned` has the offsets."""
+    """See the module's first line. `park` writes through `parking`; `assigned` has the offsets.
+
+    `keys` makes what knows of waiting keys, at the first plan that asks for it.
+    """
 
     def __init__(
-        self, guard: Guard, parking: Parking, assigned: Assigned, *, group: str | None
+        self,
+        guard: Guard,
+        parking: Parking,
+        assigned: Assigned,
+        *,
+        group: str | None,
+        keys: Callable[[Callable[[Record], None]], WaitingKeys],
     ) -> None:
         self._guard, self._now = guard, guard.now
         self._evaluate = guard.evaluator("consume")
         self._parking, self._assigned, self._group = parking, assigned, group
         self._failures: list[_Failure] = []
+        self._in_transactions = False
+        self._connect: Callable[[Callable[[Record], None]], WaitingKeys] = keys
+        self._keys: WaitingKeys | None = None
 
     def use_parking(self, parking: Parking) -> None:
-        """Park by another way from now on."""
-        self._parking = parking
+        """Park by another way, in transactions, from now on."""
+        self._parking, self._in_transactions = parking, True
 
     @property
     def full(self) -> bool:
@@ -78,36 +93,86 @@ class Intake:
         assert partition is not None
         assert offset is not None
         kind, timestamp = message.timestamp()
-        decision = self._evaluate(
-            Event(
-                topic,
-                message.value(),
-                message.key(),
-                message.headers() or (),  # type: ignore[arg-type]  # read ones have bytes or None
-                None if kind == TIMESTAMP_NOT_AVAILABLE else timestamp,
-                self._now(),
-                partition,
-                offset,
-            ),
-            "consume",
+        event = Event(
+            topic,
+            message.value(),
+            message.key(),
+            message.headers() or (),  # type: ignore[arg-type]  # read ones have bytes or None
+            None if kind == TIMESTAMP_NOT_AVAILABLE else timestamp,
+            self._now(),
+            partition,
+            offset,
         )
         offsets = self._assigned.of(topic, partition)
+        if offsets.waiting and self._waits(event, offsets):
+            return None
+        decision = self._evaluate(event, "consume")
+        if decision.plan is not offsets.plan and self._begins(decision, offsets):
+            return None
         if decision.effect.passes:
+            if offsets.waiting:
+                self._let_go(event, offsets)
             offsets.delivered(offset)
             return GuardedMessage(message, decision, offsets)
-        if offsets.parked(offset):
-            self._park(decision, offsets)
+        self._park_in_turn(decision, offsets)
         self._guard.refused(decision)
         return None
+
+    def _waits(self, event: Event, offsets: PartitionOffsets) -> bool:
+        """Whether `event` waits behind another one of its key; then it is parked."""
+        assert self._keys is not None
+        first = self._keys.behind(event, offsets)
+        if first is None:
+            return False
+        plan = self._guard.plan(event.topic, "consume", event.now)
+        if not parks_keys(plan):
+            return False
+        self._park_in_turn(wait_behind(plan, event, first), offsets, kind="waiting")
+        return True
+
+    def _begins(self, decision: Decision, offsets: PartitionOffsets) -> bool:
+        """The first event that a plan decided on: it may have to wait all the same."""
+        if self._keys is None:
+            if not parks_keys(decision.plan):
+                offsets.plan = decision.plan
+                return False
+            self._keys = self._connect(self._drop)
+        self._keys.begin(decision.plan, offsets, decision.event)
+        return bool(offsets.waiting) and self._waits(decision.event, offsets)
+
+    def _let_go(self, event: Event, offsets: PartitionOffsets) -> None:
+        assert self._keys is not None
+        record = self._keys.passed(event, offsets)
+        if record is not None:
+            self._drop(record)
+
+    def _drop(self, record: Record) -> None:
+        """Write a record on which nothing hangs."""
+        with suppress(BufferError, KafkaException):
+            self._parking.note(record, _unheard)
+
+    def forget_keys(self, partitions: Iterable[TopicPartition]) -> None:
+        """These partitions are not read any more."""
+        if self._keys is not None:
+            self._keys.forget({(each.topic, each.partition) for each in partitions})
+
+    def settled(self) -> None:
+        """What was written in a transaction is in the log now, or will never be."""
+        if self._keys is not None:
+            self._keys.unsettled = False
+
+    def close(self) -> None:
+        """Let go of what knows of waiting keys."""
+        if self._keys is not None:
+            self._keys.close()
 
     def park_by_handler(self, message: GuardedMessage, error: str) -> None:
         """Park an event that the handler could not deal with."""
         offsets = self._assigned.of(message.topic(), message.partition())
-        offsets.parked(message.offset())
+        self._park_in_turn(message.decision, offsets, kind="handler", error=error)
         offsets.done(message.offset() + 1)
-        self._park(message.decision, offsets, kind="handler", error=error)
 
-    def _park(
+    def _park_in_turn(
         self,
         decision: Decision,
         offsets: PartitionOffsets,
@@ -115,10 +180,45 @@ class Intake:
         kind: Kind | None = None,
         error: str | None = None,
     ) -> None:
-        done = partial(self._written, decision, offsets, kind)
+        """Park the event, and let later ones of its key wait where the policy says so."""
+        event = decision.event
+        note: Record | None = None
+        if offsets.waiting is not None and self._keys is not None:
+            note = self._keys.wait(event, offsets)
+        assert event.offset is not None
+        if offsets.parked(event.offset) or kind == "handler":
+            self._park(decision, offsets, kind=kind, error=error, note=note)
+
+    def _park(
+        self,
+        decision: Decision,
+        offsets: PartitionOffsets,
+        *,
+        kind: Kind | None,
+        error: str | None,
+        note: Record | None,
+    ) -> None:
+        done: Callable[..., None] = partial(self._written, decision, offsets, kind)
+        park, group = self._parking.park, self._group
+        if note is None:
+            self._write(
+                decision, offsets, lambda: park(decision, done, kind=kind, group=group, error=error)
+            )
+            return
+        both = _Both(done, note.topic)
+        self._write(
+            decision, offsets, lambda: park(decision, both, kind=kind, group=group, error=error)
+        )
+        self._write(decision, offsets, lambda: self._parking.note(note, both.noted))
+        assert self._keys is not None
+        self._keys.unsettled = self._in_transactions
+
+    def _write(
+        self, decision: Decision, offsets: PartitionOffsets, write: Callable[[], None]
+    ) -> None:
         while True:
             try:
-                self._parking.park(decision, done, kind=kind, group=self._group, error=error)
+                write()
             except BufferError:
                 # Every write ends within the client's delivery timeout, so there will be room.
                 self._parking.poll(_SLICE_S)
@@ -140,6 +240,7 @@ class Intake:
         offsets: PartitionOffsets,
         kind: Kind | None,
         error: KafkaError | None,
+        topic: str | None = None,
     ) -> None:
         event = decision.event
         assert event.partition is not None
@@ -153,7 +254,7 @@ class Intake:
         if self._assigned.is_current(event.topic, event.partition, offsets):
             offsets.failed(event.offset)
             place = TopicPartition(event.topic, event.partition, event.offset)
-            topic = parked_topic(decision.plan.settings, event.topic, name)
+            topic = topic or parked_topic(decision.plan.settings, event.topic, name)
             self._failures.append(_Failure(offsets, place, topic, error))
 
     def serve(self) -> None:
@@ -196,6 +297,34 @@ class Intake:
     def failing(self) -> bool:
         """True where `stop_before_failures` has something to say."""
         return bool(self._failures)
+
+
+class _Both:
+    """Tells `done` once a parked event is written, and what others of its key wait for."""
+
+    __slots__ = ("_done", "_error", "_left", "_topic")
+
+    def __init__(self, done: Callable[..., None], topic: str) -> None:
+        self._done, self._topic, self._left = done, topic, 2
+        self._error: tuple[KafkaError | None, str | None] = None, None
+
+    def __call__(self, error: KafkaError | None) -> None:
+        self._tell(error, None)
+
+    def noted(self, error: KafkaError | None) -> None:
+        """The record about its key is written, or not."""
+        self._tell(error, self._topic)
+
+    def _tell(self, error: KafkaError | None, topic: str | None) -> None:
+        self._left -= 1
+        if error is not None:
+            self._error = error, topic
+        if not self._left:
+            self._done(*self._error)
+
+
+def _unheard(_error: KafkaError | None) -> None:
+    """Nothing hangs on it."""
 
 
 def _not_parked(failure: _Failure) -> DeliveryError:

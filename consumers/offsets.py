@@ -10,6 +10,11 @@ from __future__ import annotations
 
 from bisect import bisect_left, insort
 from collections import deque
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from ..policy.plan import Plan
+    from ..policy.waiting import Parked
 
 __all__ = ["PartitionOffsets"]
 
@@ -22,9 +27,18 @@ _RUNS_MAX = 1024
 class PartitionOffsets:
     """See the module's first lines. One object for one assignment; a new assignment starts anew."""
 
-    __slots__ = ("_back", "_done", "_failed", "_next", "_pending", "_runs", "_split")
+    __slots__ = (
+        *("_back", "_done", "_failed", "_next", "_pending", "_runs", "_split"),
+        *("look_at", "looked_to", "plan", "waiting"),
+    )
 
     def __init__(self) -> None:
+        #: The plan that decided last; None at first.
+        self.plan: Plan | None = None
+        #: Keys of which events wait (`park: key`), by their digests; None where none may.
+        self.waiting: dict[str, Parked] | None = None
+        #: Up to which offset, and until when (monotonic), that is known to be so.
+        self.looked_to, self.look_at = 0, 0.0
         self._next: int | None = None  # behind everything that was read
         self._done: int | None = None  # the furthest that the application said it is through
         self._back: int | None = None  # where it said that it wants to go back to

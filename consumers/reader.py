@@ -6,6 +6,7 @@ import logging
 import time
 from collections import deque
 from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Any, TypeAlias
 
 from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
@@ -16,11 +17,14 @@ from ..policy.guard import Guard
 from ..producers.absent import Absent, watch_forks
 from ..producers.callbacks import Callbacks
 from ..producers.codes import NO_OFFSET, PARTITION_EOF, error_of
+from ..producers.connection import ConfigMap
 from ..producers.parking import Parking, inherited
+from ..schemas.event import Record
 from .assigned import Assigned, Place
 from .catching_up import CatchingUp
 from .intake import Intake
 from .messages import GuardedMessage
+from .waiting import WaitingKeys
 
 __all__ = ["DRAIN_TIMEOUT_S", "Polled", "Reader"]
 
@@ -66,7 +70,13 @@ class Reader:
         self.auto_store, self.auto_commit, self._tells_end = auto_store, auto_commit, tells_end
         self.assigned = Assigned()
         self.catching_up = CatchingUp(self.assigned)
-        self.intake = Intake(guard, parking, self.assigned, group=config.get("group.id"))
+        self.intake = Intake(
+            guard,
+            parking,
+            self.assigned,
+            group=config.get("group.id"),
+            keys=partial(self._waiting_keys, config),
+        )
         self.closed = False
         #: Ends of partitions that were reached, for `run(until_end=True)`.
         self.ends: set[Place] = set()
@@ -89,6 +99,10 @@ class Reader:
         self._log_waited_at = float("-inf")
         self.client = Consumer(config)
         watch_forks(self)
+
+    def _waiting_keys(self, config: ConfigMap, drop: Callable[[Record], None]) -> WaitingKeys:
+        group = config.get("group.id")
+        return WaitingKeys(config, lambda: self.client, guard=self.guard, group=group, drop=drop)
 
     def read(self, deadline: float) -> Polled | None:
         """The next message for the application, or None at the deadline."""
@@ -235,12 +249,14 @@ class Reader:
     def section(self) -> None:
         """What is read from now on is read again after `rewind`."""
         self.began.clear()
+        self.intake.settled()
         self.guard.tick()
 
     def rewind(self) -> None:
         """Read again all that was read in this section: its transaction is undone."""
         began, self.began = self.began, {}
         self.intake.forget_failures()
+        self.intake.settled()
         self._ready.clear()
         for (topic, partition), offset in began.items():
             place = TopicPartition(topic, partition, offset)
@@ -287,6 +303,15 @@ class Reader:
             if offsets is not None:
                 offsets.done(upto)
         self._handed.clear()
+
+    def park_by_handler(self, message: GuardedMessage, error: str) -> None:
+        """Park an event that the handler could not deal with."""
+        self.intake.park_by_handler(message, error)
+        if message.offsets.waiting:
+            # What was read since was judged before anything of its key had to wait.
+            self.seek_back(
+                TopicPartition(message.topic(), message.partition(), message.offset() + 1)
+            )
 
     def finished(self, message: GuardedMessage) -> None:
         """The application is through with `message` and all before it in its partition."""
@@ -428,6 +453,7 @@ class Reader:
         if self.on_gone is not None:
             self.on_gone(partitions)
         self.assigned_now(partitions)
+        self.intake.forget_keys(partitions)
         for each in partitions:
             self._moved(each)
             self.began.pop((each.topic, each.partition), None)
@@ -457,6 +483,7 @@ class Reader:
             log.error("%d parked events were not written; they will be read again", left)
             self.parking.purge(in_queue=True, in_flight=True, blocking=True)
         self.client.close()
+        self.intake.close()
         self.parking.close()
 
     def after_fork(self) -> None:

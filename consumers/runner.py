@@ -11,6 +11,8 @@ from typing import TypeAlias
 
 from confluent_kafka import KafkaException, TopicPartition
 
+from streamwarden.errors import DeliveryError
+
 from .messages import GuardedMessage
 from .reader import Reader
 from .running import Ends, Failing, RunLimits, handler_said, pass_error
@@ -133,7 +135,11 @@ class Runner:
         reader = self._reader
         place = f"{message.topic()}[{message.partition()}]@{message.offset()}"
         if self._failing.then == "quarantine" and not self._stopping.is_set():
-            reader.intake.park_by_handler(message, handler_said(message, error))
+            try:
+                reader.park_by_handler(message, handler_said(message, error))
+            except DeliveryError:
+                reader.seek_back(_place(message))
+                raise
             reader.guard.count("handler/quarantined")
             log.error("the handler raised %s at %s; parked", type(error).__name__, place)
             return True

@@ -147,9 +147,8 @@ class Bundle:
         )
 
     def is_parking(self, topic: str) -> bool:
-        """True for what the templates of quarantine and held topics make of some topic."""
-        templates = (self.settings.quarantine, self.settings.held)
-        return any(fits_template(template, topic) for template in templates)
+        """True for what the templates of quarantine, held and waiting make of some topic."""
+        return any(fits_template(template, topic) for template in self.settings.parking)
 
     def quarantine_topic(self, topic: str) -> str:
         """Where rejected events of `topic` go."""

@@ -39,7 +39,7 @@ _CHOICES: Final[dict[str, tuple[str, ...]]] = {
     "stamp": ("packed", "expanded"),
 }
 _KEYS: Final = (
-    *("bundle", *_CHOICES, "strict_values", "guarded_from", "quarantine", "held"),
+    *("bundle", *_CHOICES, "strict_values", "guarded_from", "quarantine", "held", "waiting"),
     *("lists", "ignore", "topics"),
 )
 #: Joined by name; the others have to agree as a whole.
@@ -89,7 +89,7 @@ def read_bundle_document(document: Document, problems: Problems) -> WrittenBundl
         value = fields.choice(key, choices)
         if value is not None:
             bundle.given[key] = Mode(value) if key == "mode" else value
-    for key in ("quarantine", "held"):
+    for key in ("quarantine", "held", "waiting"):
         template = _template(reader, fields, key)
         if template is not None:
             bundle.given[key] = template
@@ -235,6 +235,13 @@ def compose(
             "SW164",
             "`quarantine` and `held` name the same topic",
             remedy="give them different names: they differ in retention and in who may release",
+        )
+    if settings.waiting in (settings.quarantine, settings.held) and bundles:
+        bundles[-1].reader.problem(
+            bundles[-1].node,
+            "SW164",
+            "`waiting` names a topic of parked events",
+            remedy="give it a name of its own: it is compacted, which would drop events",
         )
     return settings, written
 

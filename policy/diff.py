@@ -18,7 +18,7 @@ _Members: TypeAlias = Mapping[str, object]
 _READING_ORDER = (
     *("title", "owner", "class", "topics", "stages", "schema", "effective", "review", "sensitive"),
     *("when", "where", "require", "effect", "exempts", "mode", "on_error", "mask", "approvals"),
-    *("reason", "severity", "remediation", "exemptible_by", "tombstones"),
+    *("reason", "severity", "remediation", "exemptible_by", "tombstones", "park"),
 )
 _ORDER = {name: position for position, name in enumerate(_READING_ORDER)}
 

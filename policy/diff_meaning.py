@@ -193,6 +193,7 @@ class _Judge:
             ("dates", _dates(old, new)),
             ("mode", _stronger(old.mode, new.mode)),
             ("tombstones", self.tombstones(old, new)),
+            ("park", _parks(old, new)),
         ):
             if found is not _SAME:
                 because.append(f"{what} {_SCOPES[what][found]}")
@@ -304,8 +305,13 @@ _SCOPES: Final[Mapping[str, Mapping[Verdict, str]]] = {
     "dates": {_TIGHTER: "widened", _LOOSER: "narrowed", _OTHER: "moved"},
     "mode": {_TIGHTER: "stronger", _LOOSER: "weaker"},
     "tombstones": {_TIGHTER: "stricter", _LOOSER: "laxer"},
+    "park": {_TIGHTER: "lets keys wait", _LOOSER: "lets no key wait"},
 }
 _MORE: Final = {_TIGHTER: "fewer", _LOOSER: "more"}
+
+
+def _parks(old: Policy, new: Policy) -> Verdict:
+    return _SAME if old.park == new.park else _TIGHTER if new.park == "key" else _LOOSER
 
 
 def _lifts(policy: Policy) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, cast
 
@@ -25,11 +26,12 @@ __all__ = [
 STAGES: Final = ("produce", "consume", "reconcile")
 #: Laxest first.
 TOMBSTONES: Final = ("allow", "check", "reject")
+_PARK: Final = ("event", "key")
 _CLASSES: Final = ("platform", "edge", "domain", "data")
 _TOPIC: Final = re.compile(r"[A-Za-z0-9._*-]{1,249}")
 _KEYS: Final = (
     *("policy", "title", "owner", "class", "topics", "stages", "schema", "effective", "review"),
-    *("sensitive", "mode", "tombstones", "rules"),
+    *("sensitive", "mode", "tombstones", "park", "rules"),
 )
 _CONFUSED: Final = {
     **dict.fromkeys(("topic", "applies_to", "scope"), "topics"),
@@ -71,11 +73,12 @@ def read_policy(document: Document, problems: Problems) -> WrittenPolicy | None:
     rules = _rules(reader, fields, name or "?")
     since, until = _effective(reader, fields)
     mode = fields.choice("mode", MODES)
+    stages = _stages(reader, fields)
     policy = Policy(
         id=name or "?",
         owner=owner or "?",
         topics=_topics(reader, fields),
-        stages=_stages(reader, fields),
+        stages=stages,
         rules=tuple(written.rule for written in rules),
         title=fields.text("title"),
         class_=fields.choice("class", _CLASSES),
@@ -86,6 +89,7 @@ def read_policy(document: Document, problems: Problems) -> WrittenPolicy | None:
         sensitive=_sensitive(reader, fields),
         mode=Mode(mode or "enforce"),
         tombstones=fields.choice("tombstones", TOMBSTONES),
+        park=_park(reader, fields, stages),
         file=document.source.file,
     )
     comments_in_text(reader, node)
@@ -193,6 +197,19 @@ def _review(reader: Reader, fields: Fields) -> str | None:
     if by is None or reader.time(by, "`by`") is None or not isinstance(by, ScalarNode):
         return None
     return by.text
+
+
+def _park(reader: Reader, fields: Fields, stages: Sequence[str]) -> str:
+    chosen = fields.choice("park", _PARK) or "event"
+    node = fields.get("park")
+    if chosen == "key" and node is not None and "consume" not in stages:
+        reader.problem(
+            node,
+            "SW150",
+            "`park: key` has no meaning here: only a consumer lets events of a key wait",
+            remedy="remove `park`, or add `consume` to `stages`",
+        )
+    return chosen
 
 
 def _sensitive(reader: Reader, fields: Fields) -> tuple[Path, ...]:

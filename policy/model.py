@@ -151,6 +151,7 @@ class Policy:
     sensitive: tuple[Path, ...] = ()  # first segment is the variable
     mode: Mode = Mode.ENFORCE
     tombstones: str | None = None  # allow | check | reject; None leaves it to the bundle
+    park: str = "event"  # or key: later events of a refused one's key wait behind it
     file: str = ""
 
 
@@ -176,6 +177,12 @@ class BundleSettings:
     guarded_from: Mapping[str, int] = field(default_factory=dict[str, int])  # topic or glob → ns
     quarantine: str = "quarantine.{topic}"
     held: str = "held.{topic}"
+    waiting: str = "waiting.{topic}"
     strict_values: bool = False
     stamp: str = "packed"  # or expanded
     topics: tuple[TopicFormat, ...] = ()
+
+    @property
+    def parking(self) -> tuple[str, str, str]:
+        """The templates of all topics that parking writes to."""
+        return self.quarantine, self.held, self.waiting

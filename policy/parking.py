@@ -40,12 +40,15 @@ _TIMESTAMP, _GROUP, _MESSAGE = f"{_ORIGIN}timestamp", f"{_ORIGIN}group", f"{_ORI
 _DECISION_MAX_BYTES = 4096
 _MESSAGE_MAX_BYTES = 512
 
-Kind: TypeAlias = Literal["quarantined", "held", "handler"]
+#: `waiting` are events behind a refused one of their key (`park: key`), with nothing against them.
+Kind: TypeAlias = Literal["quarantined", "held", "handler", "waiting"]
+
+_SAID_KINDS = ("held", "handler", "waiting")
 
 
 def parked_topic(settings: BundleSettings, topic: str, kind: Kind) -> str:
-    """Where parked events of `topic` go: held events to one topic, all others to quarantine."""
-    template = settings.held if kind == "held" else settings.quarantine
+    """Where parked events of `topic` go: to held what people let go on, else to quarantine."""
+    template = settings.held if kind in ("held", "waiting") else settings.quarantine
     return template.replace("{topic}", topic)
 
 
@@ -140,7 +143,7 @@ def parse_parked(headers: Iterable[tuple[str, bytes | None]]) -> Parked | None:
     kind: Kind = "quarantined"
     at: int | None = None
     if decision is not None:
-        kind = decision["kind"] if decision.get("kind") in ("held", "handler") else kind
+        kind = decision["kind"] if decision.get("kind") in _SAID_KINDS else kind
         recorded = decision.get("at")
         at = recorded if isinstance(recorded, int) and not isinstance(recorded, bool) else None
     group = last.get(_GROUP)

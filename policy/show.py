@@ -89,6 +89,8 @@ def _scope(policy: Policy, today: str) -> list[str]:
         said.append(f"Never shows {hidden}.")
     if policy.tombstones in _TOMBSTONES:
         said.append(_TOMBSTONES[policy.tombstones])
+    if policy.park == "key":
+        said.append("Later events of a refused event's key wait behind it when they are consumed.")
     if policy.schema is not None:
         said.append(f"Written for schema {policy.schema}.")
     return said

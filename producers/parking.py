@@ -53,15 +53,16 @@ class _Write:
     """One parked event on its way; the client calls it with the outcome."""
 
     __slots__ = ("alone", "anywhere", "decision", "done", "error", "group", "kind", "line", "size")
+    note: Record | None = None
 
     def __init__(
         self,
         line: Parking,
-        decision: Decision,
+        decision: Decision | None,
         done: Done,
-        kind: Kind | None,
-        group: str | None,
-        error: str | None,
+        kind: Kind | None = None,
+        group: str | None = None,
+        error: str | None = None,
     ) -> None:
         self.line, self.decision, self.done = line, decision, done
         self.kind: Kind | None = kind
@@ -72,6 +73,16 @@ class _Write:
 
     def __call__(self, error: KafkaError | None, _message: Any) -> None:
         self.line.reported(self, error)
+
+
+class _Note(_Write):
+    """A record beside parked events, as it is, in the very partition that it names."""
+
+    __slots__ = ("note",)
+
+    def __init__(self, line: Parking, note: Record, done: Done) -> None:
+        super().__init__(line, None, done)
+        self.note = note
 
 
 class Parking:
@@ -118,6 +129,13 @@ class Parking:
         """
         return self.pending if self._through is None else len(self._told)
 
+    def note(self, record: Record, done: Done) -> None:
+        """Write `record` beside parked events: in order, as safely, and told of likewise.
+
+        Its partition is taken modulo the count of its topic's. Raises as `park`.
+        """
+        self._take(_Note(self, record, done))
+
     def park(
         self,
         decision: Decision,
@@ -132,11 +150,14 @@ class Parking:
         Raises BufferError when the queue is full: then nothing was taken. KafkaException only
         where the whole producer can write nothing (no transaction open, a fatal error).
         """
+        self._take(_Write(self, decision, done, kind, group, error))
+
+    def _take(self, write: _Write) -> None:
         if len(self._again) >= _AGAIN_MAX:
             raise BufferError("too many parked events wait for their topic")
         self._add(1)
         try:
-            self._send(_Write(self, decision, done, kind, group, error))
+            self._send(write)
         except BaseException:
             self._add(-1)
             raise
@@ -206,13 +227,17 @@ class Parking:
         client = self._client(alone=write.alone)
         while True:
             record = self._record(write)
+            partition = -1 if write.anywhere else self._partition(client, record)
+            if partition < 0 and write.note is not None:
+                self._failed(write, KafkaError(KafkaError.UNKNOWN_TOPIC_OR_PART))
+                return
             try:
                 send: Callable[..., None] = client.produce
                 send(
                     record.topic,
                     record.value,
                     record.key,
-                    -1 if write.anywhere else self._partition(client, record),
+                    partition,
                     on_delivery=write,
                     timestamp=record.timestamp or 0,
                     headers=record.headers,
@@ -227,6 +252,9 @@ class Parking:
             return
 
     def _record(self, write: _Write) -> Record:
+        if write.note is not None:
+            return write.note
+        assert write.decision is not None
         if write.size == 0:
             limits: dict[str, int] = {}
         else:
@@ -244,7 +272,7 @@ class Parking:
     def _smaller(self, write: _Write) -> bool:
         """Choose a smaller form for what was too large; False where there is none."""
         largest = 2 if self._pointers else 1
-        if write.size >= largest:
+        if write.note is not None or write.size >= largest:
             return False
         write.size += 1
         self._count("fallbacks/parking_cut")

@@ -15,6 +15,7 @@ from streamwarden.errors import QuarantineError
 
 from ..policy.guard import Guard
 from ..policy.parking import Kind, Parked, parked_topic, parse_parked
+from ..policy.waiting import key_digest
 from .codes import error_of
 from .connection import ConfigMap
 from .parking import POINTER_HEADER
@@ -57,7 +58,7 @@ class Quarantine:
 
     def topic_of(self, kind: Kind) -> str:
         """The topic where events of this kind are parked."""
-        given = self.held if kind == "held" else self.quarantine
+        given = self.held if kind in ("held", "waiting") else self.quarantine
         return given or parked_topic(self.guard.settings, self.topic, kind)
 
 
@@ -82,7 +83,7 @@ class ParkedEvent:
     """One parked event. `reviews` are what people did with it so far, oldest first.
 
     `value_size` is None for a tombstone; key, value and headers themselves are there only where
-    they were asked for. `pointer` is True where the parked record only points to the event.
+    they were asked for; `digest` stands for the key of an event that was parked at consume. `pointer` is True where the parked record only points to the event.
     """
 
     kind: Kind
@@ -94,6 +95,7 @@ class ParkedEvent:
     value_size: int | None
     pointer: bool = False
     reviews: tuple[Review, ...] = ()
+    digest: str | None = None
     key: bytes | None = field(default=None, repr=False)
     value: bytes | None = field(default=None, repr=False)
     headers: tuple[_Header, ...] = field(default=(), repr=False)
@@ -257,7 +259,7 @@ def scan(
     found = _Scan(quarantine, selection)
     kinds: tuple[Kind, ...] = ("quarantined", "held")
     if selection.kind is not None:
-        kinds = ("held",) if selection.kind == "held" else ("quarantined",)
+        kinds = ("held",) if selection.kind in ("held", "waiting") else ("quarantined",)
     topics = topics or list(dict.fromkeys(quarantine.topic_of(kind) for kind in kinds))
     spans = {topic: reader.bounds(topic) for topic in topics}
     if not any(spans.values()):
@@ -293,7 +295,7 @@ def _event(message: Message, headers: list[_Header], topic: str) -> ParkedEvent 
     assert partition is not None
     assert offset is not None
     kind, timestamp = message.timestamp()
-    value = message.value()
+    key, value = message.key(), message.value()
     return ParkedEvent(
         kind=parked.kind,
         topic=topic,
@@ -303,6 +305,7 @@ def _event(message: Message, headers: list[_Header], topic: str) -> ParkedEvent 
         parked=parked,
         value_size=None if value is None else len(value),
         pointer=any(name == POINTER_HEADER for name, _ in headers),
+        digest=None if key is None or parked.origin_offset is None else key_digest(key),
     )
 
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 from streamwarden.errors import QuarantineError
 
 from ..policy.decision import new_ids
+from ..policy.waiting import released_header
+from ..schemas.event import Record
+from .chains import Chain, Chains, read_chains
 from .judging import Judge, Judged
 from .outgoing import check_topic_name
 from .quarantine import (
@@ -23,6 +26,7 @@ from .quarantine import (
 )
 from .reading import BoundedReader
 from .reviews import Review, Signature
+from .topics import KINDS
 from .writing import ReleaseWriter
 
 __all__ = ["Outcome", "ReleaseOutcome", "ReleaseReport", "discard", "release"]
@@ -33,6 +37,8 @@ Outcome: TypeAlias = Literal["released", "discarded", "approved", "refused", "fa
 
 #: Events in one transaction.
 _BATCH = 100
+#: Topic, partition and offset of a parked record.
+_Place: TypeAlias = tuple[str, int, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +98,9 @@ def release(
     `signatures`, as many names as the rule asks for; fewer are recorded as approvals. `force`
     releases an event though its topic has a newer record of its key, or would remove it at once
     for its age. An event that is released or discarded is refused, whatever is forced.
+
+    With `park: key`, events that wait behind a released one go with it, in their order, as far as
+    the policy lets them; one that waits is refused by itself, unless forced.
     """
     _check_signatures(signatures)
     if to is not None:
@@ -103,7 +112,7 @@ def release(
         judge = Judge(quarantine, reader, tuple(signatures), to=to, force=force)
         return judge.judge
 
-    return _Operation(quarantine, selection, decide, dry_run=dry_run).run()
+    return _Operation(quarantine, selection, decide, dry_run=dry_run, in_turn=not force).run()
 
 
 def discard(
@@ -113,7 +122,10 @@ def discard(
     signature: Signature,
     dry_run: bool = False,
 ) -> ReleaseReport:
-    """Record that the selected events will never be released. Their records stay as they are."""
+    """Record that the selected events will never be released. Their records stay as they are.
+
+    Events that wait behind one of them wait on, with the next one the first of their key.
+    """
     _check_signatures([signature])
     next_id = new_ids()
 
@@ -132,7 +144,7 @@ def discard(
 
         return one
 
-    return _Operation(quarantine, selection, decide, dry_run=dry_run).run()
+    return _Operation(quarantine, selection, decide, dry_run=dry_run, in_turn=False).run()
 
 
 def _check_signatures(signatures: Sequence[Signature]) -> None:
@@ -161,11 +173,15 @@ class _Operation:
         decide: Callable[[BoundedReader], _Decider],
         *,
         dry_run: bool,
+        in_turn: bool,
     ) -> None:
         self._quarantine, self._selection = quarantine, selection
-        self._decide, self._dry_run = decide, dry_run
-        self._outcomes: dict[tuple[str, int, int], ReleaseOutcome] = {}
-        self._closed: set[tuple[str, int, int]] = set()
+        self._decide, self._dry_run, self._in_turn = decide, dry_run, in_turn
+        self._chains = Chains("", 0, {})
+        #: Those that go with the one they wait behind, whatever else was selected.
+        self._chosen: set[_Place] = set()
+        self._outcomes: dict[_Place, ReleaseOutcome] = {}
+        self._closed: set[_Place] = set()
         self._complete = True
         self._batch = _BATCH
 
@@ -174,6 +190,10 @@ class _Operation:
             listing = scan(reader, self._quarantine, self._selection, all_states=True)
             self._complete = listing.complete
             topics = self._topics(listing)
+            self._chains = read_chains(reader, self._quarantine)
+            if self._chains:
+                self._run_in_turn(reader, listing)
+                topics = []
             for topic in topics:
                 self._one_topic(reader, topic)
         return ReleaseReport(
@@ -183,6 +203,45 @@ class _Operation:
             self._complete,
             len(self._closed),
         )
+
+    def _run_in_turn(self, reader: BoundedReader, listing: Listing) -> None:
+        """Events that wait for one of these go with it, those too that are parked meanwhile."""
+        self._chosen = {(event.topic, *event.place) for event in listing.events}
+        while True:
+            before = len(self._outcomes), len(self._chosen)
+            events = self._arranged(reader)
+            if self._in_turn:
+                self._add_those_behind(events)
+            # In this order, since what waits is held, while the first may be in quarantine.
+            for kind in KINDS:
+                topic = self._quarantine.topic_of(kind)
+                if any(place[0] == topic and place not in self._outcomes for place in self._chosen):
+                    self._one_topic(reader, topic)
+            if before == (len(self._outcomes), len(self._chosen)):
+                return
+
+    def _arranged(self, reader: BoundedReader) -> Sequence[ParkedEvent]:
+        """All parked events of the origin topic as they are now."""
+        events = scan(reader, self._quarantine, Selection(), all_states=True).events
+        self._chains.arrange(events)
+        return events
+
+    def _add_those_behind(self, events: Sequence[ParkedEvent]) -> None:
+        done = self._done()
+        for event in events:
+            chain = self._chains.of(event)
+            if chain is not None and (event.topic, *event.place) in self._chosen:
+                first = chain.first_open(done)
+                if first is None or (first.topic, *first.place) in self._chosen:
+                    self._chosen.update((e.topic, *e.place) for e in chain.events)
+
+    def _done(self) -> set[_Place]:
+        """What this operation has let go, or with `dry_run` would have."""
+        return {
+            place
+            for place, each in self._outcomes.items()
+            if each.outcome in ("released", "discarded")
+        }
 
     def _topics(self, listing: Listing) -> list[str]:
         topics = list(dict.fromkeys(event.topic for event in listing.events))
@@ -211,8 +270,7 @@ class _Operation:
     def _pass(self, reader: BoundedReader, topic: str, writer: ReleaseWriter | None) -> bool:
         """Go through what waits; False when a transaction was undone and all must be read anew."""
         # Read after the writer shut out all others: what they released is seen.
-        listing = scan(reader, self._quarantine, self._selection, all_states=True, topics=[topic])
-        mine = [event for event in listing.events if self._is_open(event)]
+        mine = [event for event in self._listed(reader, topic) if self._is_open(event)]
         decide = self._decide(reader)
         for start in range(0, len(mine), self._batch):
             loaded: list[ParkedEvent] = []
@@ -224,6 +282,24 @@ class _Operation:
             if not self._write(loaded, decide(loaded), writer):
                 return False
         return True
+
+    def _listed(self, reader: BoundedReader, topic: str) -> Sequence[ParkedEvent]:
+        """The events of `topic` to go through; those of one key in their order."""
+        if not self._chains:
+            return scan(
+                reader, self._quarantine, self._selection, all_states=True, topics=[topic]
+            ).events
+        mine = [
+            event
+            for event in self._arranged(reader)
+            if event.topic == topic and (topic, *event.place) in self._chosen
+        ]
+        order: dict[_Place, tuple[int, int]] = {}
+        for number, event in enumerate(mine):
+            chain = self._chains.of(event)
+            for each in [event] if chain is None else chain.events:
+                order.setdefault((each.topic, *each.place), (number, len(order)))
+        return sorted(mine, key=lambda event: order[event.topic, *event.place])
 
     def _is_open(self, event: ParkedEvent) -> bool:
         """Whether something is still to be done with `event`."""
@@ -249,8 +325,11 @@ class _Operation:
         writer: ReleaseWriter | None,
     ) -> bool:
         pairs = list(zip(events, judged, strict=True))
+        notes: list[Record] = []
+        if self._chains:
+            pairs, notes = self._in_their_turn(pairs)
         entries = [(each.record, each.review) for _, each in pairs if each.review is not None]
-        error = writer.write(entries) if writer is not None and entries else None
+        error = writer.write(entries, notes) if writer is not None and entries else None
         if error is None:
             for event, each in pairs:
                 self._say(event, each)
@@ -263,6 +342,24 @@ class _Operation:
                 self._say(event, Judged("failed", error.str()) if failed else each)
         return False
 
+    def _in_their_turn(
+        self, pairs: Sequence[tuple[ParkedEvent, Judged]]
+    ) -> tuple[list[tuple[ParkedEvent, Judged]], list[Record]]:
+        """`pairs`, with those refused that are not the first of their key; and what to note."""
+        done = self._done()
+        found: list[tuple[ParkedEvent, Judged]] = []
+        going: list[ParkedEvent] = []
+        for event, each in pairs:
+            judged, chain = each, self._chains.of(event)
+            if chain is not None and each.outcome in ("released", "discarded"):
+                if self._in_turn:
+                    judged = _turn(event, each, chain, done)
+                if judged is each:
+                    done.add((event.topic, *event.place))
+                    going.append(event)
+            found.append((event, judged))
+        return found, self._chains.closing(going, done)
+
     def _say(self, event: ParkedEvent, judged: Judged) -> None:
         place = event.topic, *event.place
         self._outcomes[place] = ReleaseOutcome(
@@ -274,3 +371,25 @@ class _Operation:
             approval=judged.approval,
             rules=event.rules,
         )
+
+
+def _turn(event: ParkedEvent, judged: Judged, chain: Chain, done: Collection[_Place]) -> Judged:
+    """`judged`, unless an event before it in its key still waits."""
+    origin = event.parked
+    missing = chain.missing()
+    first = chain.first_open(done)
+    if missing is not None:
+        where = f"{origin.origin_topic}[{origin.origin_partition}]@{missing}"
+        return Judged("refused", f"it waits behind {where}, whose record is not there (`--force`)")
+    if first is not None and (first.topic, first.place) != (event.topic, event.place):
+        ahead = first.parked
+        where = f"{ahead.origin_topic}[{ahead.origin_partition}]@{ahead.origin_offset}"
+        at = f"{first.topic} {first.partition}:{first.offset}"
+        return Judged("refused", f"it waits behind {where}, parked at {at}")
+    record, offset = judged.record, origin.origin_offset
+    if record is None or offset is None or record.topic != origin.origin_topic:
+        return judged
+    # Its own group lets it pass, though others of its key still wait.
+    own = released_header(chain.place.group, chain.place.partition, offset)
+    record.headers.append(own)
+    return judged

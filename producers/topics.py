@@ -15,8 +15,11 @@ from confluent_kafka.cimpl import NewTopic
 
 from streamwarden.errors import QuarantineError
 
+from ..policy.bundle import Bundle
 from ..policy.guard import Guard
+from ..policy.model import Mode
 from ..policy.parking import Kind, parked_topic
+from ..policy.waiting import waiting_topic
 from .codes import error_of
 from .connection import PARKING_OVERHEAD_BYTES, ConfigMap, connection_of
 from .log_target import LogTarget
@@ -32,6 +35,7 @@ __all__ = [
     "ensure_log_topic",
     "ensure_topics",
     "log_differences",
+    "parking_topics",
     "too_few_replicas",
     "wanted_settings",
 ]
@@ -110,11 +114,25 @@ def ensure_topics(
                 f"there is no topic `{missing[0]}`", remedy="make it first; its parking follows it"
             )
         return tuple(
-            _one(cluster, origin, found, parked_topic(guard.settings, origin, kind), kind, dry_run)
+            _one(cluster, origin, found, topic, kind, dry_run)
             for origin, found in origins.items()
             if found is not None
-            for kind in KINDS
+            for topic, kind in parking_topics(guard.bundle, origin)
         )
+
+
+def parking_topics(bundle: Bundle, origin: str) -> list[tuple[str, Kind]]:
+    """What there is to be for parked events of `origin`, with the kind of each.
+
+    The kind `waiting` is where it is written down which keys wait, where a policy asks for that.
+    """
+    found: list[tuple[str, Kind]] = [
+        (parked_topic(bundle.settings, origin, kind), kind) for kind in KINDS
+    ]
+    asked = (p for p in bundle.covering(origin) if p.park == "key" and p.mode is not Mode.OFF)
+    if next(asked, None) is not None:
+        found.append((waiting_topic(bundle.settings, origin), "waiting"))
+    return found
 
 
 def ensure_log_topic(
@@ -226,6 +244,11 @@ def _one(
 
 def wanted_settings(origin: dict[str, str], kind: Kind) -> dict[str, str]:
     """What the parking topic of a kind is made with; `origin` are the settings of its origin."""
+    if kind == "waiting":
+        settings = {"cleanup.policy": "compact", "message.timestamp.type": "CreateTime"}
+        if "min.insync.replicas" in origin:
+            settings["min.insync.replicas"] = origin["min.insync.replicas"]
+        return settings
     size = _number(origin.get("max.message.bytes")) or 1_048_588
     wanted = {
         "cleanup.policy": "delete",
@@ -264,15 +287,18 @@ def differences(found: TopicState, base: TopicState, wanted: dict[str, str]) -> 
     said: list[Difference] = []
 
     def differs(name: str, why: str, better: Callable[[int, int], bool] | None = None) -> None:
-        present, asked = found.settings.get(name, ""), wanted[name]
-        if present == asked:
+        present, asked = found.settings.get(name, ""), wanted.get(name, "")
+        if present == asked or name not in wanted:
             return
         have, need = _number(present), _number(asked)
         if better is not None and have is not None and need is not None and better(have, need):
             return
         said.append(Difference(name, present, asked, why))
 
-    differs("cleanup.policy", "compaction would drop events that share a key")
+    if wanted["cleanup.policy"] == "compact":
+        differs("cleanup.policy", "it would be forgotten which keys wait")
+    else:
+        differs("cleanup.policy", "compaction would drop events that share a key")
     differs("max.message.bytes", "a parked event carries its decision", lambda h, n: h >= n)
     differs("retention.ms", "parked events would be removed", _keeps_as_long)
     differs("retention.bytes", "parked events would be removed", lambda h, n: n < 0 and h < 0)

@@ -124,8 +124,12 @@ class ReleaseWriter:
         self._producer.purge()
         self._producer.poll(0)
 
-    def write(self, entries: Sequence[tuple[Record | None, Review]]) -> KafkaError | None:
+    def write(
+        self, entries: Sequence[tuple[Record | None, Review]], notes: Sequence[Record] = ()
+    ) -> KafkaError | None:
         """All of `entries` (an event to send, or None, and its review) in one transaction.
+
+        `notes` are records to go with them.
 
         Gives the error of a transaction that will be undone, since a record of it failed: this
         writer is of no more use then. Raises TakenOverError, and QuarantineError where it is not
@@ -141,6 +145,8 @@ class ReleaseWriter:
             self._producer.begin_transaction()
             for record, review in entries:
                 self._send(record, review, told)
+            for note in notes:
+                self._send_record(note, told)
             # A commit waits in vain for what comes behind a record that failed: look first.
             while len(self._producer) and not errors and time.monotonic() < self._deadline:
                 self._producer.poll(_POLL_S)
@@ -155,18 +161,22 @@ class ReleaseWriter:
     def _send(self, record: Record | None, review: Review, told: Callable[..., None]) -> None:
         send: Callable[..., None] = self._producer.produce
         if record is not None:
-            send(
-                record.topic,
-                record.value,
-                record.key,
-                -1 if record.partition is None else record.partition,
-                on_delivery=told,
-                timestamp=record.timestamp or 0,
-                headers=record.headers,
-            )
+            self._send_record(record, told)
         value, headers = encode_review(review, self._topic, self._keys)
         send(self._topic, value, None, review.partition, on_delivery=told, headers=headers)
         self._producer.poll(0)
+
+    def _send_record(self, record: Record, told: Callable[..., None]) -> None:
+        send: Callable[..., None] = self._producer.produce
+        send(
+            record.topic,
+            record.value,
+            record.key,
+            -1 if record.partition is None else record.partition,
+            on_delivery=told,
+            timestamp=record.timestamp or 0,
+            headers=record.headers,
+        )
 
     def _call(self, operation: Callable[[float], None]) -> None:
         """Call again while the client says that this may help, up to the deadline."""

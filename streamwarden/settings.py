@@ -37,7 +37,9 @@ class SourceSettings(BaseModel):
     have none (`warn`), or are not looked at (`ignore`). `stale_stamp`: what is done with those that
     an older version stamped, by `stale_stamp_versions` or for `stale_stamp_age_s` seconds: today's
     policy decides (`re-evaluate`), or their signed stamp (`trust`), or they are refused
-    (`quarantine`).
+    (`quarantine`). `waiting_keys_full`: with `park: key`, what is done where events of
+    `waiting_keys_max` keys of a partition wait and one more is refused: a consumer stops before it
+    (`stop`), or its key is not remembered, and later events of it go on (`pass`).
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -58,6 +60,8 @@ class SourceSettings(BaseModel):
     stale_stamp: Literal["re-evaluate", "trust", "quarantine"] = "re-evaluate"
     stale_stamp_versions: Annotated[int | None, Field(ge=1, le=1_000_000_000)] = None
     stale_stamp_age_s: Annotated[float | None, Field(gt=0, allow_inf_nan=False)] = None
+    waiting_keys_max: Annotated[int, Field(ge=1, le=1_000_000)] = 10_000
+    waiting_keys_full: Literal["stop", "pass"] = "stop"
 
     def __str__(self) -> str:
         return " ".join(f"{name}={value}" for name, value in self.model_dump().items())
@@ -82,6 +86,8 @@ class GivenSettings(TypedDict, total=False):
     stale_stamp: str | None
     stale_stamp_versions: int | None
     stale_stamp_age_s: float | None
+    waiting_keys_max: int | None
+    waiting_keys_full: str | None
 
 
 def source_settings(

@@ -59,20 +59,28 @@ CARD = event(card="4111111111111111")  # masked
 SHADY = event(shady=True)  # warned about
 
 
-def write_policy(folder: Path, *topics: str, need: int = 1, bundle: str = "") -> Path:
-    """The policy in `folder`, for `topics`; `bundle` is what follows in its bundle document."""
+def write_policy(
+    folder: Path, *topics: str, need: int = 1, bundle: str = "", policy: str = ""
+) -> Path:
+    """The policy in `folder`, for `topics`; `bundle` and `policy` are what follows in each."""
     folder.mkdir(parents=True, exist_ok=True)
     quoted = ", ".join(json.dumps(topic) for topic in topics)
-    (folder / "limits.yaml").write_text(_POLICY.format(topics=quoted, need=need))
+    (folder / "limits.yaml").write_text(_POLICY.format(topics=quoted, need=need) + policy)
     (folder / "bundle.yaml").write_text(f"bundle: limits\n{bundle}")
     return folder
 
 
 def guard_for(
-    folder: Path, *topics: str, need: int = 1, bundle: str = "", **settings: Any
+    folder: Path,
+    *topics: str,
+    need: int = 1,
+    bundle: str = "",
+    policy: str = "",
+    **settings: Any,
 ) -> Guard:
     """A guard by that policy."""
-    return Guard.from_directory(write_policy(folder, *topics, need=need, bundle=bundle), **settings)
+    written = write_policy(folder, *topics, need=need, bundle=bundle, policy=policy)
+    return Guard.from_directory(written, **settings)
 
 
 @dataclass

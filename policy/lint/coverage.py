@@ -61,7 +61,7 @@ def _named(bundle: WrittenBundle) -> Iterable[tuple[str, Node]]:
 
 
 def _is_covered(topic: str, policies: Iterable[Policy], settings: BundleSettings) -> bool:
-    parking = any(fits_template(each, topic) for each in (settings.quarantine, settings.held))
+    parking = any(fits_template(each, topic) for each in settings.parking)
     return parking or any(
         matches_glob(pattern, topic) for policy in policies for pattern in policy.topics
     )

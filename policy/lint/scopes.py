@@ -52,7 +52,7 @@ def _named(topic: str, policy: Policy, settings: BundleSettings) -> bool:
     if "*" in topic:
         return "*" in policy.topics
     # A glob never names a parking topic, an exact name does.
-    parking = any(fits_template(each, topic) for each in (settings.quarantine, settings.held))
+    parking = any(fits_template(each, topic) for each in settings.parking)
     globs = (pattern for pattern in policy.topics if "*" in pattern)
     return not parking and any(matches_glob(glob, topic) for glob in globs)
 

@@ -162,7 +162,7 @@ def shown_json(shown: ShownEvent) -> dict[str, object]:
 def event_line(event: ParkedEvent) -> Text:
     """A parked event on one line: where, when, and why."""
     at = dt.datetime.fromtimestamp(event.parked_at / 1000, dt.UTC)
-    effect = "hold" if event.kind == "held" else "reject"
+    effect = "hold" if event.kind in ("held", "waiting") else "reject"
     shown = Text().append(f"{event.partition}:{event.offset:<8} ", "bold")
     shown.append(f"{at:%Y-%m-%d %H:%M:%S} ", "dim")
     shown.append(f"{event.kind:<11} ", effect_style(effect))

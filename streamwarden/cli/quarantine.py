@@ -31,7 +31,7 @@ from .times import Instant
 __all__ = ["quarantine"]
 
 _F = TypeVar("_F", bound=Callable[..., Any])
-_KINDS = ("quarantined", "held", "handler")
+_KINDS = ("quarantined", "held", "handler", "waiting")
 _PLACE = re.compile(r"([0-9]{1,9}):([0-9]{1,18})")
 
 

@@ -19,10 +19,20 @@ from streamwarden.policy.parking import (
     parse_parked,
 )
 from streamwarden.policy.stamp import Stamp, StampError, sign, verify
+from streamwarden.policy.waiting import (
+    KeyPlace,
+    Parked,
+    closed_record,
+    parked_record,
+    read_record,
+    released_header,
+    released_of,
+)
 from streamwarden.schemas.avro_projection import AvroProjection
 from streamwarden.schemas.avro_splice import AvroMask, AvroSplicer, UnmaskableError
 from streamwarden.schemas.avro_types import SchemaError, parse_schema
 from streamwarden.schemas.avro_wire import AvroError
+from streamwarden.schemas.event import Event
 from streamwarden.schemas.framing import Frame, frame_of, schema_id, with_id
 from streamwarden.schemas.json_projection import DecodeError, JsonProjection, Shape, decode_json
 from streamwarden.schemas.json_splice import splice
@@ -194,3 +204,30 @@ def _quietly(parse: Any) -> None:
         parse()
     except (DecodeError, UnmaskableError):
         return
+
+
+PLACE = KeyPlace("g", 3, "0" * 32)
+WAITING = (parked_record(PLACE, Parked(5, 9, 3)), closed_record(PLACE, 5))
+
+
+@given(
+    damaged(*(key for key, _ in WAITING)),
+    st.none() | damaged(*(value or b"" for _, value in WAITING)),
+)
+def test_what_is_written_down_of_waiting_keys(key: bytes, value: bytes | None) -> None:
+    """Gives what it says, or nothing."""
+    read = read_record(key, value)
+
+    if read is not None:
+        place, kind, said = read
+        write = parked_record if isinstance(said, Parked) or kind == "parked" else closed_record
+        assert read_record(*write(place, said)) == read  # type: ignore[arg-type]
+
+
+@given(damaged(released_header("g", 3, 5)[1]))
+def test_the_header_of_what_was_released(data: bytes) -> None:
+    """Gives an offset that can be compared, or nothing."""
+    header = released_header("g", 3, 5)[0], data
+    found = released_of(Event("t", b"", None, [header], None, 0, 3, 20), "g")
+
+    assert found is None or 0 <= found < 10**19

@@ -42,10 +42,13 @@ def make_guarded(kafka: Kafka, make_topic: MakeTopic, tmp_path: Path) -> Callabl
         config: Mapping[str, str] | None = None,
         need: int = 1,
         bundle: str = "",
+        policy: str = "",
         **settings: Any,
     ) -> Guarded:
         topic = make_topic("payments", partitions=partitions, config=config)
-        guard = guard_for(tmp_path / topic, topic, need=need, bundle=bundle, **settings)
+        guard = guard_for(
+            tmp_path / topic, topic, need=need, bundle=bundle, policy=policy, **settings
+        )
         client = {"bootstrap.servers": kafka.bootstrap, "log_level": 0}
         ensure_topics(client, guard, [topic])
         return Guarded(topic, guard, client)

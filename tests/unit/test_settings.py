@@ -26,7 +26,8 @@ def test_keywords_beat_variables_beat_defaults() -> None:
         "schema_unavailable=error schema_timeout_s=5.0 schema_wait_s=60.0 "
         "decision_log_unreachable=drop flood=stop flood_ratio=0.5 flood_events=500 "
         "flood_window_s=60.0 verify_stamps=ignore stale_stamp=re-evaluate "
-        "stale_stamp_versions=None stale_stamp_age_s=None"
+        "stale_stamp_versions=None stale_stamp_age_s=None waiting_keys_max=10000 "
+        "waiting_keys_full=stop"
     )
 
 
