@@ -112,7 +112,7 @@ class ParkedJudge:
         kind = detail = ""
         if forged:
             kind, detail = "forged", forged
-        elif parked.kind == "handler" or stamp is None or stamp.effect.passes:
+        elif parked.kind in ("handler", "waiting") or stamp is None or stamp.effect.passes:
             return None
         elif version is not None and outlooks is not None:
             agreeing = [o for o in outlooks if o.then is not None and o.then.effect is stamp.effect]
