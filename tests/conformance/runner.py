@@ -11,7 +11,7 @@ import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from streamwarden.policy.cel import (
     CelError,
@@ -57,8 +57,9 @@ def name_of(case: Case) -> str:
 
 def load(path: Path) -> list[Case]:
     """The cases of a JSON file. Raises ValueError where it is none, OSError likewise."""
-    cases: object = json.loads(path.read_text(encoding="utf-8-sig"))
-    if not isinstance(cases, list) or not all(isinstance(case, dict) for case in cases):
+    found: object = json.loads(path.read_text(encoding="utf-8-sig"))
+    cases = cast("list[Case]", found if isinstance(found, list) else [found])
+    if not isinstance(found, list) or not all(isinstance(case, dict) for case in cases):
         raise ValueError("it is not a list of cases")
     return cases
 
@@ -103,7 +104,8 @@ def _compare(expected: Mapping[str, Any], got: object) -> str:
 
 def _outcome(case: Case) -> object:
     declared: list[dict[str, Any]] = case.get("type_env") or []
-    bindings = {name: value_of(value) for name, value in (case.get("bindings") or {}).items()}
+    bound: dict[str, dict[str, Any]] = case.get("bindings") or {}
+    bindings = {name: value_of(value) for name, value in bound.items()}
     variables = dict.fromkeys(bindings, DYN)
     variables |= {d["name"]: type_of(d["type"]) for d in declared if d["kind"] == "ident"}
     container = case.get("container") or ""
