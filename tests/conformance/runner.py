@@ -58,10 +58,10 @@ def name_of(case: Case) -> str:
 def load(path: Path) -> list[Case]:
     """The cases of a JSON file. Raises ValueError where it is none, OSError likewise."""
     found: object = json.loads(path.read_text(encoding="utf-8-sig"))
-    cases = cast("list[Case]", found if isinstance(found, list) else [found])
-    if not isinstance(found, list) or not all(isinstance(case, dict) for case in cases):
+    cases = cast("list[object]", found) if isinstance(found, list) else [None]
+    if not all(isinstance(case, dict) for case in cases):
         raise ValueError("it is not a list of cases")
-    return cases
+    return cast("list[Case]", cases)
 
 
 def run_all(cases: Iterable[Case]) -> list[Outcome]:
