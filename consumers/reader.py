@@ -14,7 +14,7 @@ from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
 from streamwarden.errors import DecisionLogFullError, DeliveryError, SchemaUnavailableError
 
 from ..policy.guard import Guard
-from ..producers.absent import Absent, watch_forks
+from ..producers.absent import watch_forks
 from ..producers.callbacks import Callbacks
 from ..producers.codes import NO_OFFSET, PARTITION_EOF, error_of
 from ..producers.connection import ConfigMap
@@ -22,6 +22,7 @@ from ..producers.parking import Parking, inherited
 from ..schemas.event import Record
 from .assigned import Assigned, Place
 from .catching_up import CatchingUp
+from .closing import absent_client, close_client
 from .intake import Intake
 from .messages import GuardedMessage
 from .waiting import WaitingKeys
@@ -482,7 +483,7 @@ class Reader:
         if left:
             log.error("%d parked events were not written; they will be read again", left)
             self.parking.purge(in_queue=True, in_flight=True, blocking=True)
-        self.client.close()
+        close_client(self.client, self.guard.count)
         self.intake.close()
         self.parking.close()
 
@@ -491,10 +492,5 @@ class Reader:
         if not self.closed:
             inherited.append(self.client)
             self.parking.abandon()
-            absent: Any = Absent(_not_here)
-            self.client = absent
+            self.client = absent_client()
             self.closed = True
-
-
-def _not_here() -> Any:
-    raise RuntimeError("a consumer cannot be used in a forked process; make one in the child")
