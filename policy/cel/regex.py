@@ -7,17 +7,28 @@ provably means the same there and cannot backtrack far.
 
 from __future__ import annotations
 
+import itertools
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import re2
 
 from .values import CelError
 
-__all__ = ["PATTERN_LENGTH_MAX", "matches", "pattern_problem", "safe_matcher", "translate"]
+__all__ = [
+    "PATTERN_LENGTH_MAX",
+    "QUICK_TEXT_MAX",
+    "QuickSearch",
+    "literal_ends",
+    "matches",
+    "pattern_problem",
+    "quick_search",
+    "safe_matcher",
+    "translate",
+]
 
 #: Longer than what people write; compiled programs grow with the pattern.
 PATTERN_LENGTH_MAX: Final = 10_000
@@ -58,9 +69,10 @@ def matches(text: str, pattern: str) -> object:
         return _BAD_TEXT
 
 
-#: Below this length a search with `re` takes at most some hundred thousand steps.
-_BACKTRACKING_TEXT_MAX: Final = 200
+#: Up to this length a search with `re` takes at most some hundred thousand steps.
+QUICK_TEXT_MAX: Final = 200
 _WAYS_MAX: Final = 64
+_AFTER_MAX: Final = 8
 
 
 def safe_matcher(pattern: str) -> Callable[[str], object]:
@@ -71,17 +83,40 @@ def safe_matcher(pattern: str) -> Callable[[str], object]:
     problem = pattern_problem(pattern)
     if problem is not None:
         raise ValueError(problem)
-    translated = translate(pattern)
-    if translated is None:
+    quick = quick_search(pattern)
+    if quick is None:
         return lambda text: matches(text, pattern)
-    search = re.compile(translated, re.ASCII).search
+    search = quick.search
 
     def match(text: str) -> object:
-        if len(text) <= _BACKTRACKING_TEXT_MAX and text.isascii():
+        if len(text) <= QUICK_TEXT_MAX and text.isascii():
             return search(text) is not None
         return matches(text, pattern)
 
     return match
+
+
+class QuickSearch(NamedTuple):
+    """A search with Python's `re` that finds what RE2 finds, None where that is nothing.
+
+    `bounded`: in text of up to QUICK_TEXT_MAX characters, longer ones could take long. `ascii`: in
+    ASCII text, of which alone it is certain. The text has to be Unicode.
+    """
+
+    search: Callable[[str], object | None]
+    bounded: bool
+    ascii: bool
+
+
+def quick_search(pattern: str) -> QuickSearch | None:
+    """The search for `pattern`; None where `re` is not certain to find the same soon enough."""
+    translated = _translated(pattern)
+    if translated is None:
+        return None
+    compiled = re.compile(translated.text, re.ASCII)
+    # A search would try an anchored pattern at every character.
+    search = compiled.match if _is_anchored(pattern) else compiled.search
+    return QuickSearch(search, not translated.linear, not translated.positive)
 
 
 _ATOM: Final = re.compile(
@@ -112,6 +147,8 @@ class _Cost:
     before: int = 0  # the most that stand before another repetition
     ways: int = 1
     alternatives: list[int] = field(default_factory=lambda: [1])
+    #: Characters that are matched after the last repetition that may have several ways to match.
+    after: int = 0
     #: What the last repetition can match, while nothing that ends it for certain came after it.
     open_end: frozenset[str] | None = None
 
@@ -127,6 +164,7 @@ class _Cost:
             needed = repeat is None or repeat.group()[0] == "+"
             if self.open_end is not None and needed and not characters & self.open_end:
                 self.loose -= 1
+            self.after += _count(repeat)
         self.open_end = None
         if kind == "open":
             self.alternatives.append(1)
@@ -140,13 +178,31 @@ class _Cost:
             elif repeat["loose"] or (repeat["range"] and repeat["high"] != repeat["low"]):
                 self.before = max(self.before, self.loose)
                 self.loose += 1
+                self.after = 0
                 if kind in _CHARACTERS:
                     self.open_end = characters
 
-    def is_small(self, anchored: bool) -> bool:
-        """Whether a search takes quadratic time at most."""
-        starts = 0 if anchored and self.alternatives[0] == 1 else 1
-        return starts + self.before <= 1 and self.ways * self.alternatives[0] <= _WAYS_MAX
+    def steps(self, anchored: bool) -> tuple[int, int]:
+        """A search takes at most `length ** power * ways` steps, give or take what comes after."""
+        return 1 + (0 if anchored else 1) + self.before, self.ways * self.alternatives[0]
+
+    @property
+    def has_short_end(self) -> bool:
+        """Whether little is tried again for each way in which a repetition can match."""
+        return not self.loose or self.after <= _AFTER_MAX
+
+
+def _count(repeat: re.Match[str] | None) -> int:
+    """How many characters an atom matches at most; an unlimited repetition counts as one."""
+    return int((repeat and (repeat["high"] or repeat["low"])) or 1)
+
+
+class _Translated(NamedTuple):
+    """A pattern for `re`: linear if it does not backtrack, positive if it names what it matches."""
+
+    text: str
+    linear: bool
+    positive: bool
 
 
 def translate(pattern: str) -> str | None:
@@ -154,15 +210,22 @@ def translate(pattern: str) -> str | None:
 
     Taken are literals, classes, sets, anchors and plain groups that are not repeated.
     """
+    translated = _translated(pattern)
+    return None if translated is None else translated.text
+
+
+def _translated(pattern: str) -> _Translated | None:
     pieces: list[str] = []
     cost = _Cost()
     position = 0
+    positive = True
     while position < len(pattern):
         atom = _ATOM.match(pattern, position)
         if atom is None:
             return None
         position = atom.end()
         kind = atom.lastgroup
+        positive = positive and kind != "any" and not atom.group().startswith("[^")
         # `$` is the end of the text for RE2, and Python's would also stand before a newline.
         pieces.append(r"\Z" if kind == "end" else atom.group())
         repeat = _REPEAT.match(pattern, position)
@@ -172,7 +235,71 @@ def translate(pattern: str) -> str | None:
             if kind in _NOT_REPEATED or pattern[position : position + 1] in _REPEAT_SIGNS:
                 return None
             pieces.append(repeat.group())
-    return "".join(pieces) if cost.is_small(pattern.startswith("^")) else None
+    power, ways = cost.steps(_is_anchored(pattern))
+    if power > 2 or ways > _WAYS_MAX:
+        return None
+    linear = power == 1 and ways == 1 and cost.has_short_end
+    return _Translated("".join(pieces), linear, positive)
+
+
+def _is_anchored(pattern: str) -> bool:
+    """Whether a pattern that can be translated matches at the start of the text, if at all."""
+    depth = 0
+    for atom in _ATOM.finditer(pattern):
+        kind = atom.lastgroup
+        depth += (kind == "open") - (kind == "close")
+        if kind == "or" and not depth:
+            return False
+    return pattern.startswith("^")
+
+
+def literal_ends(pattern: str) -> tuple[str, str]:
+    """How every text starts and ends in which `pattern`, which RE2 takes, is found.
+
+    Empty where the pattern is not anchored there, or that is not certain.
+    """
+    atoms = _single_atoms(pattern)
+    if atoms is None:
+        return "", ""
+    kinds = [kind for kind, _ in atoms]
+    characters = [_character(kind, text) for kind, text in atoms]
+    start = _run(characters[1:]) if kinds[:1] == ["start"] else ""
+    end = _run(characters[-2::-1])[::-1] if kinds[-1:] == ["end"] else ""
+    return start, end
+
+
+def _single_atoms(pattern: str) -> list[tuple[str, str]] | None:
+    """The atoms of a pattern that is no choice of several; "repeated" is a kind of them."""
+    atoms: list[tuple[str, str]] = []
+    position = depth = 0
+    while position < len(pattern):
+        atom = _ATOM.match(pattern, position)
+        kind = None if atom is None else atom.lastgroup
+        if atom is None or kind is None or (kind == "or" and not depth):
+            return None
+        position = atom.end()
+        depth += (kind == "open") - (kind == "close")
+        repeat = _REPEAT.match(pattern, position)
+        if repeat is not None:
+            position, kind = repeat.end(), "repeated"
+        if pattern[position : position + 1] in _REPEAT_SIGNS:
+            return None
+        atoms.append((kind, atom.group()))
+    return atoms
+
+
+def _character(kind: str, atom: str) -> str:
+    """The only character that an atom matches; empty for any other."""
+    if kind == "literal":
+        return atom
+    if kind == "escaped":
+        return atom[1]
+    return atom[1] if kind == "set" and len(atom) == 3 and atom[1] != "^" else ""
+
+
+def _run(characters: Sequence[str]) -> str:
+    """What comes before the first empty one."""
+    return "".join(itertools.takewhile(bool, characters))
 
 
 #: Atoms that match one character; text with others than ASCII's is left to RE2.
