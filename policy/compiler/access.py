@@ -7,28 +7,50 @@ never too narrow. Rules with access predicates of one kind on one place are look
 
 from __future__ import annotations
 
-import re
+from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, TypeAlias
 
+from ..cel.regex import literal_ends
+from .computed import Measure, limit_of
 from .formula import (
+    Atom,
+    Choice,
+    Comparison,
     Conjunction,
     Contains,
     Disjunction,
     Equal,
     Flag,
     Formula,
+    Interval,
     Order,
+    Place,
     Placed,
     Present,
     Quantified,
     Size,
     Text,
     Time,
+    atoms,
     conjuncts,
 )
 
-__all__ = ["CONSTANTS_MAX", "Entry", "Kind", "Rule", "entries_of", "kind_of"]
+__all__ = [
+    "CONSTANTS_MAX",
+    "Awaited",
+    "Entry",
+    "Kind",
+    "Rates",
+    "Rule",
+    "asked_of",
+    "entries_of",
+    "kind_of",
+]
+
+#: What can be waited for.
+Awaited: TypeAlias = Placed | Comparison | Interval
 
 #: A guess at the share of events for which an atom holds: the smallest one is the best to wait for.
 _TEXT_RATES: Final = {
@@ -46,6 +68,12 @@ _TEXT_KINDS: Final = {
     "searched": "pattern",
 }
 _UNWANTED_RATE: Final = 0.6
+#: What is added where all rules say the same of a place: it is what the events are like, not what
+#: tells rules apart. Few rules say little about that.
+_COMMON_RATE: Final = 0.3
+_FEW_RULES: Final = 10
+#: Shorter starts and ends of patterns are not looked up.
+_END_MIN: Final = 2
 #: Constants of one condition that are looked up one by one; longer lists are asked as a whole.
 CONSTANTS_MAX: Final = 64
 #: Entries of one rule.
@@ -69,7 +97,7 @@ class Entry:
     """
 
     rule: Rule
-    atom: Placed
+    atom: Awaited
     rest: tuple[Formula, ...] = ()
     others: tuple[Formula, ...] = ()
 
@@ -79,6 +107,60 @@ class Kind(NamedTuple):
 
     name: str
     member: tuple[str | int, ...] = ()
+
+
+class Rates:
+    """The share of events for which an atom holds, guessed from its form and from all `rules`."""
+
+    def __init__(self, rules: Iterable[Rule]) -> None:
+        known = [
+            (asked, atom)
+            for rule in rules
+            for part in rule.parts
+            for atom in atoms(part)
+            if (asked := asked_of(atom)) is not None
+        ]
+        self._uses = Counter(known)
+        self._mentions = Counter(asked for asked, _ in known)
+
+    def atom(self, atom: Atom) -> float | None:
+        """The share for one atom; None for what cannot be waited for."""
+        asked = asked_of(atom)
+        if asked is None:
+            return None
+        mentions = self._mentions[asked]
+        if mentions < 2:
+            return _atom_rate(atom)
+        common = (self._uses[asked, atom] - 1) / (mentions + _FEW_RULES)
+        return _atom_rate(atom) + _COMMON_RATE * common
+
+    def of(self, formula: Formula) -> float | None:
+        """The share of events that `formula` lets through; None for what cannot be waited for."""
+        match formula:
+            case Conjunction():
+                rates = [rate for rate in map(self.of, formula.parts) if rate is not None]
+                return min(rates, default=None)
+            case Disjunction():
+                branches = [self.of(part) for part in formula.parts]
+                rates = [rate for rate in branches if rate is not None]
+                return sum(rates) if len(rates) == len(branches) else None
+            case Choice():
+                return None
+            case _:
+                return self.atom(formula)
+
+
+def asked_of(atom: Formula) -> tuple[Place | Measure, Kind] | None:
+    """What rules are looked up by together; None where they are not."""
+    kind = kind_of(atom)
+    if kind is None:
+        return None
+    if isinstance(atom, Comparison | Interval):
+        limit = limit_of(atom)
+        assert limit is not None, "only limits have a kind"
+        return limit.measure, kind
+    assert isinstance(atom, Placed), "nothing else has a kind"
+    return atom.place, kind
 
 
 def kind_of(atom: Formula) -> Kind | None:
@@ -126,11 +208,13 @@ def _kind_name(atom: Formula) -> str | None:
             return "flag"
         case Size():
             return "size"
+        case Comparison() | Interval():
+            return None if limit_of(atom) is None else "computed"
         case _:
             return None
 
 
-def entries_of(rule: Rule) -> list[Entry] | None:
+def entries_of(rule: Rule, rates: Rates) -> list[Entry] | None:
     """The entries that `rule` waits behind; None where it has to be tried on every event.
 
     A disjunction gives several: `(a || b) && c` is `a && c || b && c`, with errors too. Each entry
@@ -138,7 +222,7 @@ def entries_of(rule: Rule) -> list[Entry] | None:
     """
     best: tuple[float, int] | None = None
     for position, part in enumerate(rule.parts):
-        rate = _rate(part)
+        rate = rates.of(part)
         if rate is not None and (best is None or rate < best[0]):
             best = (rate, position)
     if best is None or best[0] > 1:
@@ -147,30 +231,17 @@ def entries_of(rule: Rule) -> list[Entry] | None:
     part, others = rule.parts[position], rule.parts[:position] + rule.parts[position + 1 :]
     if isinstance(part, Disjunction):
         branches = [
-            entries_of(Rule(rule.index, (*conjuncts(branch), *others))) for branch in part.parts
+            entries_of(Rule(rule.index, (*conjuncts(branch), *others)), rates)
+            for branch in part.parts
         ]
         found = [entry for entries in branches for entry in entries or ()]
         return None if None in branches or len(found) > _BRANCHES_MAX else found
-    assert isinstance(part, Placed), "nothing else has a rate"
-    if isinstance(part, Text) and (head := _literal_head(part)) is not None:
-        searched = replace(part, test="searched")  # which has no head to be looked up again
-        return [Entry(rule, head, (*others, searched), others)]
+    assert isinstance(part, Awaited), "nothing else has a rate"
+    if isinstance(part, Text) and (end := _literal_end(part)) is not None:
+        searched = replace(part, test="searched")  # which has no end to be looked up again
+        return [Entry(rule, end, (*others, searched), others)]
     rest = tuple(other for other in others if not _implied(other, part))
     return [Entry(rule, part, rest, others)]
-
-
-def _rate(formula: Formula) -> float | None:
-    """The share of events that are let through; None for what cannot be waited behind."""
-    match formula:
-        case Conjunction():
-            rates = [rate for rate in map(_rate, formula.parts) if rate is not None]
-            return min(rates, default=None)
-        case Disjunction():
-            branches = [_rate(part) for part in formula.parts]
-            rates = [rate for rate in branches if rate is not None]
-            return sum(rates) if len(rates) == len(branches) else None
-        case _:
-            return None if kind_of(formula) is None else _atom_rate(formula)
 
 
 def _atom_rate(atom: Formula) -> float:
@@ -183,7 +254,7 @@ def _atom_rate(atom: Formula) -> float:
             return 0.05
         case Quantified():
             return 0.15
-        case Order() | Time():
+        case Order() | Time() | Comparison() | Interval():
             return 0.2
         case Size():
             return 0.1
@@ -193,25 +264,23 @@ def _atom_rate(atom: Formula) -> float:
             return _UNWANTED_RATE
 
 
-_HEAD: Final = re.compile(r"\^([A-Za-z0-9@_ :/-]{2,})(.?)", re.DOTALL)
-
-
-def _literal_head(atom: Text) -> Text | None:
-    """The prefix that every match of an anchored pattern has; the pattern stays to be tried."""
+def _literal_end(atom: Text) -> Text | None:
+    """The prefix or suffix that every match of an anchored pattern has; it stays to be tried."""
     if atom.test != "pattern" or not atom.wanted:
         return None
-    found = _HEAD.match(atom.text)
-    if found is None or "|" in atom.text or "(?" in atom.text:
+    start, end = literal_ends(atom.text)
+    if max(len(start), len(end)) < _END_MIN:
         return None
-    head = found[1][:-1] if found[2] and found[2] in "*?{" else found[1]
-    return Text(atom.place, "prefix", head, True, atom.expr)
+    if len(end) > len(start):
+        return Text(atom.place, "suffix", end, True, atom.expr)
+    return Text(atom.place, "prefix", start, True, atom.expr)
 
 
-def _implied(formula: Formula, atom: Placed) -> bool:
+def _implied(formula: Formula, atom: Awaited) -> bool:
     """Whether `formula` is true whenever `atom` is: what was read was there."""
     if not isinstance(formula, Present) or not formula.wanted:
         return False
-    if isinstance(atom, Present | Quantified):
+    if isinstance(atom, Present | Quantified | Comparison | Interval):
         return False
     place, read = formula.place, atom.place
     return place.variable == read.variable and read.path[: len(place.path)] == place.path

@@ -2,9 +2,23 @@
 
 from __future__ import annotations
 
-from .pycode import Node, class_is, compare, conjunction, constant, disjunction, name
+from typing import Final
 
-__all__ = ["class_test", "classes_of"]
+from .pycode import (
+    Node,
+    attribute,
+    class_is,
+    compare,
+    conjunction,
+    constant,
+    disjunction,
+    name,
+)
+
+__all__ = ["NUMBERS", "class_test", "classes_of", "number_test"]
+
+#: What generated code calls NUMBERS. A bool is none.
+NUMBERS: Final = frozenset({int, float})
 
 _JSON = ("str", "number", "bool", "null", "list", "map", "missing")
 #: What bytes of other formats, and what the caller knows, may hold besides.
@@ -18,14 +32,23 @@ def classes_of(variable: str, *, unruly: bool) -> list[str]:
     return [*_JSON, "bytes"] if variable in ("key", "headers", "value") else [*_JSON]
 
 
-def class_test(each: str, value: Node, *, unruly: bool, object_: str = "dict") -> Node:
+def number_test(value: Node, *, doubles: bool = False) -> Node:
+    """Whether a value is an int or a double, `doubles` where it is likely to be one."""
+    if doubles:
+        return disjunction([class_is(value, "float"), class_is(value, "int")])
+    return compare(attribute(value, "__class__"), "in", name("NUMBERS"))
+
+
+def class_test(
+    each: str, value: Node, *, unruly: bool, object_: str = "dict", doubles: bool = False
+) -> Node:
     """Whether `value` is of class `each`; `object_` names the class of objects."""
     match each:
-        case "number":
-            number = class_is(value, "float")
-            if unruly:
-                number = conjunction([number, compare(value, "==", value)])
+        case "number" if unruly:
+            number = conjunction([class_is(value, "float"), compare(value, "==", value)])
             return disjunction([number, class_is(value, "int")])
+        case "number":
+            return number_test(value, doubles=doubles)
         case "null":
             return compare(value, "is", constant(None))
         case "map":

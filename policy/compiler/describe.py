@@ -2,14 +2,56 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from ..cel.unparse import unparse
-from .access import Entry, Rule
-from .formula import Choice, Conjunction, Disjunction, Exact, Formula, Settled, Text, atoms
+from .access import Entry, Kind, Rule, asked_of, kind_of
+from .computed import Length, Measure
+from .formula import (
+    Choice,
+    Comparison,
+    Conjunction,
+    Converted,
+    Disjunction,
+    Exact,
+    Formula,
+    Moment,
+    Operation,
+    Place,
+    Quantified,
+    Settled,
+    Term,
+    Text,
+    atoms,
+    conjuncts,
+)
 
 __all__ = ["RulePlan", "describe"]
+
+#: What is looked up together, by the kind of group.
+_LOOKUPS: Final[Mapping[str, str]] = {
+    "computed": "limits",
+    "contained": "texts in it",
+    "contains": "elements",
+    "equal": "constants",
+    "extreme": "limits of elements",
+    "flag": "true or false",
+    "instant": "times",
+    "order": "limits",
+    "pattern": "patterns",
+    "prefix": "starts",
+    "present": "presence",
+    "size": "sizes",
+    "some": "elements",
+    "suffix": "ends",
+    "time": "times",
+    "uncontains": "elements",
+    "unequal": "constants",
+    "untext": "texts",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,7 +60,8 @@ class RulePlan:
 
     `how` is `constant` (no event changes it), `indexed` (it waits behind `access`, of which one
     has to hold before the rule is looked at), or `inline` (it is tried on every event). `rest` is
-    what is tried then, and `exact` the parts of it that the exact evaluator decides.
+    what is tried then, and `exact` the parts of it that the exact evaluator decides. `lookups` say
+    what is looked up with how many other rules, `why` what keeps an inline rule from it.
     """
 
     rule: int
@@ -26,6 +69,8 @@ class RulePlan:
     access: tuple[str, ...] = ()
     rest: tuple[str, ...] = ()
     exact: tuple[str, ...] = ()
+    lookups: tuple[str, ...] = ()
+    why: str | None = None
 
     def __str__(self) -> str:
         words = [self.how]
@@ -42,22 +87,37 @@ def describe(
     rules: Sequence[Rule], waits: Mapping[int, Sequence[Entry] | None]
 ) -> tuple[RulePlan, ...]:
     """One description for each of `rules`; `waits` are the entries that they wait behind."""
-    return tuple(_plan(rule, waits) for rule in rules)
+    shared = Counter(
+        asked
+        for entries in waits.values()
+        for asked in {asked_of(entry.atom) for entry in entries or ()}
+    )
+    return tuple(_plan(rule, waits, shared) for rule in rules)
 
 
-def _plan(rule: Rule, waits: Mapping[int, Sequence[Entry] | None]) -> RulePlan:
+def _plan(
+    rule: Rule,
+    waits: Mapping[int, Sequence[Entry] | None],
+    shared: Mapping[tuple[Place | Measure, Kind] | None, int],
+) -> RulePlan:
     if rule.index not in waits:
-        return RulePlan(rule.index, "constant", rest=tuple(map(_text, rule.parts)))
+        why = "it reads nothing that an event changes"
+        return RulePlan(rule.index, "constant", rest=tuple(map(_text, rule.parts)), why=why)
     entries = waits[rule.index]
     if entries is None:
-        return RulePlan(rule.index, "inline", (), tuple(map(_text, rule.parts)), _exact(rule.parts))
+        parts = tuple(map(_text, rule.parts))
+        return RulePlan(
+            rule.index, "inline", (), parts, _exact(rule.parts), why=_obstacle(rule.parts)
+        )
     rest = {part: None for entry in entries for part in entry.rest}
+    lookups = dict.fromkeys(asked for entry in entries if (asked := asked_of(entry.atom)))
     return RulePlan(
         rule.index,
         "indexed",
         tuple(_access(entry) for entry in entries),
         tuple(map(_text, rest)),
         _exact(tuple(rest)),
+        tuple(_lookup(*asked, shared[asked]) for asked in lookups),
     )
 
 
@@ -66,8 +126,71 @@ def _access(entry: Entry) -> str:
     if isinstance(atom, Text) and any(
         isinstance(part, Text) and part.test == "searched" for part in entry.rest
     ):
-        return f"the prefix `{atom.text}`"
+        return f"the {atom.test} `{atom.text}`"
     return _text(atom)
+
+
+def _lookup(measure: Place | Measure, kind: Kind, rules: int) -> str:
+    """`value.amount: limits of 12 rules`."""
+    looked_up = _LOOKUPS[kind.name]
+    member = "".join(f".{each}" for each in kind.member)
+    where = _measure_text(measure) + (f"[]{member}" if kind.name in ("extreme", "some") else "")
+    return f"{where}: {looked_up} of {'one rule' if rules == 1 else f'{rules:,} rules'}"
+
+
+def _measure_text(measure: Term | Length) -> str:
+    match measure:
+        case Length():
+            return f"{_moment_text(measure.later)} - {_moment_text(measure.earlier)}"
+        case Operation():
+            left, right = _measure_text(measure.left), _measure_text(measure.right)
+            return f"({left} {measure.operator} {right})"
+        case Converted():
+            return f"double({_measure_text(measure.place)})"
+        case Place():
+            return measure.variable + "".join(
+                f".{each}" if isinstance(each, str) else f"[{each}]" for each in measure.path
+            )
+        case _:
+            return str(measure)
+
+
+def _moment_text(moment: Moment) -> str:
+    place = _measure_text(moment.place)
+    return f"timestamp({place})" if moment.converts else place
+
+
+def _obstacle(parts: Sequence[Formula]) -> str:
+    """Why nothing of a conjunction is looked up."""
+    reasons = [_reason(part) for part in parts]
+    told = list(dict.fromkeys(reason for reason in reasons if reason is not None))
+    return "; ".join(told) if None not in reasons else "its look-up would let most events through"
+
+
+def _reason(part: Formula) -> str | None:
+    """Why `part` is not looked up; None where it could be."""
+    if kind_of(part) is not None:
+        return None
+    match part:
+        case Disjunction():
+            reasons = [_obstacle(conjuncts(each)) for each in part.parts if _is_in_way(each)]
+            return f"an alternative is not looked up: {reasons[0]}" if reasons else None
+        case Conjunction():
+            return _obstacle(part.parts)
+        case Exact():
+            return f"only the exact evaluator knows `{_text(part)}`"
+        case Choice():
+            return f"`{_text(part)}` is a choice between two conditions"
+        case Quantified():
+            return f"`{_text(part)}` is more than one comparison of each element"
+        case Comparison():
+            return f"`{_text(part)}` compares two values of the event"
+        case _:
+            return f"`{_text(part)}` has no constant to look up"
+
+
+def _is_in_way(branch: Formula) -> bool:
+    return all(_reason(part) is not None for part in conjuncts(branch))
 
 
 def _exact(parts: Sequence[Formula]) -> tuple[str, ...]:

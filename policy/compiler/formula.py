@@ -22,6 +22,7 @@ __all__ = [
     "Comparison",
     "Conjunction",
     "Contains",
+    "Converted",
     "Disjunction",
     "Equal",
     "Exact",
@@ -170,6 +171,12 @@ class Quantified:
     expr: Expr = field(compare=False)
 
 
+class Converted(NamedTuple):
+    """`double(place)`."""
+
+    place: Place
+
+
 class Operation(NamedTuple):
     """`left + right`, `left - right` or `left * right`."""
 
@@ -179,7 +186,7 @@ class Operation(NamedTuple):
 
 
 #: What is computed with inline.
-Term: TypeAlias = Place | int | float | Operation
+Term: TypeAlias = Place | Converted | int | float | Operation
 
 
 @dataclass(frozen=True, slots=True)
@@ -251,6 +258,8 @@ def leaves(term: Term) -> list[Place]:
     """The places that `term` is computed from."""
     if isinstance(term, Operation):
         return [*leaves(term.left), *leaves(term.right)]
+    if isinstance(term, Converted):
+        return [term.place]
     return [term] if isinstance(term, Place) else []
 
 

@@ -9,9 +9,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Final, TypeAlias
 
-from .access import Entry, Kind
+from .access import Awaited, Entry, Kind
 from .classes import class_test, classes_of
-from .formula import Order, Place, Present
+from .computed import Measure, measured
+from .extremes import Extremes
+from .formula import Equal, Order, Place, Present
 from .hoisting import Scope
 from .lookups import Lookups, has_constants
 from .outcomes import Outcomes
@@ -41,6 +43,9 @@ _PRESENT: Final = Kind("present")
 #: The classes that are asked for first.
 _LIKELY: Final = frozenset({"str", "number", "bool", "list"})
 
+#: As many tests of any value as are cheaper than a test of its class and a look-up.
+_TOLD_MAX: Final = 3
+
 _Kinds: TypeAlias = Mapping[Kind, Sequence[Entry]]
 
 
@@ -50,6 +55,7 @@ class Groups:
     def __init__(self, outcomes: Outcomes, unruly: frozenset[str]) -> None:
         self._out, self._unruly = outcomes, unruly
         self._thresholds, self._lookups = Thresholds(outcomes, unruly), Lookups(outcomes)
+        self._extremes = Extremes(outcomes, self._thresholds, unruly)
 
     def code(self, place: Place, kinds: _Kinds, scope: Scope) -> list[Statement]:
         """What all predicates of `kinds` on `place` come to."""
@@ -59,11 +65,22 @@ class Groups:
         kinds = {kind: entries for kind, entries in kinds.items() if kind != _PRESENT}
         return [*found, *self._by_class(place, kinds, scope)] if kinds else found
 
+    def measured(self, measure: Measure, entries: Sequence[Entry], scope: Scope) -> list[Statement]:
+        """What comparisons of a computation with limits come to."""
+        found = measured(measure, scope, unruly=self._unruly)
+        passed = self._thresholds.thresholds(entries, name("computed"), scope)
+        unknown = if_(found.fails, self._out.failed(entries), self._out.unclear(entries))
+        return [if_(found.known, [assign("computed", found.value), *passed], [unknown])]
+
     def _by_class(self, place: Place, kinds: _Kinds, scope: Scope) -> list[Statement]:
+        everything = [entry.atom for entries in kinds.values() for entry in entries]
+        if len(set(everything)) <= _TOLD_MAX and all(map(_tells_classes, everything)):
+            return self._classless(place, kinds, scope)
         plans = {
             each: tuple(self._verdict(kind.name, entries, each) for kind, entries in kinds.items())
             for each in classes_of(place.variable, unruly=place.variable in self._unruly)
         }
+        doubles = any(map(_has_double, everything))
         coded = [each for each in plans if "coded" in plans[each] and each in _LIKELY]
         coded.sort(key=lambda each: -plans[each].count("coded"))
         families: dict[object, list[str]] = {(each,): [each] for each in coded}
@@ -77,15 +94,15 @@ class Groups:
         if last is not None:
             rest = self._settled(kinds, plans[families.pop(last)[0]], scope)
         for classes in reversed(families.values()):
-            tests = [self._test(each, place, scope) for each in classes]
+            tests = [self._test(each, place, doubles, scope) for each in classes]
             body = self._settled(kinds, plans[classes[0]], scope)
             if "coded" in plans[classes[0]]:
-                body += [
-                    statement
+                coded_kinds = {
+                    kind: kinds[kind]
                     for kind, verdict in zip(kinds, plans[classes[0]], strict=True)
                     if verdict == "coded"
-                    for statement in self._coded(kind, kinds[kind], classes[0], place, scope)
-                ]
+                }
+                body += self._kinds(coded_kinds, classes[0], place, scope)
             if body or rest:
                 rest = [
                     if_(disjunction(tests), body, rest)
@@ -94,10 +111,19 @@ class Groups:
                 ]
         return rest
 
-    def _test(self, each: str, place: Place, scope: Scope) -> Node:
+    def _classless(self, place: Place, kinds: _Kinds, scope: Scope) -> list[Statement]:
+        """Predicates that are tests of any value, but for one that is not there."""
+        value = scope.slot(place)
+        everything = [entry for entries in kinds.values() for entry in entries]
+        asked = self._lookups.one_by_one(everything, None, value, scope)
+        is_missing = compare(value, "is", name("MISSING"))
+        return [if_(is_missing, self._out.failed(everything), asked)]
+
+    def _test(self, each: str, place: Place, doubles: bool, scope: Scope) -> Node:
         object_ = scope.roots.class_name(scope.node(place))
         unruly = place.variable in self._unruly
-        return class_test(each, scope.slot(place), unruly=unruly, object_=object_)
+        value = scope.slot(place)
+        return class_test(each, value, unruly=unruly, object_=object_, doubles=doubles)
 
     def _verdict(self, kind: str, entries: Sequence[Entry], each: str) -> str:
         """coded, false, true or error: what `kind` is for values of class `each`."""
@@ -120,13 +146,20 @@ class Groups:
             *(self._out.failed(by_verdict["error"]) if "error" in by_verdict else ()),
         ]
 
+    def _kinds(self, kinds: _Kinds, each: str, place: Place, scope: Scope) -> list[Statement]:
+        """What all `kinds` come to for values of class `each`."""
+        extremes = {kind: kinds[kind] for kind in kinds if kind.name == "extreme"}
+        found = self._extremes.code(extremes, place, scope)
+        for kind, entries in kinds.items():
+            if kind not in extremes:
+                found += self._coded(kind, entries, each, place, scope)
+        return found
+
     def _coded(
         self, kind: Kind, entries: Sequence[Entry], each: str, place: Place, scope: Scope
     ) -> list[Statement]:
         value = scope.slot(place)
         match kind.name:
-            case "extreme":
-                return self._thresholds.extremes(kind, entries, place, scope)
             case "some":
                 return self._lookups.some(kind, entries, place, scope)
             case "equal":
@@ -143,7 +176,9 @@ class Groups:
                 return self._thresholds.times(kind.name, entries, value, scope)
             case "prefix" | "suffix":
                 return self._lookups.affixes(kind.name, entries, value, scope)
-            case "contained" | "pattern":
+            case "contained":
+                return self._lookups.contained(entries, value, scope)
+            case "pattern":
                 return self._lookups.searches(entries, value, scope)
             case "contains":
                 return self._lookups.contains(entries, value, scope)
@@ -163,3 +198,20 @@ class Groups:
         is_there = compare(scope.slot(place), "is not", name("MISSING"))
         passed = self._out.passed_apart(there, scope)
         return if_(is_there, passed, otherwise) if passed else if_(negated(is_there), otherwise)
+
+
+def _tells_classes(atom: Awaited) -> bool:
+    """Whether `atom` compares with a text, or with what there is only one of."""
+    if not isinstance(atom, Equal) or not atom.constants:
+        return False
+    texts = [each for each in atom.constants if isinstance(each, str)]
+    others = [each for each in atom.constants if each is None or isinstance(each, bool)]
+    return len(texts) <= 1 and len(texts) + len(others) == len(atom.constants)
+
+
+def _has_double(atom: Awaited) -> bool:
+    """Whether a rule writes a double: its events have them, too."""
+    numbers = atom.constants if isinstance(atom, Equal) else ()
+    if isinstance(atom, Order):
+        numbers = (atom.number,)
+    return any(isinstance(each, float) for each in numbers)

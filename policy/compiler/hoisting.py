@@ -12,6 +12,7 @@ from typing import Final
 
 from ...schemas.json_projection import Node as Projected
 from ...schemas.views import is_hidden_header
+from .classes import NUMBERS, number_test
 from .formula import Place
 from .pycode import (
     Namespace,
@@ -24,13 +25,12 @@ from .pycode import (
     compare,
     conjunction,
     constant,
-    disjunction,
     either,
     if_,
     name,
 )
 
-__all__ = ["ELEMENT", "Roots", "Scope", "number_test"]
+__all__ = ["ELEMENT", "Roots", "Scope"]
 
 #: The variable that quantifiers bind, and its name in generated code.
 ELEMENT: Final = "@element"
@@ -39,16 +39,12 @@ _MISSING: Final = name("MISSING")
 _WHOLE: Final = Projected()
 
 
-def number_test(value: Node) -> Node:
-    """Whether a value is an int or a double; a bool is none."""
-    return disjunction([class_is(value, "float"), class_is(value, "int")])
-
-
 class Roots:
     """What the variables are in generated code; shared by the functions of a plan."""
 
     def __init__(self, namespace: Namespace, projected: Mapping[str, Projected]) -> None:
         self._namespace = namespace
+        namespace.values["NUMBERS"] = NUMBERS
         self._projected = dict(projected)
         self._classes: dict[type, str] = {}
         self._places: dict[Place, int] = {}
@@ -146,7 +142,12 @@ class Scope:
     def fetch(self, places: list[Place]) -> None:
         """Fetch many places at once: the members of one object after a single test."""
         families: dict[Place, list[Place]] = {}
-        for place in sorted(places, key=lambda each: len(each.path)):
+        above = [
+            Place(place.variable, place.path[:length])
+            for place in places
+            for length in range(1, len(place.path))
+        ]
+        for place in sorted(dict.fromkeys([*places, *above]), key=lambda each: len(each.path)):
             parent = Place(place.variable, place.path[:-1])
             named = bool(place.path) and isinstance(place.path[-1], str)
             if not named or parent == ("headers", ()) or self._find("p", place) is not None:

@@ -10,8 +10,9 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Sequence
 from typing import Final
 
-from .access import Entry, Kind, Rule, entries_of, kind_of
-from .formula import Place, Quantified, Settled
+from .access import Entry, Kind, Rates, Rule, entries_of, kind_of
+from .computed import Measure, limit_of, places_of
+from .formula import Comparison, Interval, Place, Quantified, Settled
 from .groups import Groups
 from .hoisting import Roots, Scope
 from .lowering import Lowering
@@ -51,13 +52,15 @@ class Index:
     def statements(self, rules: Sequence[Rule], *, top: bool = False) -> list[Statement]:
         """Code that adds the hits of `rules`."""
         groups: dict[Place, dict[Kind, list[Entry]]] = {}
+        measures: dict[Measure, list[Entry]] = {}
         tried: list[Rule] = []
         certain: list[int] = []
+        rates = Rates(rules)
         for rule in rules:
             if all(isinstance(part, Settled) for part in rule.parts):
                 certain += _settled(rule)
                 continue
-            entries = entries_of(rule)
+            entries = entries_of(rule, rates)
             if top:
                 self.waits[rule.index] = entries
             if entries is None:
@@ -65,16 +68,20 @@ class Index:
             elif len(entries) > 1 or isinstance(entries[0].atom, Quantified):
                 self.merges = True
             for entry in entries or ():
-                kind = kind_of(entry.atom)
-                if kind is not None:
+                kind, limit = kind_of(entry.atom), limit_of(entry.atom)
+                if limit is not None:
+                    measures.setdefault(limit.measure, []).append(entry)
+                elif kind is not None and not isinstance(entry.atom, Comparison | Interval):
                     groups.setdefault(entry.atom.place, {}).setdefault(kind, []).append(entry)
         scope = Scope(self._roots)
-        scope.fetch(list(groups))
+        scope.fetch([*groups, *(place for measure in measures for place in places_of(measure))])
         found = [
             statement
             for place, kinds in groups.items()
             for statement in self._groups.code(place, kinds, scope)
         ]
+        for measure, entries in measures.items():
+            found += self._groups.measured(measure, entries, scope)
         found += self._tried(tried, scope)
         return [*self._outcomes.add(certain), *scope.statements, *found]
 

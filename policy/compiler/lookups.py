@@ -5,7 +5,7 @@ Few are asked one by one; many are looked up in a table.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, Final
 
 import re2
@@ -36,8 +36,10 @@ __all__ = ["Lookups", "has_constants"]
 #: Up to so many predicates are asked one by one: a look-up costs more.
 _FEW: Final = 3
 _SEARCHES_FEW: Final = 2
-#: Up to here asking for all first letters at once is cheaper than slicing for each length.
-_STEMS_MAX: Final = 40
+#: Up to so many starts or ends of texts are asked for one by one: it is cheaper than a look-up.
+_STEMS: Final = (1, 3, 6)
+#: Shorter ones are those of most texts.
+_STEM_MIN: Final = 3
 _TYPES: Final[Mapping[str, tuple[type, ...]]] = {
     "str": (str,),
     "number": (int, float),
@@ -54,9 +56,9 @@ class Lookups:
         self._lowering = outcomes.lowering
 
     def one_by_one(
-        self, entries: Sequence[Entry], each: str, value: Node, scope: Scope
+        self, entries: Sequence[Entry], each: str | None, value: Node, scope: Scope
     ) -> list[Statement]:
-        """Each predicate by itself, once for all rules behind it."""
+        """Each predicate by itself, once for all rules behind it; the class may not be known."""
         families: dict[Atom, list[Entry]] = {}
         for entry in entries:
             families.setdefault(entry.atom, []).append(entry)
@@ -67,15 +69,17 @@ class Lookups:
             found += passed if test is None else [if_(test, passed)]
         return found
 
-    def _atom(self, asked: Atom, each: str, value: Node) -> Node | None:
+    def _atom(self, asked: Atom, each: str | None, value: Node) -> Node | None:
         """Whether the predicate is true for a value of class `each`; None: it always is."""
         match asked:
             case Equal() as atom if each == "decimal":
-                constants = frozenset(_constants(atom, each))
+                decimals = frozenset(_constants(atom, each))
                 operator = "in" if atom.wanted else "not in"
-                return compare(value, operator, self._out.namespace.add("decimals", constants))
+                return compare(value, operator, self._out.namespace.add("decimals", decimals))
             case Equal() as atom:
-                tests = self._lowering.equal_tests(_constants(atom, each), value)
+                typed = each in ("str", "number")
+                constants = atom.constants if each is None else _constants(atom, each)
+                tests = self._lowering.equal_tests(constants, value, typed=typed)
                 if atom.wanted or not tests:
                     return disjunction(tests) if tests else None
                 return negated(disjunction(tests))
@@ -135,17 +139,24 @@ class Lookups:
         if len(entries) <= _FEW:
             return self.one_by_one(entries, "str", value, scope)
         table = _by_text(entries)
-        shortest = min(map(len, table))
         found = self._table(table, prefixes if kind == "prefix" else suffixes)
         look_up = self._out.call(found, value)
-        stems = {text[:shortest] if kind == "prefix" else text[-shortest:] for text in table}
-        if shortest == 0 or len(stems) > 4 * len(table):
+        stems = _stems(table, "start" if kind == "prefix" else "end")
+        if not stems:
             return [look_up]
-        affixes = tuple_([constant(stem) for stem in sorted(stems)])
         method = "startswith" if kind == "prefix" else "endswith"
-        if len(stems) <= _STEMS_MAX:
-            return [if_(call(attribute(value, method), affixes), [look_up])]
-        return [look_up]
+        asked = tuple_([constant(stem) for stem in stems]) if stems[1:] else constant(stems[0])
+        return [if_(call(attribute(value, method), asked), [look_up])]
+
+    def contained(self, entries: Sequence[Entry], value: Node, scope: Scope) -> list[Statement]:
+        """Texts that are found in a text: searched for only where one of their starts is."""
+        if len(entries) <= _SEARCHES_FEW:
+            return self.one_by_one(entries, "str", value, scope)
+        searched = self.searches(entries, value, scope)
+        stems = _stems(_by_text(entries), "start")
+        if not stems:
+            return searched
+        return [if_(disjunction([compare(constant(s), "in", value) for s in stems]), searched)]
 
     def searches(self, entries: Sequence[Entry], value: Node, scope: Scope) -> list[Statement]:
         """What is found in a text: patterns, or other texts."""
@@ -198,6 +209,16 @@ class Lookups:
         member = str(kind.member[0])
         node = scope.node(Place(place.variable, (*place.path, 0)))
         return member_reader(node.type, node.members[member][0] if node.type else member)
+
+
+def _stems(texts: Collection[str], part: str) -> list[str]:
+    """A few starts (or ends) that all of `texts` share: the fewest that are long, or none."""
+    for most in _STEMS:
+        for length in range(min(map(len, texts)), _STEM_MIN - 1, -1):
+            stems = {text[:length] if part == "start" else text[-length:] for text in texts}
+            if len(stems) <= most:
+                return sorted(stems)
+    return []
 
 
 def _looked_up(entry: Entry) -> tuple[Scalar, ...]:

@@ -11,7 +11,9 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from ..cel.ast import Expr
-from ..cel.regex import safe_matcher
+from ..cel.regex import QUICK_TEXT_MAX, QuickSearch, quick_search, safe_matcher
+from .classes import number_test
+from .computed import Computed, comparison, interval
 from .formula import (
     FLIPPED,
     Choice,
@@ -24,7 +26,6 @@ from .formula import (
     Flag,
     Formula,
     Interval,
-    Operation,
     Order,
     Place,
     Placed,
@@ -33,20 +34,17 @@ from .formula import (
     Scalar,
     Settled,
     Size,
-    Term,
     Text,
     Time,
     atoms,
-    leaves,
 )
-from .hoisting import Scope, number_test
+from .hoisting import Scope
 from .pycode import (
     Namespace,
     Node,
     Statement,
     assign,
     attribute,
-    between,
     call,
     class_is,
     compare,
@@ -59,10 +57,8 @@ from .pycode import (
     loop,
     name,
     negated,
-    operate,
     return_,
 )
-from .terms import LENGTH_MAX_NS, bound_of
 
 __all__ = ["ELEMENTS_MAX", "Lowering", "class_of", "cost"]
 
@@ -111,6 +107,7 @@ class Lowering:
         self._programs: dict[int, tuple[Expr, Node]] = {}
         self._loops: dict[int, tuple[Quantified, Node]] = {}
         self._constants: dict[object, Node] = {}
+        self._searches: dict[str, QuickSearch | None] = {}
 
     def true(self, formula: Formula, scope: Scope) -> Node:
         """Whether `formula` is true."""
@@ -144,10 +141,6 @@ class Lowering:
             found = self._programs[id(expr)] = (expr, made)
         return found[1]
 
-    def matcher(self, pattern: str) -> Node:
-        """A function from text to whether the pattern is found in it."""
-        return self._shared(("pattern", pattern), lambda: safe_matcher(pattern))
-
     def set_of(self, values: Sequence[Scalar]) -> Node:
         """A frozenset of constants."""
         members = frozenset(values)
@@ -179,9 +172,11 @@ class Lowering:
             case Choice():
                 return self._choice(formula, scope, true)
             case Comparison():
-                return self._comparison(formula, scope, true)
+                found = comparison(formula, scope, unruly=self._unruly)
+                return either(found.known, found.value, self._unknown(found, formula.expr, true))
             case Interval():
-                return self._interval(formula, scope, true)
+                found = interval(formula, scope)
+                return either(found.known, found.value, self._unknown(found, formula.expr, true))
             case _:
                 return self._atom(formula, scope, true)
 
@@ -193,53 +188,14 @@ class Lowering:
             return either(test, then, conjunction([negated(unsure), otherwise]))
         return either(test, then, disjunction([unsure, otherwise]))
 
-    def _comparison(self, atom: Comparison, scope: Scope, true: bool) -> Node:
-        places = list(dict.fromkeys([*leaves(atom.left), *leaves(atom.right)]))
-        limit = bound_of(atom.left, atom.right)
-        assert limit is not None, "others are not taken"
-        views = [scope.number(place) for place in places]
-        known = conjunction([between(constant(-limit), view, constant(limit)) for view in views])
-        left, right = _computed(atom.left, scope), _computed(atom.right, scope)
-        values = [scope.slot(place) for place in places]
-        if isinstance(atom.left, Place) and isinstance(atom.right, Place):
-            left, right = scope.slot(atom.left), scope.slot(atom.right)
-            texts = conjunction([class_is(value, "str") for value in values])
-            known = disjunction([known, texts])
-        test = compare(left, atom.operator, right)
-        if not atom.wanted:
-            test = negated(test)
-        fails = self._fails(atom, places, scope)
-        return either(known, test, self._unknown(fails, atom.expr, true))
-
-    def _fails(self, atom: Comparison, places: Sequence[Place], scope: Scope) -> Node:
-        """Whether a comparison of what are no small numbers is certainly an error."""
-        values = [scope.slot(place) for place in places]
-        fails = [compare(value, "is", _MISSING) for value in values]
-        if atom.operator in ("==", "!="):
-            return disjunction(fails)
-        unruly = any(place.variable in self._unruly for place in places)
-        if _has_number(atom.left) or _has_number(atom.right):
-            if not unruly:  # where one is a number, all others must be
-                views = [scope.number(place) for place in places]
-                return disjunction([compare(view, "!=", view) for view in views])
-            values.append(constant(0))
-        return disjunction([*fails, call("unordered", *values)])
-
-    def _interval(self, atom: Interval, scope: Scope, true: bool) -> Node:
-        later, earlier = (scope.time(*moment) for moment in (atom.later, atom.earlier))
-        limits = constant(-LENGTH_MAX_NS), constant(LENGTH_MAX_NS)
-        known = conjunction([between(limits[0], view, limits[1]) for view in (later, earlier)])
-        test = compare(later, atom.operator, earlier)
-        if atom.length_ns:
-            length = operate(later, "-", earlier)
-            test = compare(length, atom.operator, constant(atom.length_ns))
-        fails = disjunction([compare(view, "!=", view) for view in (later, earlier)])
-        return either(known, test, self._unknown(fails, atom.expr, true))
-
-    def _unknown(self, fails: Node, expr: Expr, true: bool) -> Node:
-        """What `expr` is where it is an error for certain if `fails`, and else not known inline."""
+    def _unknown(self, found: Computed, expr: Expr, true: bool) -> Node:
+        """What `expr` is where its computation is not known inline."""
         asked = self._asked(self.program(expr), true)
-        return conjunction([negated(fails), asked]) if true else disjunction([fails, asked])
+        return (
+            conjunction([negated(found.fails), asked])
+            if true
+            else disjunction([found.fails, asked])
+        )
 
     def _asked(self, status: Node | None, true: bool) -> Node:
         assert status is not None, "only atoms with a status come here"
@@ -287,11 +243,33 @@ class Lowering:
     def text_test(self, atom: Text, value: Node) -> Node:
         """The test of `atom`, wanted or not, on a value that is a str."""
         if atom.test in ("pattern", "searched"):
-            return call(self.matcher(atom.text), value)
+            return self._matches(atom.text, value)
         if atom.test == "contains":
             return compare(constant(atom.text), "in", value)
         method = "startswith" if atom.test == "prefix" else "endswith"
         return call(attribute(value, method), constant(atom.text))
+
+    def _matches(self, pattern: str, value: Node) -> Node:
+        """Whether `pattern` is found in a str: on the spot, where the text is plain enough."""
+        quick = self._quick(pattern)
+        if quick is None:
+            return self._matcher(pattern, value)
+        search = self._shared(("search", pattern), lambda: quick.search)
+        found = compare(call(search, value), "is not", constant(None))
+        plain: list[Node] = []
+        if quick.bounded:
+            plain.append(compare(call("len", value), "<=", constant(QUICK_TEXT_MAX)))
+        if quick.ascii:
+            plain.append(call(attribute(value, "isascii")))
+        return either(conjunction(plain), found, self._matcher(pattern, value)) if plain else found
+
+    def _matcher(self, pattern: str, value: Node) -> Node:
+        return call(self._shared(("pattern", pattern), lambda: safe_matcher(pattern)), value)
+
+    def _quick(self, pattern: str) -> QuickSearch | None:
+        if pattern not in self._searches:
+            self._searches[pattern] = quick_search(pattern)
+        return self._searches[pattern]
 
     def _equal(self, atom: Equal, scope: Scope, true: bool) -> Node:
         value = scope.slot(atom.place)
@@ -304,8 +282,13 @@ class Lowering:
             return conjunction([*none, negated(is_missing)])
         return none[0] if none else constant(True)
 
-    def equal_tests(self, constants: Sequence[Scalar], value: Node) -> list[Node]:
-        """Tests of which one holds when `value` equals one of `constants`. MISSING equals none."""
+    def equal_tests(
+        self, constants: Sequence[Scalar], value: Node, *, typed: bool = False
+    ) -> list[Node]:
+        """Tests of which one holds when `value` equals one of `constants`. MISSING equals none.
+
+        With `typed`, value and constants are all texts or all numbers.
+        """
         tests: list[Node] = []
         texts = [each for each in constants if isinstance(each, str)]
         numbers = [each for each in constants if type(each) is int or type(each) is float]
@@ -313,12 +296,12 @@ class Lowering:
             tests.append(compare(value, "==", constant(texts[0])))
         elif texts:
             test = compare(value, "in", self.set_of(texts))
-            tests.append(conjunction([class_is(value, "str"), test]))
+            tests.append(test if typed else conjunction([class_is(value, "str"), test]))
         if numbers:
             test = compare(value, "in", self.set_of(numbers))
             if len(numbers) == 1:
                 test = compare(value, "==", constant(numbers[0]))
-            tests.append(conjunction([number_test(value), test]))
+            tests.append(test if typed else conjunction([number_test(value), test]))
         tests += [
             compare(value, "is", constant(each))
             for each in (True, False, None)
@@ -368,20 +351,6 @@ class Lowering:
 def class_of(value: Node) -> Node:
     """`value.__class__`."""
     return attribute(value, "__class__")
-
-
-def _computed(term: Term, scope: Scope) -> Node:
-    if isinstance(term, Operation):
-        left, right = _computed(term.left, scope), _computed(term.right, scope)
-        return operate(left, term.operator, right)
-    return scope.number(term) if isinstance(term, Place) else constant(term)
-
-
-def _has_number(term: Term) -> bool:
-    """Whether a constant is computed with."""
-    if isinstance(term, Operation):
-        return _has_number(term.left) or _has_number(term.right)
-    return not isinstance(term, Place)
 
 
 def _compares_numbers(atom: Placed) -> bool:

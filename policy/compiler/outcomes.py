@@ -28,13 +28,13 @@ from .pycode import (
 )
 from .tables import Bucket, adder
 
-__all__ = ["CONTEXT", "Outcomes"]
+__all__ = ["CONTEXT", "NESTED_MIN", "Outcomes"]
 
 #: The parameters of every function that adds hits, and the arguments that it is called with.
 CONTEXT: Final = ("event", "value", "hits")
 _CONTEXT_NODES: Final = tuple(map(name, CONTEXT))
 #: So many rules that pass together get an index of their own.
-_NESTED_MIN: Final = 6
+NESTED_MIN: Final = 6
 
 
 class Outcomes:
@@ -78,7 +78,7 @@ class Outcomes:
         """The access predicates of `entries` are true."""
         found = self.add([entry.rule.index for entry in entries if not entry.rest])
         tried = [Rule(entry.rule.index, entry.rest) for entry in entries if entry.rest]
-        if len(tried) >= _NESTED_MIN:
+        if len(tried) >= NESTED_MIN:
             return [*found, self.call(self._nested(tried))]
         return found + self.rules(tried, scope)
 

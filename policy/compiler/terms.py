@@ -1,8 +1,9 @@
 """Expressions that are computed inline: numbers, and lengths of time.
 
 Only what Python computes as CEL does is taken: sums, differences and products of numbers that are
-so small that neither an overflow nor a rounding of ints to doubles can make a difference. Larger
-ones are found at run time, and left to the exact evaluator.
+so small that neither an overflow nor a rounding of ints to doubles can make a difference; of those
+`double()` changes none. Larger ones, and texts that are to be doubles, are found at run time, and
+left to the exact evaluator.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from typing import Final, TypeAlias
 
 from ..cel.ast import Call, Expr
 from ..cel.values import Duration
-from .formula import MIRRORED, Moment, Operation, Place, Term
+from .formula import MIRRORED, Converted, Moment, Operation, Place, Term
 
 __all__ = ["EXACT_MAX", "LEAVES_MAX", "LENGTH_MAX_NS", "bound_of", "length_of", "term_of"]
 
@@ -36,9 +37,12 @@ def term_of(expr: Expr, place_of: _PlaceOf, number_of: Callable[[Expr], object])
     place = place_of(expr)
     if place is not None:
         return place
-    if not isinstance(expr, Call) or expr.target is not None or len(expr.args) != 2:
+    if not isinstance(expr, Call) or expr.target is not None:
         return None
-    if expr.function not in ("+", "-", "*"):
+    if expr.function == "double" and len(expr.args) == 1:
+        converted = place_of(expr.args[0])
+        return None if converted is None else Converted(converted)
+    if expr.function not in ("+", "-", "*") or len(expr.args) != 2:
         return None
     left = term_of(expr.args[0], place_of, number_of)
     right = term_of(expr.args[1], place_of, number_of)
@@ -60,7 +64,7 @@ def _greatest(term: Term, limit: int) -> float:
         left, right = _greatest(term.left, limit), _greatest(term.right, limit)
         own = left * right if term.operator == "*" else left + right
         return max(own, left, right)
-    return limit if isinstance(term, Place) else abs(term)
+    return limit if isinstance(term, Place | Converted) else abs(term)
 
 
 def length_of(

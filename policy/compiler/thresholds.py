@@ -10,11 +10,11 @@ from collections.abc import Callable, Sequence
 from decimal import Decimal
 from typing import Any, Final, TypeAlias
 
-from .access import Entry, Kind
-from .classes import class_test
-from .formula import Order, Place, Quantified, Size, Time
-from .hoisting import ELEMENT, Scope
-from .outcomes import Outcomes
+from .access import Entry
+from .computed import limit_of
+from .formula import Comparison, Interval, Order, Quantified, Size, Time
+from .hoisting import Scope
+from .outcomes import NESTED_MIN, Outcomes
 from .pycode import (
     Node,
     Statement,
@@ -22,19 +22,13 @@ from .pycode import (
     call,
     compare,
     constant,
-    element,
     extend,
-    function,
     if_,
-    loop,
     name,
-    negated,
-    return_,
-    tuple_,
 )
 from .tables import slicer
 
-__all__ = ["Thresholds", "exact_decimal"]
+__all__ = ["Thresholds", "bound_of_entry", "exact_decimal"]
 
 #: Up to so many comparisons stand one after the other.
 _FEW: Final = 3
@@ -62,7 +56,7 @@ class Thresholds:
             chosen = [
                 (*self._limit(entry, decimal), entry)
                 for entry in entries
-                if _bound(entry).operator == operator
+                if bound_of_entry(entry)[0] == operator
             ]
             # The one that is the easiest to pass comes first.
             chosen.sort(key=lambda each: each[0], reverse=operator in ("<", "<="))
@@ -74,8 +68,7 @@ class Thresholds:
 
     def _limit(self, entry: Entry, decimal: bool) -> tuple[Any, Node]:
         """A limit as it is sorted, and as code."""
-        bound = _bound(entry)
-        limit = bound.moment_ns if isinstance(bound, Time) else bound.number
+        limit = bound_of_entry(entry)[1]
         if not decimal:
             return limit, constant(limit)
         exact = exact_decimal(limit)
@@ -124,7 +117,19 @@ class Thresholds:
     def _chunks(
         self, operator: str, chosen: list[_Threshold], view: Node, scope: Scope
     ) -> list[Statement]:
-        """Rules tried one by one, in chunks behind the easiest threshold of each."""
+        """Rules tried one by one, in chunks behind the easiest threshold of each.
+
+        Many behind the same threshold have an index of their own.
+        """
+        same: dict[Any, list[_Threshold]] = {}
+        for each in chosen:
+            same.setdefault(each[0], []).append(each)
+        found: list[Statement] = []
+        for family in same.values():
+            if len(family) >= NESTED_MIN:
+                passed = self._out.passed_apart([entry for _, _, entry in family], scope)
+                found.append(if_(compare(view, operator, family[0][1]), passed))
+        chosen = [each for each in chosen if len(same[each[0]]) < NESTED_MIN]
 
         def tests(part: list[_Threshold], view: Node, scope: Scope) -> list[Statement]:
             return [
@@ -133,11 +138,11 @@ class Thresholds:
             ]
 
         if len(chosen) <= _FEW:
-            return [
+            return found + [
                 if_(compare(view, operator, limit), self._out.passed_apart([entry], scope))
                 for _, limit, entry in chosen
             ]
-        found: list[Statement] = []
+        chunks: list[Statement] = []
         inline = len(chosen) <= _CHUNK
         for start in range(0, len(chosen), _CHUNK):
             part = chosen[start : start + _CHUNK]
@@ -146,8 +151,10 @@ class Thresholds:
             body = [*inside.statements, *body]
             if not inline:
                 body = [self._out.call(self._out.define("chunk", body, "view"), view)]
-            found.append(if_(compare(view, operator, part[0][1]), body))
-        return found if inline else [if_(compare(view, operator, chosen[0][1]), found)]
+            chunks.append(if_(compare(view, operator, part[0][1]), body))
+        if inline:
+            return found + chunks
+        return [*found, if_(compare(view, operator, chosen[0][1]), chunks)]
 
     def times(
         self, kind: str, entries: Sequence[Entry], value: Node, scope: Scope
@@ -160,62 +167,16 @@ class Thresholds:
             if_(compare(moment, "==", moment), known, self._out.failed(entries)),
         ]
 
-    def extremes(
-        self, kind: Kind, entries: Sequence[Entry], place: Place, scope: Scope
-    ) -> list[Statement]:
-        """Rules for which a list has a number that is large or small enough.
 
-        An element that is no number is an error, which any other element that passes absorbs.
-        """
-        found, none = name("found"), constant(None)
-        rising = [entry for entry in entries if _bound(entry).operator in (">", ">=")]
-        falling = [entry for entry in entries if entry not in rising]
-        known = [assign("least", element(found, 0)), assign("greatest", element(found, 1))]
-        passed = self.thresholds(rising, name("greatest"), scope)
-        passed += self.thresholds(falling, name("least"), scope)
-        known.append(if_(element(found, 2), self._out.failed(entries)))
-        known.append(if_(compare(name("greatest"), "is not", none), passed))
-        if place.variable in self._unruly:
-            known = [if_(compare(found, "is", name("ODD")), self._out.unclear(entries), known)]
-        return [
-            assign("found", call(self._define_extremes(kind, place, scope), scope.slot(place))),
-            if_(compare(found, "is not", none), known),
-        ]
-
-    def _define_extremes(self, kind: Kind, place: Place, scope: Scope) -> str:
-        """A function that gives the least and greatest number of a list, and if all are numbers.
-
-        Without numbers both are None. None for a list that has nothing in it; ODD where an element
-        is what JSON does not have.
-        """
-        inside = scope.apart(scope.node(Place(place.variable, (*place.path, 0))))
-        number = inside.slot(Place(ELEMENT, kind.member))
-        least, greatest, none = name("least"), name("greatest"), constant(None)
-        falls = if_(compare(number, "<", least), [assign("least", number)])
-        rises = if_(compare(number, ">", greatest), [assign("greatest", number)], [falls])
-        first = assign("least", number, "greatest")
-        other = [assign("unsure", constant(True))]
-        if place.variable in self._unruly:
-            other = [if_(call("is_odd", number), [return_(name("ODD"))], other)]
-        test = class_test("number", number, unruly=place.variable in self._unruly)
-        judged = if_(test, [if_(compare(greatest, "is", none), [first], [rises])], other)
-        body = [
-            if_(negated(name("items")), [return_(none)]),
-            assign("least", none, "greatest"),
-            assign("unsure", constant(False)),
-            loop("x", name("items"), [*inside.statements, judged]),
-            return_(tuple_([least, greatest, name("unsure")])),
-        ]
-        identifier = self._out.namespace.fresh("extremes")
-        self._lowering.functions.append(function(identifier, ("items",), body))
-        return identifier
-
-
-def _bound(entry: Entry) -> Order | Size | Time:
-    """The comparison that `entry` waits behind."""
+def bound_of_entry(entry: Entry) -> tuple[str, int | float]:
+    """The sign and the limit of the comparison that `entry` waits behind."""
     atom = entry.atom.body if isinstance(entry.atom, Quantified) else entry.atom
+    if isinstance(atom, Comparison | Interval):
+        limit = limit_of(atom)
+        assert limit is not None, "only comparisons with a limit are waited for"
+        return limit.operator, limit.number
     assert isinstance(atom, Order | Size | Time), "only comparisons have thresholds"
-    return atom
+    return atom.operator, atom.moment_ns if isinstance(atom, Time) else atom.number
 
 
 def exact_decimal(number: float) -> Decimal:

@@ -23,7 +23,7 @@ __all__ = ["Case", "draw_case", "draw_event"]
 
 NUMBERS: Sequence[Any] = [
     *(0, 1, 2, 3, -1, 10, 1.0, 0.0, -0.0, 2.5, -1.5, 1e300, 2**53, 2**53 + 1, float(2**53)),
-    *(2**63 - 1, 2**63, -(2**63), 10**30, 10**400),
+    *(2**63 - 1, 2**63, -(2**63), 10**30, 10**400, 2**27, 1e9 + 0.5, -1e200),
 ]
 TIMES = [
     "2025-01-01T00:00:00Z",
@@ -38,7 +38,25 @@ TIMES = [
     "2025-06-01t12:00:00z",
     "2025-06-01T12:00:60Z",
 ]
-WORDS = ["", "a", "ab", "abc", "b", "é", "xé日本", "heron", "ref-12x", "\U0001f600a", "ab\n", "x"]
+WORDS = [
+    "1",
+    "2.5",
+    "NaN",
+    "1e400",
+    "-inf",
+    "",
+    "a",
+    "ab",
+    "abc",
+    "b",
+    "é",
+    "xé日本",
+    "heron",
+    "ref-12x",
+    "\U0001f600a",
+    "ab\n",
+    "x",
+]
 VALUES: Sequence[Any] = [
     *NUMBERS,
     *TIMES,
@@ -65,6 +83,7 @@ SNIPPETS = ["a", "ab", "b", "é", "her", "on", "xé", "", "ref-"]
 PATTERNS = [
     *("^ab", "^a*b", "a.c$", "^[a-z]+$", "é", "^her[a-z]+", "^x", "(a|b)c", "^ref-[0-9]*x$"),
     *("[0-9]", "^2025-", "^(a+)+$", "^ref-", "$", "(?i)AB", "ab$"),
+    *("(a|b)c$", "^[a-z]*bc$", "her[o]n$", "^x.*日本$", "a|bc$", "^a[.]b", "b{2}c$", "a$b$"),
 ]
 ORDER = ["<", "<=", ">", ">="]
 
@@ -82,6 +101,12 @@ COMPUTED = [
     "{0} - value.b * 3 <= 1.5",
     "!({0} + value.b < 3)",
     "{0} * {0} > value.b + 1",
+    "{0} * value.b > 1e9",
+    "double({0}) > 1.5",
+    "!(double({0}) * 2.0 <= value.b)",
+    "double({0}) == value.a",
+    "{0} - double(value.b) * value.c < 3",
+    "double({0}) + double(value.a) >= double(value.b)",
     "timestamp({0}) < now",
     "timestamp({0}) == timestamp",
     "timestamp({0}) > now - duration('24h')",
@@ -94,6 +119,16 @@ COMPUTED = [
     "({0} > 1 ? has(value.a) : value.b == 1)",
     "(has(value.o.x) ? 1 / 0 > 1 : {0} == 1)",
     "!({0} ? {0} : value.flag) || {0} == 2",
+]
+#: Computations that many rules compare with limits.
+MEASURES = [
+    ("value.a * value.b", ["0", "1", "2.5", "-3", "1e9", "1e300"]),
+    ("value.a + 1 - value.c", ["0", "1", "2.5", "-3"]),
+    ("double(value.a)", ["0.0", "1", "2.5", "1e300"]),
+    ("double(value.b) * 2.0 - value.c", ["0", "1.5", "3"]),
+    ("facts.score * 2", ["1", "1.4", "0"]),
+    ("timestamp(value.a) - timestamp(value.b)", ["duration('0s')", "duration('1h')"]),
+    ("now - timestamp(value.a)", ["duration('-5s')", "duration('24h')", "duration('100000h')"]),
 ]
 #: Conditions that the exact evaluator decides, or that are errors.
 UNUSUAL = [
@@ -371,6 +406,18 @@ def draw_case(random: random.Random) -> Case:
         sign = drawer.one(ORDER)
         rest = drawer.one(["value.c > 1", drawer.leaf("value.c")])
         base += [f"value.b {sign} {drawer.one(LITERALS[:7])} && {rest}" for _ in range(9)]
+    if drawer.chance(0.3):
+        measure, limits = drawer.one(MEASURES)
+        rests = ["", "", " && value.c > 1", f" && {drawer.leaf('value.c')}"]
+        for _ in range(9):
+            compared = f"{measure} {drawer.one(ORDER)} {drawer.one(limits)}"
+            base.append(drawer.one(["{}", "!({})"]).format(compared) + drawer.one(rests))
+    if drawer.chance(0.2):
+        common = drawer.one(["value.b > 1", "size(value.l) > 0", "value.o.x == 1", "value.a"])
+        base += [
+            f"{common} && {drawer.one(['value.c', 'value.b'])} {drawer.one(ORDER)} {n}"
+            for n in range(8)
+        ]
     if drawer.chance(0.2):
         base += [
             f"value.l.exists(v, v.q {drawer.one(ORDER)} {drawer.one(LITERALS[:7])})"

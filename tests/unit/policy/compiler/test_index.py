@@ -31,6 +31,7 @@ KINDS = {
     "contains text": 'value.a.contains("w{0}")',
     "pattern": 'value.a.matches("w{0}$")',
     "pattern with a head": 'value.a.matches("^w{0}[0-9]*$")',
+    "pattern with an end": 'value.a.matches("w[a-z]*{0}$")',
     "not a text": '!value.a.startsWith("w{0}") && value.b == {0}',
     "flag": "value.flag && value.b == {0}",
     "present": "has(value.o.x) && value.o.x == {0}",
@@ -42,7 +43,16 @@ KINDS = {
     "least": "!value.m.all(e, e.q >= {0})",
     "either": 'value.a == "w{0}" || value.b == {0}',
     "either and more": '(value.a == "w{0}" || value.b > {0} && value.flag) && value.b < 30',
-    "exact": "value.b + {0} > 30 && value.flag",
+    "computed": "value.b * value.c > {0}",
+    "computed, rest": "value.b + {0} > 30 && value.flag",
+    "computed, many rests": "value.b * 2 - value.c <= {0} && value.a > {1}",
+    "not computed": "!(value.b - value.c >= {0})",
+    "converted": "double(value.a) > {0}.5",
+    "converted and computed": "double(value.b) * 2.0 < {0} && value.flag",
+    "length of time": 'now - timestamp(value.t) > duration("{0}h")',
+    "between times": 'timestamp(value.t) - timestamp(value.u) < duration("{0}s") && value.flag',
+    "one limit": "value.b >= 2 && value.a > {0}",
+    "exact": "value.b % {1} == {0} && value.flag",
     "by header": 'headers.h == "w{0}"',
     "by key": 'key == "w{0}" && value.b == {0}',
 }
@@ -57,6 +67,17 @@ EVENTS: list[dict[str, Any]] = [
     {"a": [], "b": [1], "o": [], "t": None, "l": [["w1"]], "m": [{"q": [1]}, 5]},
     {"a": {"w1": 1}, "b": {}, "m": [{"q": 2**70}, {"q": -1}]},
     {"a": "é" * 300 + "w7", "b": -0.0, "flag": False, "t": "2025-01-31T23:59:60Z"},
+    {"a": "7.25", "b": 9, "c": 3.5, "flag": True, "t": "2025-12-31T20:00:00Z", "u": 1_767_211_200},
+    {
+        "a": "wxyz11",
+        "b": 1e300,
+        "c": 1e300,
+        "t": "9999-01-01T00:00:00Z",
+        "u": "0001-01-01T00:00:00Z",
+    },
+    {"a": "Infinity", "b": 2**62, "c": -0.25, "flag": True, "u": None},
+    {"a": 1e308, "b": -1e308, "c": 1e308, "flag": True},
+    {"a": -(2**62), "b": "12", "c": True},
 ]
 
 
@@ -123,6 +144,8 @@ def test_values_that_json_does_not_have(kind: str, odd: object) -> None:
     value = {
         "a": odd,
         "b": odd,
+        "c": odd,
+        "u": odd,
         "flag": odd,
         "o": {"x": odd},
         "t": odd,
@@ -155,6 +178,46 @@ def test_what_waits_and_what_does_not() -> None:
         "inline: value.a / value.b > 3; exactly value.a / value.b > 3",
         "constant: true",
         "inline: value.nothing.nosuch(); exactly value.nothing.nosuch()",
+    ]
+
+
+def test_each_rule_says_what_it_is_looked_up_with_or_why_not() -> None:
+    """Lookups are shared by rules that ask the same place in the same way."""
+    rules = compiled(
+        "value.b * value.c > 3",
+        "value.b * value.c < 9 && value.flag",
+        "double(value.a) > 2.5",
+        "now - timestamp(value.t) > duration('1h')",
+        "value.m.exists(e, e.q > 5)",
+        "value.paid < value.amount",
+        "value.m.exists(e, e.q > 5 && e.x == 1)",
+        "value.flag ? value.a == 1 : value.b == 2",
+        'value.a == "x" || value.b % 2 == 1',
+        'value.a != "x" || value.b != 5',
+        "has(value.o) && value.a % 2 == 1 && value.b != 3",
+    )
+
+    assert [each.lookups or each.why for each in rules.describe()] == [
+        ("(value.b * value.c): limits of 2 rules",),
+        ("(value.b * value.c): limits of 2 rules",),
+        ("double(value.a): limits of one rule",),
+        ("now - timestamp(value.t): limits of one rule",),
+        ("value.m[].q: limits of elements of one rule",),
+        "`value.paid < value.amount` compares two values of the event",
+        "`value.m.exists(e, e.q > 5 && e.x == 1)` is more than one comparison of each element",
+        "`(value.flag ? value.a == 1 : value.b == 2)` is a choice between two conditions",
+        "an alternative is not looked up: only the exact evaluator knows `value.b % 2 == 1`",
+        "its look-up would let most events through",
+        ("value.o: presence of one rule",),
+    ]
+
+
+def test_what_all_rules_say_is_not_waited_for() -> None:
+    """What tells rules apart lets fewer events through."""
+    rules = compiled(*(f"value.retries >= 2 && value.amount > {n}" for n in range(20)))
+
+    assert [each.access for each in rules.describe()] == [
+        (f"value.amount > {n}",) for n in range(20)
     ]
 
 
