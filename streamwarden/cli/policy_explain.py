@@ -19,6 +19,7 @@ from .lines import Lines
 from .loading import present, schemas_option
 from .options import output_options, topic_option
 from .output import Output, write_json
+from .policy_plan import plans_json, plans_of, print_plans
 from .times import Instant
 from .trails import decision_tree
 
@@ -39,7 +40,11 @@ _FILE_MAX_BYTES = 64 * 1024 * 1024
     help="Further directories of the same bundle.",
 )
 @topic_option(required=False, help="The topic; a record may name its own.")
-@click.option("--stage", type=click.Choice(STAGES), default="produce", show_default=True)
+@click.option(
+    "--stage",
+    type=click.Choice(STAGES),
+    help="Where the event is judged: produce unless said; with --plan, every stage.",
+)
 @click.option("--value", "value", metavar="JSON", help="The event's value, instead of a file.")
 @click.option(
     "--format",
@@ -51,6 +56,12 @@ _FILE_MAX_BYTES = 64 * 1024 * 1024
 )
 @click.option("--line", type=click.IntRange(1), metavar="N", help="Line N of the file only.")
 @click.option("--all", "everything", is_flag=True, help="Show rules that did not fire too.")
+@click.option(
+    "--plan",
+    "planned",
+    is_flag=True,
+    help="No event: show what rules wait behind, what is looked up, and what runs on every event.",
+)
 @click.option("--now", "now_ms", type=Instant(), metavar="TIME", help="The clock rules see.")
 @click.option(
     "--mask-keys", type=click.Path(path_type=Path), metavar="FILE", help="Keys of `hash` masks."
@@ -62,11 +73,12 @@ def explain(
     file: str | None,
     more: tuple[Path, ...],
     topic: str | None,
-    stage: str,
+    stage: str | None,
     value: str | None,
     line_format: str,
     line: int | None,
     everything: bool,
+    planned: bool,
     now_ms: int | None,
     mask_keys: Path | None,
     schemas: str | None,
@@ -81,11 +93,22 @@ def explain(
       streamwarden policy explain policies/ -t payments --line 12 --all payments.jsonl.gz
       streamwarden policy explain policies/ -t payments --value '{"amount": 61250.5}'
 
-    Exit status: 0 the event passes, 2 it is held or rejected.
+    With --plan it says instead how the rules of each topic are evaluated: those that wait behind a
+    cheap look-up cost next to nothing, however many there are.
+
+      streamwarden policy explain policies/ --plan
+      streamwarden policy explain policies/ --plan -t payments --stage consume --json
+
+    Exit status: 0 the event passes, 2 it is held or rejected; with --plan always 0.
     """
-    if (file is None) == (value is None):
+    if planned:
+        if (file, value, line, everything) != (None, None, None, False):
+            raise ConfigurationError(
+                "a plan is about no event", remedy="leave out --plan, or the event"
+            )
+    elif (file is None) == (value is None):
         raise ConfigurationError("what to explain is not said", remedy="give a FILE or --value")
-    if topic is None and line_format == "value":
+    elif topic is None and line_format == "value":
         raise ConfigurationError("no topic was named", remedy="say --topic TOPIC")
     present([directory, *more])
     guard = Guard.from_directory(
@@ -95,12 +118,19 @@ def explain(
         mask_keys=None if mask_keys is None else KeyRing.load(mask_keys),
         clock=lambda: time.time_ns() if now_ms is None else now_ms * 1_000_000,
     )
+    if planned:
+        views = plans_of(guard, topic, stage)
+        if output.json:
+            write_json({"bundle": guard.bundle.label, "plans": plans_json(views)})
+        else:
+            print_plans(views, output)
+        return OK
     data = value.encode() if value is not None else _content(str(file), line)
     try:
         event = EventReader(topic, line_format, None).read(data)
     except ValueError as error:
         raise ConfigurationError(f"this is no event: {error}") from None
-    decision = decision_on(guard, event, stage)
+    decision = decision_on(guard, event, stage or "produce")
     said = decision.to_dict()
     fired = {(match.policy, match.rule) for match in decision.matches}
     unfired = (
