@@ -153,11 +153,14 @@ class Clients:
             if outermost:
                 self._polling.discard(thread)
 
-    def poll_aside(self, timeout_s: float) -> None:
-        """Poll inside `produce()`: what callbacks raise waits for the caller's own poll."""
+    def poll_aside(self, timeout_s: float, *, ask_until: float = math.inf) -> None:
+        """Poll inside `produce()`: what callbacks raise waits for the caller's own poll.
+
+        Brokers are asked nothing that could take longer than `ask_until` (monotonic).
+        """
         if not self.polling_here():
             with self._serving():
-                served = self.parking.poll(0)
+                served = self.parking.poll(0, ask_until=ask_until)
                 self.inner.poll(0 if served else timeout_s)
 
     def poll(self, timeout: float | None) -> int:
@@ -190,9 +193,14 @@ class Clients:
                 if not left or now >= deadline:
                     return left
 
-    def wait_for_room(self, wait_s: float, send: Callable[..., None], *arguments: object) -> None:
-        """Do `send`; on a full queue poll until there is room, up to one deadline."""
-        deadline: float | None = None
+    def wait_for_room(
+        self,
+        wait_s: float,
+        send: Callable[..., None],
+        *arguments: object,
+        deadline: float | None = None,
+    ) -> None:
+        """Do `send`; on a full queue poll until there is room, for `wait_s` or up to `deadline`."""
         while True:
             try:
                 return send(*arguments)
@@ -200,12 +208,13 @@ class Clients:
                 # Inside a callback the queue cannot drain: its poll is the one that is under way.
                 if self.polling_here():
                     raise
-                deadline = deadline or time.monotonic() + wait_s
+                if deadline is None:
+                    deadline = time.monotonic() + wait_s
                 remaining = deadline - time.monotonic()
                 if remaining <= 0:
                     self._count("dropped/producer/queue_full")
                     raise
-                self.poll_aside(min(remaining, _SLICE_S))
+                self.poll_aside(min(remaining, _SLICE_S), ask_until=deadline)
 
     def purge(self, in_queue: bool, in_flight: bool, blocking: bool) -> None:
         """Give up what is not sent."""

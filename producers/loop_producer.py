@@ -15,6 +15,7 @@ import warnings
 import weakref
 from collections import deque
 from collections.abc import Callable, Container
+from functools import partial
 from threading import get_ident
 from typing import Any, Protocol
 
@@ -243,7 +244,14 @@ class LoopProducer(GuardedProducer):
             self.guard.refused(full.decision)
         return full.decision
 
-    def _wait_and(self, send: Any, decision: Decision, lane: Lane, report: Report | None) -> None:
+    def _wait_and(
+        self,
+        send: Any,
+        decision: Decision,
+        lane: Lane,
+        report: Report | None,
+        deadline: float | None = None,  # noqa: ARG002 - nobody waits here
+    ) -> None:
         if decision.effect.passes:
             try:
                 send(decision, lane, report)
@@ -254,10 +262,10 @@ class LoopProducer(GuardedProducer):
         else:
             raise _NoRoom(decision, lane, report)
 
-    def _evaluate_later(self, event: Event) -> Decision:  # noqa: ARG002 - as its base
+    def _evaluate_later(self, event: Event, deadline: float) -> Decision:  # noqa: ARG002 - as its base
         raise  # noqa: PLE0704 - the log's error, in whose handling this is called
 
-    def _serve_now_and_then(self) -> None:
+    def _serve_now_and_then(self, deadline: float | None) -> None:  # noqa: ARG002 - as above
         self.guard.tick()  # reports are served by the timer
 
     def report(self, told: Told, error: KafkaError | None, message: Any) -> None:
@@ -303,7 +311,9 @@ class LoopProducer(GuardedProducer):
         while self._refused:
             decision, lane, report = self._refused.popleft()
             try:
-                super()._wait_and(self._park, decision, lane, report)
+                deadline = time.monotonic() + self._queue_full_wait_s
+                park = partial(self._park, deadline)
+                super()._wait_and(park, decision, lane, report, deadline)
             except Exception as failed:  # noqa: BLE001 - whatever it is, the caller is told
                 self.guard.count("dropped/parking/failed")
                 self._tell_failed(decision, report, error_of(failed))

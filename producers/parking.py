@@ -7,6 +7,7 @@ transactional producer they go through that producer, and share the fate of its 
 from __future__ import annotations
 
 import logging
+import math
 import threading
 import time
 from collections import deque
@@ -144,28 +145,34 @@ class Parking:
         kind: Kind | None = None,
         group: str | None = None,
         error: str | None = None,
+        ask_s: float = _METADATA_TIMEOUT_S,
     ) -> None:
         """Write the event of `decision` to its parking topic; `done` is called from a later poll.
+
+        Brokers may be asked for the topic's partitions, for up to `ask_s`.
 
         Raises BufferError when the queue is full: then nothing was taken. KafkaException only
         where the whole producer can write nothing (no transaction open, a fatal error).
         """
-        self._take(_Write(self, decision, done, kind, group, error))
+        self._take(_Write(self, decision, done, kind, group, error), ask_s)
 
-    def _take(self, write: _Write) -> None:
+    def _take(self, write: _Write, ask_s: float = _METADATA_TIMEOUT_S) -> None:
         if len(self._again) >= _AGAIN_MAX:
             raise BufferError("too many parked events wait for their topic")
         self._add(1)
         try:
-            self._send(write)
+            self._send(write, ask_s)
         except BaseException:
             self._add(-1)
             raise
 
-    def poll(self, timeout_s: float = 0.0) -> int:
-        """Tell outcomes that are there, waiting up to `timeout_s` for one; gives their number."""
+    def poll(self, timeout_s: float = 0.0, *, ask_until: float = math.inf) -> int:
+        """Tell outcomes that are there, waiting up to `timeout_s` for one; gives their number.
+
+        Brokers may be asked for partitions besides, for up to a second and not past `ask_until`.
+        """
         served = self._tell()
-        self._send_again()
+        self._send_again(ask_until)
         for client in self._clients():
             served += client.poll(0 if served else timeout_s)
         self._retired = [client for client in self._retired if len(client)]
@@ -223,11 +230,11 @@ class Parking:
                 self._batched = Producer(self._config)
             return self._batched
 
-    def _send(self, write: _Write) -> None:
+    def _send(self, write: _Write, ask_s: float = _METADATA_TIMEOUT_S) -> None:
         client = self._client(alone=write.alone)
         while True:
             record = self._record(write)
-            partition = -1 if write.anywhere else self._partition(client, record)
+            partition = -1 if write.anywhere else self._partition(client, record, ask_s)
             if partition < 0 and write.note is not None:
                 self._failed(write, KafkaError(KafkaError.UNKNOWN_TOPIC_OR_PART))
                 return
@@ -316,11 +323,13 @@ class Parking:
             self._on_failure(error)
         self._told.append((write.done, error))
 
-    def _send_again(self) -> None:
-        while self._again and self._again[0][0] <= time.monotonic():
+    def _send_again(self, ask_until: float) -> None:
+        while self._again and self._again[0][0] <= (now := time.monotonic()):
+            if now >= ask_until and self._would_ask(self._again[0][1]):
+                return
             _, write = self._again.popleft()
             try:
-                self._send(write)
+                self._send(write, ask_until - now)
             except BufferError:
                 self._again.append((time.monotonic() + _RETRY_PAUSE_S, write))
                 return
@@ -351,13 +360,20 @@ class Parking:
             self._batched = self._single = None
         self._count("fallbacks/parking_renewed")
 
-    def _partition(self, client: Producer, record: Record) -> int:
+    def _would_ask(self, write: _Write) -> bool:
+        """Whether brokers would have to be asked where to write."""
+        record = self._record(write)
+        if write.anywhere or record.partition is None or record.partition < 0:
+            return False
+        return time.monotonic() >= self._partitions.get(record.topic, (None, 0.0))[1]
+
+    def _partition(self, client: Producer, record: Record, ask_s: float) -> int:
         """The origin's partition modulo the parking topic's count; -1 (by key) where unknown."""
         if record.partition is None or record.partition < 0:
             return -1
         count, until = self._partitions.get(record.topic, (None, 0.0))
-        if time.monotonic() >= until:
-            count = self._count_partitions(client, record.topic)
+        if time.monotonic() >= until and ask_s > 0:
+            count = self._count_partitions(client, record.topic, ask_s)
             kept = _METADATA_UNKNOWN_S if count is None else _METADATA_KEPT_S
             self._partitions[record.topic] = count, time.monotonic() + kept
         if count is None:
@@ -365,9 +381,11 @@ class Parking:
             return -1
         return record.partition % count
 
-    def _count_partitions(self, client: Producer, topic: str) -> int | None:
+    def _count_partitions(self, client: Producer, topic: str, ask_s: float) -> int | None:
         try:
-            found = client.list_topics(topic, timeout=_METADATA_TIMEOUT_S).topics.get(topic)
+            found = client.list_topics(topic, timeout=min(ask_s, _METADATA_TIMEOUT_S)).topics.get(
+                topic
+            )
         except KafkaException:
             return None
         if found is None or found.error is not None:

@@ -126,14 +126,16 @@ class GuardedProducer:
     ) -> Decision:
         """Decide on an event and send or park it; returns the decision.
 
-        As the client's; `facts` are what the service knows beside the event. Raises ValueError for
+        As the client's; `facts` are what the service knows beside the event. Takes no longer than
+        `queue_full_wait_s`, whatever brokers are asked or waited for. Raises ValueError for
         a topic or header name that cannot be sent, BufferError when the queue stays full (or the
         decision log, where it must not lose an entry), FloodError once the guard has stopped since
         it refused too many (the event is nowhere then), and PolicyRejected under
         `on_reject="raise"`.
         """
-        lane = self._lanes.get(topic)
+        lane, deadline = self._lanes.get(topic), None
         if lane is None:
+            deadline = time.monotonic() + self._queue_full_wait_s
             lane = self._open_lane(topic)
         data = value if isinstance(value, bytes) else as_bytes(value, "value")
         key_data = key if key is None or isinstance(key, bytes) else as_bytes(key, "key")
@@ -156,7 +158,8 @@ class GuardedProducer:
         try:
             decision = plan.decide(event)
         except DecisionLogFullError:
-            decision = self._evaluate_later(event)
+            deadline = deadline or time.monotonic() + self._queue_full_wait_s
+            decision = self._evaluate_later(event, deadline)
             plan = decision.plan
         report = callback or on_delivery or self._default_report
         if report is not None:
@@ -175,15 +178,16 @@ class GuardedProducer:
             try:
                 clients.send(topic, data, key_data, partition, report, None, at, plan.stamp_headers)
             except BufferError:
-                self._wait_and(self._forward, decision, lane, report)
+                self._wait_and(self._forward, decision, lane, report, deadline)
             return decision
         if decision.effect.passes:
-            self._wait_and(self._forward, decision, lane, report)
+            self._wait_and(self._forward, decision, lane, report, deadline)
         else:
-            self._wait_and(self._park, decision, lane, report)
+            deadline = deadline or time.monotonic() + self._queue_full_wait_s
+            self._wait_and(partial(self._park, deadline), decision, lane, report, deadline)
             self.guard.refused(decision)
         if not count & _POLL_MASK:
-            self._serve_now_and_then()
+            self._serve_now_and_then(deadline)
         if self._raises and not decision.effect.passes:
             raise PolicyRejected(decision)
         return decision
@@ -215,8 +219,9 @@ class GuardedProducer:
                 raise BatchStoppedError(taken, len(given), error) from error
         return taken
 
-    def _serve_now_and_then(self) -> None:
-        self._clients.poll_aside(0)
+    def _serve_now_and_then(self, deadline: float | None) -> None:
+        until = deadline or time.monotonic() + self._queue_full_wait_s
+        self._clients.poll_aside(0, ask_until=until)
         self.guard.tick()
 
     def _plan(self, lane: Lane, now: int) -> Plan:
@@ -226,12 +231,11 @@ class GuardedProducer:
         lane.current = table, plan
         return plan
 
-    def _evaluate_later(self, event: Event) -> Decision:
-        """The decision on an event that the decision log had no room for, within the deadline."""
-        deadline = time.monotonic() + self._queue_full_wait_s
+    def _evaluate_later(self, event: Event, deadline: float) -> Decision:
+        """The decision on an event that the decision log had no room for, by the deadline."""
         while True:
             if not self._clients.polling_here():
-                self._clients.poll_aside(0)
+                self._clients.poll_aside(0, ask_until=deadline)
             left = deadline - time.monotonic()
             if self.guard.sink is not None:
                 self.guard.sink.wait_for_room(max(0.0, min(left, _SLICE_S)))
@@ -242,8 +246,17 @@ class GuardedProducer:
                     self.guard.count("dropped/producer/log_full")
                     raise
 
-    def _wait_and(self, send: Any, decision: Decision, lane: Lane, report: Report | None) -> None:
-        self._clients.wait_for_room(self._queue_full_wait_s, send, decision, lane, report)
+    def _wait_and(
+        self,
+        send: Any,
+        decision: Decision,
+        lane: Lane,
+        report: Report | None,
+        deadline: float | None = None,
+    ) -> None:
+        self._clients.wait_for_room(
+            self._queue_full_wait_s, send, decision, lane, report, deadline=deadline
+        )
 
     def _forward(self, decision: Decision, lane: Lane, report: Report | None) -> None:
         record = forward(decision, stamp_keys=self._keys, at=not lane.keeps_time)
@@ -261,14 +274,17 @@ class GuardedProducer:
             record.headers,
         )
 
-    def _park(self, decision: Decision, _lane: Lane, report: Report | None) -> None:
+    def _park(
+        self, deadline: float, decision: Decision, _lane: Lane, report: Report | None
+    ) -> None:
         # Not a closure over self: the client would keep it, and a dropped guard never go.
         done = partial(_parked, decision, report, self.guard, self._notices)
-        self._clients.parking.park(decision, done)
+        left = max(0.0, deadline - time.monotonic())
+        self._clients.parking.park(decision, done, ask_s=left)
 
     def _open_lane(self, topic: str) -> Lane:
         check_topic_name(topic)
-        lane = self._times.open(topic, self._clients.inner)
+        lane = self._times.open(topic, self._clients.inner, self._queue_full_wait_s)
         if len(self._lanes) >= _LANES_MAX:
             self._lanes.pop(next(iter(self._lanes)))
             self.guard.count("dropped/lanes/evicted")

@@ -114,13 +114,13 @@ class RecordTimes:
         self._embedded: bool | None = None
         self._admin: AdminClient | None = None
 
-    def open(self, topic: str, client: Producer) -> Lane:
-        """The lane of `topic`; waits at most half a second for the broker's answer."""
+    def open(self, topic: str, client: Producer, wait_s: float = _ASK_TIMEOUT_S) -> Lane:
+        """The lane of `topic`; waits for the broker's answer, at most `wait_s` and half a second."""
         lane = Lane(topic)
         if self._embedded:
             lane.keeps_time = True
-        elif self._clock() >= self._silent_until:
-            self._ask(lane, client, self._clock() + _ASK_TIMEOUT_S)
+        elif wait_s > 0 and self._clock() >= self._silent_until:
+            self._ask(lane, client, self._clock() + min(wait_s, _ASK_TIMEOUT_S))
         return lane
 
     def report(self, lane: Lane, report: Report | None) -> Report | None:

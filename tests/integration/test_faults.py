@@ -72,6 +72,38 @@ def test_a_slow_broker_loses_nothing_and_a_silent_one_is_told_event_by_event(
     assert values.count(CLEAN) in (2, 3)  # what timed out may have been written all the same
 
 
+def test_with_a_frozen_broker_produce_takes_no_longer_than_its_deadline(
+    start_kafka: StartKafka, tmp_path: Path
+) -> None:
+    """What it asks brokers about a topic counts, as does waiting for room in either queue."""
+    cluster = start_kafka()
+    for topic in ("payments", "quarantine.payments", "held.payments"):
+        create_topic(cluster.bootstrap, topic)
+    config: dict[str, Any] = {
+        "bootstrap.servers": cluster.bootstrap,
+        "log_level": 0,
+        "queue.buffering.max.messages": 3,
+    }
+    producer = GuardedProducer(config, guard=guard_for(tmp_path, "payments"), queue_full_wait_s=0.3)
+    cluster.node.pause()
+    took: list[float] = []
+    full = 0
+
+    for value in (BAD, CLEAN) * 5:
+        began = time.monotonic()
+        try:
+            producer.produce("payments", value, partition=0, on_delivery=Told())
+        except BufferError:
+            full += 1
+        took.append(time.monotonic() - began)
+
+    cluster.node.resume()
+    assert full == 4
+    assert min(sorted(took)[-4:]) >= 0.29
+    assert max(took) < 1.0  # a second and a half, if each question had a time of its own
+    assert producer.close(WAIT_S)
+
+
 @pytest.mark.slow
 def test_when_the_leader_moves_every_event_is_in_its_place(
     start_kafka: StartKafka, tmp_path: Path
