@@ -6,6 +6,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,8 +14,9 @@ from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
 
 from streamwarden.consumers.consumer import GuardedConsumer
 from streamwarden.consumers.messages import GuardedMessage
-from tests.guards import BAD, CLEAN, LARGE
-from tests.servers.topics import ConsumeAll, unique_name
+from tests.guards import BAD, CLEAN, LARGE, guard_for
+from tests.servers.kafka import StartKafka
+from tests.servers.topics import ConsumeAll, create_topic, unique_name
 
 from .conftest import Guarded
 
@@ -38,9 +40,12 @@ def send(guarded: Guarded, count: int) -> None:
     assert producer.flush(30) == 0
 
 
-def committed(config: dict[str, Any], topic: str, partitions: int) -> tuple[list[int], list[int]]:
+def committed(
+    config: dict[str, Any], topic: str, partitions: int, **settings: str
+) -> tuple[list[int], list[int]]:
     """Committed offsets and ends of all partitions."""
-    client = Consumer({**config, "group.protocol": "classic"})
+    named = {name.replace("_", "."): value for name, value in settings.items()}
+    client = Consumer({**config, "group.protocol": "classic", **named})
     try:
         places = [TopicPartition(topic, partition) for partition in range(partitions)]
         ends = [client.get_watermark_offsets(place, 10)[1] for place in places]
@@ -196,3 +201,71 @@ def test_a_member_that_lost_its_partition_commits_nothing(
         silent._reader.parking.purge(in_queue=True, in_flight=True, blocking=True)  # pyright: ignore[reportPrivateUsage]
         silent.close()
     assert committed(config, guarded.topic, 1) == ([14], [14])
+
+
+#: By the new protocol brokers say how long a member may be unheard.
+_SOON_UNHEARD = {
+    "group.consumer.min.session.timeout.ms": "1000",
+    "group.consumer.session.timeout.ms": "1500",
+    "group.consumer.min.heartbeat.interval.ms": "100",
+    "group.consumer.heartbeat.interval.ms": "300",
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+def test_a_member_that_was_cut_off_commits_nothing_of_what_it_lost(
+    start_kafka: StartKafka, tmp_path: Path, protocol: str
+) -> None:
+    """By the time that it hears of it, another one has handled and committed everything."""
+    cluster = start_kafka(config=_SOON_UNHEARD, proxied=True)
+    for topic in ("payments", "quarantine.payments", "held.payments"):
+        create_topic(cluster.bootstrap, topic)
+    direct = {"bootstrap.servers": cluster.bootstrap, "log_level": 0}
+    guarded = Guarded("payments", guard_for(tmp_path, "payments"), direct)
+    send(guarded, 14)
+    config = {
+        **direct,
+        "group.id": "g",
+        "auto.offset.reset": "earliest",
+        **PROTOCOLS[protocol],
+    }
+    if protocol != "consumer":
+        config |= {"session.timeout.ms": 1500, "heartbeat.interval.ms": 300}
+    # It commits by itself, and what it parks is under way for longer than all this takes.
+    parking = {"linger.ms": 20_000, "message.timeout.ms": 60_000}
+    through_proxy = {**config, "bootstrap.servers": cluster.node.proxied_bootstrap}
+    through_proxy["auto.commit.interval.ms"] = 60_000
+    cut_off = GuardedConsumer(through_proxy, guard=guarded.guard, parking=parking)
+    told: list[str] = []
+    held: list[GuardedMessage] = []
+    handled: list[int] = []
+    cut_off.subscribe(
+        ["payments"],
+        on_revoke=lambda _, __: told.append("revoked"),
+        on_lost=lambda _, __: told.append("lost"),
+    )
+
+    def has_read() -> bool:
+        held.extend(_one(cut_off))
+        return len(held) >= 4
+
+    def is_told() -> bool:
+        _one(cut_off)
+        return bool(told)
+
+    until(has_read)
+    cluster.node.proxy.flowing = False
+    with GuardedConsumer(config, guard=guarded.guard) as other:
+        other.subscribe(["payments"])
+        other.run(lambda m: handled.append(m.offset()), max_messages=10, idle_timeout_s=_WAIT_S)
+        cluster.node.proxy.flowing = True
+        until(is_told)
+        cut_off._reader.parking.purge(in_queue=True, in_flight=True, blocking=True)  # pyright: ignore[reportPrivateUsage]
+        cut_off.close()
+        found = committed(direct, "payments", 1, group_id="g")
+
+    assert told == ["lost"]
+    assert [message.offset() for message in held] == [0, 1, 2, 4]
+    assert handled == [offset for offset in range(14) if offset % 7 not in (3, 5)]
+    assert found == ([14], [14])
