@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Generator
 from contextlib import closing
 from dataclasses import dataclass
@@ -13,12 +14,15 @@ import pytest
 
 from streamwarden import (
     Guard,
+    GuardedConsumer,
     GuardedDeserializingConsumer,
+    GuardedProducer,
     GuardedSerializingProducer,
     SchemaUnavailableError,
 )
 from streamwarden.policy.model import Effect
 from streamwarden.producers.topics import ensure_topics
+from streamwarden.schemas.framing import with_id
 from streamwarden.schemas.pull import pull
 
 from ..servers.registry import RegistryServer
@@ -145,4 +149,73 @@ def test_a_registry_that_is_gone_is_told_to_the_caller(
     guard.close()
 
     assert consume_all(place.topic) == []
+    assert consume_all(f"quarantine.{place.topic}") == []
+
+
+def silent(*_: object) -> None:
+    """A delivery report that nobody reads."""
+
+
+@pytest.fixture
+def silenced(registry: RegistryServer) -> Generator[RegistryServer]:
+    """The shared registry, running again afterwards."""
+    yield registry
+    registry.resume()
+
+
+def test_bytes_that_no_schema_reads_are_quarantined_as_they_are(
+    place: Place, registry: RegistryServer, consume_all: ConsumeAll
+) -> None:
+    """An id that nobody gave, bytes that break off anywhere: undecodable, and none of them lost."""
+    guard = Guard.from_directory(place.policies, schemas=registry.url)
+    with place.producer(guard) as producer:
+        whole = producer.produce(place.topic, "k", CARD).event.value
+    assert whole is not None
+    odd = [with_id(2_000_000_000, whole[5:]), *(whole[:end] for end in range(1, len(whole)))]
+    with GuardedProducer({**place.config, "linger.ms": 0}, guard=guard) as plain:
+        decisions = [plain.produce(place.topic, each, "k", on_delivery=silent) for each in odd]
+    guard.close()
+
+    assert {decision.effect for decision in decisions} == {Effect.REJECT}
+    assert all(decision.undecodable for decision in decisions)
+    assert [record.value for record in consume_all(f"quarantine.{place.topic}")] == odd
+    assert len(consume_all(place.topic)) == 1
+
+
+def test_a_silent_registry_is_waited_for_and_nothing_is_lost(
+    place: Place, silenced: RegistryServer, consume_all: ConsumeAll
+) -> None:
+    """A producer is told within its deadline, a consumer stops before the event and goes on later."""
+    guard = Guard.from_directory(place.policies, schemas=silenced.url)
+    with place.producer(guard) as producer:
+        made = [producer.produce(place.topic, "k", value) for value in (CLEAN, CARD, CLEAN)]
+    guard.close()
+    silenced.pause()
+
+    new = Guard.from_directory(place.policies, schemas=silenced.url, schema_timeout_s=0.5)
+    with GuardedProducer(place.config, guard=new) as plain:
+        with pytest.raises(SchemaUnavailableError, match="did not answer within"):
+            plain.produce(place.topic, made[0].event.value, "k")
+        assert plain.flush(10) == 0
+    new.close()
+    config = {**place.config, "group.id": f"g-{place.topic}", "auto.offset.reset": "earliest"}
+    seen: list[int | None] = []
+    impatient = Guard.from_directory(
+        place.policies, schemas=silenced.url, schema_timeout_s=0.5, schema_wait_s=0
+    )
+    with GuardedConsumer(config, guard=impatient) as consumer:
+        consumer.subscribe([place.topic])
+        with pytest.raises(SchemaUnavailableError):
+            consumer.run(lambda message: seen.append(message.offset()), until_end=True)
+    impatient.close()
+    assert seen == []
+    patient = Guard.from_directory(place.policies, schemas=silenced.url, schema_timeout_s=0.5)
+    threading.Timer(2.0, silenced.resume).start()
+    with GuardedConsumer(config, guard=patient) as consumer:
+        consumer.subscribe([place.topic])
+        consumer.run(lambda message: seen.append(message.offset()), until_end=True)
+    patient.close()
+
+    assert seen == [0, 1, 2]
+    assert patient.counters["schema/waited"] >= 1
     assert consume_all(f"quarantine.{place.topic}") == []

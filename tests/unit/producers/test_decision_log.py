@@ -330,7 +330,11 @@ def test_a_new_file_does_not_begin_with_the_end_of_another_ones_line(
 ) -> None:
     """A disk that was full, then the file was moved away: the new one holds whole lines only."""
     log = tmp_path / "log"
-    writer = FileWriter(log, block=True, failed=lambda *_: None)
+
+    def failed(*_: object) -> None:
+        return None
+
+    writer = FileWriter(log, block=True, failed=failed)
     lines = [Line("t", b'{"n": %d}' % number) for number in range(2)]
     real = os.write
 
