@@ -6,9 +6,13 @@ known, `fails` says that it is certainly an error, and else only the exact evalu
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Final, NamedTuple, TypeAlias
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final, NamedTuple, TypeAlias
 
+from ..cel.arithmetic import ARITHMETIC, promote
+from ..cel.library.conversions import double_from_string
+from ..cel.values import CelError, as_double, normal
 from .formula import (
     FLIPPED,
     MIRRORED,
@@ -36,13 +40,15 @@ from .pycode import (
     negated,
     operate,
 )
-from .terms import LENGTH_MAX_NS, bound_of
+from .terms import MOMENT_MAX_NS, bound_of
 
 __all__ = [
+    "Calculator",
     "Computed",
     "Length",
     "Limit",
     "Measure",
+    "calculator",
     "comparison",
     "computed",
     "interval",
@@ -117,6 +123,46 @@ def measured(measure: Measure, scope: Scope, *, unruly: frozenset[str]) -> Compu
         return Computed(value, disjunction([small, doubles]), fails)
     later, earlier, known, fails = _moments(*measure, scope)
     return Computed(operate(later, "-", earlier), known, fails)
+
+
+#: A number, NaN for what is an error, or None for what is not computed here either.
+Calculator: TypeAlias = Callable[..., float | None]
+
+
+def calculator(term: Term, places: Sequence[Place]) -> Calculator:
+    """A function of the values at `places`, which computes with numbers of any size as CEL does."""
+
+    def calculate(*values: Any) -> float | None:
+        if not _CALCULATED.issuperset(map(type, values)):
+            return None
+        result = _calculated(term, dict(zip(places, values, strict=True)))
+        if isinstance(result, CelError):
+            return math.nan
+        if isinstance(result, int | float) and not math.isnan(result):
+            return result
+        return None
+
+    return calculate
+
+
+_CALCULATED: Final = frozenset({int, float, str})
+
+
+def _calculated(term: Term, values: Mapping[Place, Any]) -> object:
+    match term:
+        case Operation():
+            left, right = _calculated(term.left, values), _calculated(term.right, values)
+            for each in (left, right):
+                if isinstance(each, CelError):
+                    return each
+            return ARITHMETIC[term.operator](*promote(left, right))
+        case Converted():
+            value: Any = normal(values[term.place])
+            return double_from_string(value) if isinstance(value, str) else as_double(value)
+        case Place():
+            return normal(values[term])
+        case _:
+            return term
 
 
 def comparison(atom: Comparison, scope: Scope, *, unruly: frozenset[str]) -> Computed:
@@ -204,7 +250,7 @@ def _fails(
 def _moments(later: Moment, earlier: Moment, scope: Scope) -> tuple[Node, Node, Node, Node]:
     """Two times, whether their difference is known, and whether one of them is none."""
     views = scope.time(*later), scope.time(*earlier)
-    limits = constant(-LENGTH_MAX_NS), constant(LENGTH_MAX_NS)
+    limits = constant(-MOMENT_MAX_NS), constant(MOMENT_MAX_NS)
     known = conjunction([between(limits[0], view, limits[1]) for view in views])
     return *views, known, disjunction([_is_nan(view) for view in views])
 

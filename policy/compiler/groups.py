@@ -11,13 +11,24 @@ from typing import Final, TypeAlias
 
 from .access import Awaited, Entry, Kind
 from .classes import class_test, classes_of
-from .computed import Measure, measured
+from .computed import Length, Measure, calculator, measured
 from .extremes import Extremes
-from .formula import Equal, Order, Place, Present
+from .formula import Converted, Equal, Operation, Order, Place, Present, leaves
 from .hoisting import Scope
 from .lookups import Lookups, has_constants
 from .outcomes import Outcomes
-from .pycode import Node, Statement, assign, call, compare, disjunction, if_, name, negated
+from .pycode import (
+    Node,
+    Statement,
+    assign,
+    call,
+    compare,
+    constant,
+    disjunction,
+    if_,
+    name,
+    negated,
+)
 from .thresholds import Thresholds
 
 __all__ = ["Groups"]
@@ -68,9 +79,29 @@ class Groups:
     def measured(self, measure: Measure, entries: Sequence[Entry], scope: Scope) -> list[Statement]:
         """What comparisons of a computation with limits come to."""
         found = measured(measure, scope, unruly=self._unruly)
-        passed = self._thresholds.thresholds(entries, name("computed"), scope)
-        unknown = if_(found.fails, self._out.failed(entries), self._out.unclear(entries))
-        return [if_(found.known, [assign("computed", found.value), *passed], [unknown])]
+        view = name("computed")
+        passed = self._thresholds.thresholds(entries, view, scope)
+        unknown = self._out.unclear(entries)
+        if not isinstance(measure, Length):
+            unknown = self._calculated(measure, entries, scope)
+        otherwise = if_(found.fails, self._out.failed(entries), unknown)
+        return [if_(found.known, [assign("computed", found.value), *passed], [otherwise])]
+
+    def _calculated(
+        self, measure: Operation | Converted, entries: Sequence[Entry], scope: Scope
+    ) -> list[Statement]:
+        """The same for numbers that are too large for what is written inline."""
+        places = list(dict.fromkeys(leaves(measure)))
+        calculate = self._out.namespace.add("calculate", calculator(measure, places))
+        view, apart = name("computed"), Scope(scope.roots)
+        passed = self._thresholds.thresholds(entries, view, apart)
+        body = [*apart.statements, *passed]
+        large = self._out.call(self._out.define("large", body, "computed"), view)
+        known = if_(compare(view, "==", view), [large], self._out.failed(entries))
+        return [
+            assign("computed", call(calculate, *(scope.slot(place) for place in places))),
+            if_(compare(view, "is", constant(None)), self._out.unclear(entries), [known]),
+        ]
 
     def _by_class(self, place: Place, kinds: _Kinds, scope: Scope) -> list[Statement]:
         everything = [entry.atom for entries in kinds.values() for entry in entries]

@@ -15,12 +15,22 @@ from ..cel.ast import Call, Expr
 from ..cel.values import Duration
 from .formula import MIRRORED, Converted, Moment, Operation, Place, Term
 
-__all__ = ["EXACT_MAX", "LEAVES_MAX", "LENGTH_MAX_NS", "bound_of", "length_of", "term_of"]
+__all__ = [
+    "EXACT_MAX",
+    "LEAVES_MAX",
+    "LENGTH_MAX_NS",
+    "MOMENT_MAX_NS",
+    "bound_of",
+    "length_of",
+    "term_of",
+]
 
 #: Up to here ints and doubles are the same numbers.
 EXACT_MAX: Final = 2**53
-#: Times and lengths below stay in CEL's range, however one of each is added or subtracted.
+#: Lengths below can be added to any time below, and two times be subtracted, within CEL's range:
+#: the times are those of the years 1824 to 2116.
 LENGTH_MAX_NS: Final = 2**61
+MOMENT_MAX_NS: Final = 2**62
 #: Numbers in one comparison: longer sums are rare, and cost more to guard than they save.
 LEAVES_MAX: Final = 6
 

@@ -70,7 +70,7 @@ def test_values_of_which_much_is_read_are_dicts(seed: int) -> None:
 
 @settings(max_examples=80, deadline=None)
 @given(seed=SEEDS)
-@example(seed=9647)  # a key with a member that only one rule reads, and that does not decode
+@example(seed=1668)  # a key with a member that only one rule reads, and that does not decode
 def test_a_rule_means_the_same_alone_and_among_others(seed: int) -> None:
     """For value and key that decode in full, neither the index nor the projection changes a rule."""
     source = random.Random(seed)

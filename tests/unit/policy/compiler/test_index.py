@@ -11,7 +11,7 @@ import pytest
 import re2
 
 from streamwarden.policy.cel.values import Timestamp
-from streamwarden.policy.compiler import Framed, tables
+from streamwarden.policy.compiler import Framed, definition, tables
 from tests.property.compiler_cases import projected
 
 from .rules import compiled, event
@@ -210,6 +210,28 @@ def test_each_rule_says_what_it_is_looked_up_with_or_why_not() -> None:
         "its look-up would let most events through",
         ("value.o: presence of one rule",),
     ]
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        ('{"a": 4611686018427387904, "b": 1}', (0, 1, 2)),
+        ('{"a": 4611686018427387904, "b": 4}', (~0, ~1, ~2)),  # an overflow
+        ('{"a": 1e200, "b": -1e200}', ()),
+        ('{"a": 3e9, "b": 2.5}', (0, 1, 2)),
+        ('{"a": 18446744073709551616, "b": 1e-19}', (0,)),
+        ('{"a": "x", "b": 4611686018427387904}', (~0, ~1, ~2)),
+    ],
+)
+def test_large_numbers_are_computed_once_for_all_rules(
+    monkeypatch: pytest.MonkeyPatch, value: str, expected: tuple[int, ...]
+) -> None:
+    """A hostile event does not make the exact evaluator judge each rule."""
+    rules = compiled(*(f"value.a * value.b > {n}" for n in (1, 2, 1000)))
+    definition_says = rules.definition.run(event(value.encode()))
+    monkeypatch.setattr(definition, "compile_exact", None)
+
+    assert rules.run(event(value.encode())) == expected == definition_says
 
 
 def test_what_all_rules_say_is_not_waited_for() -> None:
