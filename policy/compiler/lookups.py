@@ -5,6 +5,7 @@ Few are asked one by one; many are looked up in a table.
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, Final
 
@@ -213,11 +214,16 @@ class Lookups:
 
 def _stems(texts: Collection[str], part: str) -> list[str]:
     """A few starts (or ends) that all of `texts` share: the fewest that are long, or none."""
+
+    def stems(length: int) -> set[str]:
+        return {text[:length] if part == "start" else text[-length:] for text in texts}
+
+    lengths = range(_STEM_MIN, min(map(len, texts)) + 1)
     for most in _STEMS:
-        for length in range(min(map(len, texts)), _STEM_MIN - 1, -1):
-            stems = {text[:length] if part == "start" else text[-length:] for text in texts}
-            if len(stems) <= most:
-                return sorted(stems)
+        # Longer ones are never fewer.
+        fitting = bisect_right(lengths, most, key=lambda length: len(stems(length)))
+        if fitting:
+            return sorted(stems(lengths[fitting - 1]))
     return []
 
 

@@ -29,6 +29,10 @@ KINDS = {
     "prefix": 'value.a.startsWith("w{0}")',
     "suffix": 'value.a.endsWith("{0}")',
     "contains text": 'value.a.contains("w{0}")',
+    "long prefix": 'value.s.startsWith("order-{0}-")',
+    "long suffix": 'value.s.endsWith("-{0}.com")',
+    "long text": 'value.s.contains("secret-{0}")',
+    "long end of a pattern": 'value.s.matches("[a-z.]+-{0}[.]com$")',
     "pattern": 'value.a.matches("w{0}$")',
     "pattern with a head": 'value.a.matches("^w{0}[0-9]*$")',
     "pattern with an end": 'value.a.matches("w[a-z]*{0}$")',
@@ -78,6 +82,10 @@ EVENTS: list[dict[str, Any]] = [
     {"a": "Infinity", "b": 2**62, "c": -0.25, "flag": True, "u": None},
     {"a": 1e308, "b": -1e308, "c": 1e308, "flag": True},
     {"a": -(2**62), "b": "12", "c": True},
+    {"s": "order-3-x, secret-7 and secret-12, a-5.com"},
+    {"s": "order-", "b": 5},
+    {"s": "order-1-1-7.com"},
+    {"s": 7},
 ]
 
 
