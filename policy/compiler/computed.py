@@ -61,10 +61,11 @@ _MISSING: Final = name("MISSING")
 
 
 class Length(NamedTuple):
-    """The time between two moments of an event, in nanoseconds."""
+    """The time between two moments of an event, in nanoseconds; `plain` as `Interval` has it."""
 
     later: Moment
     earlier: Moment
+    plain: bool
 
 
 #: What is computed once for all conditions that compare it with a limit.
@@ -95,7 +96,7 @@ def limit_of(atom: Formula) -> Limit | None:
     if not isinstance(atom, Comparison | Interval) or atom.operator in ("==", "!="):
         return None
     if isinstance(atom, Interval):
-        return Limit(Length(atom.later, atom.earlier), atom.operator, atom.length_ns)
+        return Limit(Length(atom.later, atom.earlier, atom.plain), atom.operator, atom.length_ns)
     left, operator, right = atom.left, atom.operator, atom.right
     if isinstance(left, int | float):
         left, operator, right = right, MIRRORED[operator], left
@@ -107,7 +108,7 @@ def limit_of(atom: Formula) -> Limit | None:
 def places_of(measure: Measure) -> list[Place]:
     """The places of the value that it is computed from."""
     if isinstance(measure, Length):
-        return [moment.place for moment in measure if moment.place.path]
+        return [each.place for each in (measure.later, measure.earlier) if each.place.path]
     return leaves(measure)
 
 
@@ -121,7 +122,7 @@ def measured(measure: Measure, scope: Scope, *, unruly: frozenset[str]) -> Compu
         # Doubles may come to infinity less infinity, of which a negated comparison is true.
         doubles = conjunction([doubles, compare(value, "==", value)])
         return Computed(value, disjunction([small, doubles]), fails)
-    later, earlier, known, fails = _moments(*measure, scope)
+    later, earlier, known, fails = _moments(measure, scope)
     return Computed(operate(later, "-", earlier), known, fails)
 
 
@@ -185,7 +186,7 @@ def comparison(atom: Comparison, scope: Scope, *, unruly: frozenset[str]) -> Com
 
 def interval(atom: Interval, scope: Scope) -> Computed:
     """A comparison of two times."""
-    later, earlier, known, fails = _moments(atom.later, atom.earlier, scope)
+    later, earlier, known, fails = _moments(atom, scope)
     test = compare(later, atom.operator, earlier)
     if atom.length_ns:
         length = operate(later, "-", earlier)
@@ -247,12 +248,14 @@ def _fails(
     return disjunction([*missing, call("unordered", *compared)])
 
 
-def _moments(later: Moment, earlier: Moment, scope: Scope) -> tuple[Node, Node, Node, Node]:
+def _moments(times: Length | Interval, scope: Scope) -> tuple[Node, Node, Node, Node]:
     """Two times, whether their difference is known, and whether one of them is none."""
-    views = scope.time(*later), scope.time(*earlier)
-    limits = constant(-MOMENT_MAX_NS), constant(MOMENT_MAX_NS)
-    known = conjunction([between(limits[0], view, limits[1]) for view in views])
-    return *views, known, disjunction([_is_nan(view) for view in views])
+    views = scope.time(*times.later), scope.time(*times.earlier)
+    low, high = constant(-MOMENT_MAX_NS), constant(MOMENT_MAX_NS)
+    known = [
+        compare(view, "==", view) if times.plain else between(low, view, high) for view in views
+    ]
+    return *views, conjunction(known), disjunction([_is_nan(view) for view in views])
 
 
 def _is_missing(value: Node) -> Node:

@@ -209,12 +209,16 @@ class Moment(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Interval:
-    """`later - earlier < length`; an order of two times, with durations added, is one, too."""
+    """`later - earlier < length`; an order of two times, with durations added, is one, too.
+
+    `plain` is an order of two times without durations: no length is ever too large for it.
+    """
 
     later: Moment
     earlier: Moment
     operator: str
     length_ns: int
+    plain: bool
     expr: Expr = field(compare=False)
 
 

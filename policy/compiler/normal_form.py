@@ -215,7 +215,9 @@ class Normalizer:
         if found is None:
             return None
         later, earlier, operator, length = found
-        return Interval(later, earlier, operator if wanted else FLIPPED[operator], length, signed)
+        operator = operator if wanted else FLIPPED[operator]
+        plain = all(moment_of(arg) is not None for arg in call.args)
+        return Interval(later, earlier, operator, length, plain, signed)
 
     def _membership(self, call: Call, wanted: bool, scope: Mapping[str, str]) -> Formula | None:
         item, container = call.args
