@@ -60,7 +60,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     busy machine did to it does not happen twice, and a defect does.
     """
     for item in items:
-        if "property" in item.path.parts:
+        drawn = hasattr(getattr(item, "obj", None), "hypothesis")
+        if drawn or {"property", "fuzz"} & set(item.path.parts):
             item.add_marker("property")
         used: set[str] = set(getattr(item, "fixturenames", ()))
         for marker, fixtures in MARKERS.items():

@@ -290,6 +290,7 @@ with Guard.from_url(sys.argv[1], last_known_good=sys.argv[2]) as guard:
 """
 
 
+@pytest.mark.slow
 def test_without_room_for_the_last_good_policy_it_is_used_all_the_same(tmp_path: Path) -> None:
     """What cannot be kept on disk is counted; decisions go on."""
     guard_for(tmp_path / "policies", "payments")

@@ -303,6 +303,7 @@ def test_a_killed_run_takes_its_redis_with_it(start_redis: StartRedis) -> None:
     assert_gone(pid, folder)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("required", "outcome", "status"), [("0", "skipped", 0), ("1", "error", 1)]
 )

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import pytest
+
 from benchmarks import peers, targets
 from benchmarks.engines import ENGINES, STREAMWARDEN, Engine, Prepared, streamwarden
 from benchmarks.rule_mix import avro_values, json_values, mixed_rules
+
+pytestmark = pytest.mark.slow
 
 
 def test_engines_agree_and_are_measured_or_left_out_with_a_reason() -> None:

@@ -21,6 +21,7 @@ def test_every_example_says_what_is_done_with_it(page: str) -> None:
     assert silent == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("page", OFFLINE)
 def test_pages_without_servers_do_what_they_say(page: str, tmp_path: Path) -> None:
     run_page(page, tmp_path, {})

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import tomllib
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -55,6 +56,12 @@ def python_files(folder: str) -> list[Path]:
     return files
 
 
+@cache
+def nodes(path: Path) -> tuple[ast.AST, ...]:
+    """All nodes of a file; read once, since many tests look at every file."""
+    return tuple(ast.walk(ast.parse(path.read_text())))
+
+
 def module_name(path: Path) -> str:
     """What a file is imported as."""
     parts = path.relative_to(ROOT).with_suffix("").parts
@@ -68,7 +75,7 @@ def imports(path: Path) -> Iterator[Import]:
     package = module_name(path).split(".")
     if path.name != "__init__.py":
         package = package[:-1]
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in nodes(path):
         if isinstance(node, ast.Import):
             for alias in node.names:
                 yield Import(path, node.lineno, alias.name, relative=False)
@@ -159,7 +166,7 @@ def test_files_and_functions_stay_readable(folder: str) -> None:
         name = path.relative_to(ROOT)
         if text.count("\n") > FILE_LINES_MAX:
             long.append(f"{name} has {text.count(chr(10))} lines")
-        for node in ast.walk(ast.parse(text)):
+        for node in nodes(path):
             if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
                 lines = (node.end_lineno or node.lineno) - node.lineno + 1
                 if lines > FUNCTION_LINES_MAX:
