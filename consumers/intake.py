@@ -28,6 +28,7 @@ from ..producers.codes import STATE, UNKNOWN_TOPIC, error_of
 from ..producers.parking import Parking
 from ..schemas.event import Event, Record
 from .assigned import Assigned, Place
+from .judging import BatchJudge
 from .messages import GuardedMessage
 from .offsets import PartitionOffsets
 from .waiting import WaitingKeys
@@ -71,6 +72,9 @@ class Intake:
     ) -> None:
         self._guard, self._now = guard, guard.now
         self._evaluate = guard.evaluator("consume")
+        short = self._evaluate == guard.evaluate
+        #: Judges batches.
+        self.batches = BatchJudge(guard, assigned, self.judge_event, short=short)
         self._parking, self._assigned, self._group = parking, assigned, group
         self._failures: list[_Failure] = []
         self._in_transactions = False
@@ -103,17 +107,28 @@ class Intake:
             partition,
             offset,
         )
-        offsets = self._assigned.of(topic, partition)
-        if offsets.waiting and self._waits(event, offsets):
-            return None
-        decision = self._evaluate(event, "consume")
-        if decision.plan is not offsets.plan and self._begins(decision, offsets):
-            return None
+        return self.judge_event(message, event, self._assigned.of(topic, partition))
+
+    def judge_event(
+        self,
+        message: Message,
+        event: Event,
+        offsets: PartitionOffsets,
+        decision: Decision | None = None,
+    ) -> GuardedMessage | None:
+        """The same of `event`, on which `decision` was made where it is given."""
+        if decision is None:
+            if offsets.waiting and self._waits(event, offsets):
+                return None
+            decision = self._evaluate(event, "consume")
+            if decision.plan is not offsets.plan and self._begins(decision, offsets):
+                return None
         if decision.effect.passes:
             if offsets.waiting:
                 self._let_go(event, offsets)
-            offsets.delivered(offset)
-            return GuardedMessage(message, decision, offsets)
+            assert event.offset is not None
+            offsets.delivered(event.offset)
+            return GuardedMessage(message, decision, offsets, decision.masked_value)
         self._park_in_turn(decision, offsets)
         self._guard.refused(decision)
         return None

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 from confluent_kafka import KafkaError, Message
 
 from ..policy.decision import Decision
@@ -14,20 +15,17 @@ from .offsets import PartitionOffsets
 __all__ = ["GuardedMessage"]
 
 
-class GuardedMessage:
+class GuardedMessage(msgspec.Struct, eq=False, gc=False):
     """The client's Message: `value()` is masked where the policy says so, the rest is as it came.
 
-    `decision` is the consume decision.
+    `decision` is the consume decision; `offsets` the bookkeeping of its partition, for whoever says
+    that it is done. A msgspec Struct for the same reason as Event.
     """
 
-    __slots__ = ("_masked", "_message", "decision", "offsets")
-
-    def __init__(self, message: Message, decision: Decision, offsets: PartitionOffsets) -> None:
-        self._message = message
-        self._masked = decision.masked_value
-        self.decision = decision
-        #: The bookkeeping of its partition, for whoever says that it is done.
-        self.offsets = offsets
+    _message: Message
+    decision: Decision
+    offsets: PartitionOffsets
+    _masked: bytes | None = None
 
     def topic(self) -> str:
         return self.decision.event.topic

@@ -64,21 +64,26 @@ class PartitionOffsets:
         """The furthest that the application said it is through; None where it said nothing."""
         return self._done
 
-    def delivered(self, offset: int) -> None:
-        """The event at `offset` is handed to the application."""
-        self._read(offset)
-        if self._failed and offset in self._failed:  # today's policy lets it through
-            self._forget(offset)
-        if self._done is not None and offset < self._done and self._back is None:
-            return  # read again, and done before
+    def delivered(self, first: int, last: int | None = None) -> None:
+        """The event at `first` is handed to the application, or with `last` all up to that one."""
+        if last is None:
+            last = first
+        self._read(last)
+        if self._failed:  # today's policy lets it through
+            for failed in [offset for offset in self._failed if first <= offset <= last]:
+                self._forget(failed)
+        if self._done is not None and first < self._done and self._back is None:
+            if last < self._done:
+                return  # read again, and done before
+            first = self._done
         if self._split or not self._runs:
-            self._runs.append([offset, offset])
+            self._runs.append([first, last])
             self._split = False
             if len(self._runs) > _RUNS_MAX:
-                first = self._runs.popleft()
-                self._runs[0][0] = first[0]
+                oldest = self._runs.popleft()
+                self._runs[0][0] = oldest[0]
         else:
-            self._runs[-1][1] = max(offset, self._runs[-1][1])
+            self._runs[-1][1] = max(last, self._runs[-1][1])
 
     def parked(self, offset: int) -> bool:
         """The event at `offset` is to be parked; False when that is under way already."""

@@ -11,7 +11,7 @@ from typing import Any, TypeAlias
 
 from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
 
-from streamwarden.errors import DecisionLogFullError, DeliveryError, SchemaUnavailableError
+from streamwarden.errors import DeliveryError
 
 from ..policy.guard import Guard
 from ..producers.absent import watch_forks
@@ -23,8 +23,10 @@ from ..schemas.event import Record
 from .assigned import Assigned, Place
 from .catching_up import CatchingUp
 from .closing import absent_client, close_client
+from .holding import Holding
 from .intake import Intake
 from .messages import GuardedMessage
+from .pausing import Pausing
 from .waiting import WaitingKeys
 
 __all__ = ["DRAIN_TIMEOUT_S", "Polled", "Reader"]
@@ -40,10 +42,6 @@ _PARKING_SLICE_S = 0.01
 _BATCH_SLICE_S = 0.5
 #: Offsets are handed to the client for its own commits this often while messages keep coming.
 _STORE_EVERY_S = 0.1
-#: Between tries to get a schema that was not to be had; a source does not ask more often itself.
-_HOLD_S = 0.5
-#: Likewise for room in a decision log that must not lose anything; and between lines about that.
-_LOG_HOLD_S, _LOG_TOLD_EVERY_S = 0.05, 60.0
 #: How long parked events may hold up a rebalance, a synchronous commit or the end.
 DRAIN_TIMEOUT_S = 10.0
 
@@ -92,12 +90,9 @@ class Reader:
         self.on_gone: Callable[[list[TopicPartition]], None] | None = None
         self._ready: deque[Polled] = deque()
         self._handed: dict[Place, int] = {}
-        self._paused: set[Place] = set()  # by the application
-        self._waiting = -1  # the generation for which all is paused
+        self._pausing = Pausing()
         self._stored_at = 0.0
-        self._wait_until: float | None = None  # for a schema, across tries
-        self._hold_until = 0.0  # nothing is read, until the next try
-        self._log_waited_at = float("-inf")
+        self._holding = Holding(guard)
         self.client = Consumer(config)
         watch_forks(self)
 
@@ -111,7 +106,7 @@ class Reader:
             self._look_after()
             if self._ready:
                 return self._hand_out(self._ready.popleft())
-            if self.intake.full or self._held:
+            if self.intake.full or self._holding:
                 self.stay(_PARKING_SLICE_S)
                 raw = None
             else:
@@ -136,20 +131,44 @@ class Reader:
         """Up to `count` messages; fewer at the deadline, or when a batch had parked events."""
         while True:
             self._look_after()
-            if not self._ready and not self.intake.full and not self._held:
-                self._resume()
-                left = max(0.0, deadline - time.monotonic())
-                self._take_all(self.client.consume(count, min(left, _BATCH_SLICE_S)))
-                self.callbacks.raise_first()
-            elif self.intake.full or self._held:
+            taken: list[Polled] = []
+            if not self._ready and not self.intake.full and not self._holding:
+                self._pausing.over(self.client)
+                taken = self._take_all(self._fetch_batch(count, deadline))
+                if self.callbacks.failing:
+                    self._ready.extend(taken)
+                    self.callbacks.raise_first()
+            elif self.intake.full or self._holding:
                 self.stay(_PARKING_SLICE_S)
-            if self._ready or time.monotonic() >= deadline:
-                batch = [self._ready.popleft() for _ in range(min(count, len(self._ready)))]
-                return [self._hand_out(message) for message in batch]
+            if not taken and self._ready:
+                taken = [self._ready.popleft() for _ in range(min(count, len(self._ready)))]
+            if taken or time.monotonic() >= deadline:
+                if self.auto_store:
+                    self._hand_out_all(taken)
+                return taken
+
+    def _fetch_batch(self, count: int, deadline: float) -> list[Message]:
+        """What is there; where there is nothing, the first that comes within a moment."""
+        found = self.client.consume(count, 0)
+        left = deadline - time.monotonic()
+        if found or left <= 0:
+            return found
+        found, generation = self.client.consume(1, min(left, _BATCH_SLICE_S)), self.generation
+        if not found or count == 1:
+            return found
+        try:
+            more = self.client.consume(count - 1, 0)
+        except BaseException:
+            self._put_back(found)
+            raise
+        if generation != self.generation:  # its partition may be another member's by now
+            kept = {(each.topic, each.partition) for each in self.client.assignment()}
+            found = [each for each in found if (each.topic(), each.partition()) in kept]
+        return found + more
 
     def _fetch(self, deadline: float) -> Message | None:
-        if self._waiting >= 0:
-            self._resume()
+        if self._pausing:
+            self._pausing.over(self.client)
         raw = self.client.poll(0)
         if raw is None and (left := deadline - time.monotonic()) > 0:
             if not self.in_transactions:
@@ -158,76 +177,56 @@ class Reader:
             raw = self.client.poll(min(left, slice_s))
         return raw
 
-    def _take_all(self, messages: list[Message]) -> None:
-        for number, message in enumerate(messages):
+    def _take_all(self, messages: list[Message]) -> list[Polled]:
+        """The messages as the application may have them, in their order.
+
+        After an exception, those before it are ready to be handed out.
+        """
+        taken: list[Polled] = []
+        batches, at = self.intake.batches, 0
+        if self.in_transactions:
+            for message in messages:
+                if message.error() is None:
+                    self._note(message)
+        while at < len(messages):
             try:
-                taken = self._take(message)
-            except BaseException:
-                self._put_back(messages[number:])
+                batches.judge(messages, at, taken)
+            except BaseException as raised:
+                self._ready.extend(taken)
+                self._put_back(messages[batches.stopped_at :])
+                if self._holding.begins(raised):
+                    return []
                 raise
-            if self._held:
-                self._put_back(messages[number:])
-                return
-            if taken is not None:
-                self._ready.append(taken)
+            if batches.stopped_at > at:
+                self._holding.over()
+            at = batches.stopped_at + 1
+            if at <= len(messages) and (told := self._told(messages[at - 1])) is not None:
+                taken.append(told)
+        return taken
 
     def _take(self, message: Message) -> Polled | None:
         """The message as the application may have it; None where there is nothing for it."""
+        if message.error() is not None:
+            return self._told(message)
+        if self.in_transactions:
+            self._note(message)
+        try:
+            judged = self.intake.judge(message)
+        except BaseException as raised:
+            self._put_back([message])
+            if self._holding.begins(raised):
+                return None
+            raise
+        self._holding.over()
+        return judged
+
+    def _told(self, message: Message) -> Message | None:
+        """What the client says in a message's place, where the application wants to hear it."""
         error = message.error()
-        if error is None:
-            if self.in_transactions:
-                self._note(message)
-            try:
-                judged = self.intake.judge(message)
-            except SchemaUnavailableError as unavailable:
-                self._put_back([message])
-                self._hold(unavailable)
-                return None
-            except DecisionLogFullError as full:
-                self._put_back([message])
-                self._hold_for_log(full)
-                return None
-            except BaseException:
-                self._put_back([message])
-                raise
-            if self._wait_until is not None:
-                self._wait_until = None
-            return judged
-        if error.code() == PARTITION_EOF:
+        if error is not None and error.code() == PARTITION_EOF:
             self.ends.add((message.topic() or "", message.partition() or 0))
             return message if self._tells_end else None
         return message
-
-    def _hold(self, error: SchemaUnavailableError) -> None:
-        """Wait a moment for the schema; raises `error` when it was waited for long enough."""
-        now = time.monotonic()
-        if self._wait_until is None:
-            self._wait_until = now + self.guard.failing.schema_wait_s
-            self.guard.count("schema/waited")
-            log.warning("waiting for a schema: %s", error)
-        if now >= self._wait_until:
-            self._wait_until = None
-            raise error
-        self._hold_until = min(now + _HOLD_S, self._wait_until)
-
-    def _hold_for_log(self, error: DecisionLogFullError) -> None:
-        """Read nothing until the decision log has room, however long that takes."""
-        if time.monotonic() - self._log_waited_at >= _LOG_TOLD_EVERY_S:
-            log.warning("waiting for the decision log: %s", error)
-            self._log_waited_at = time.monotonic()
-        self.guard.count("fallbacks/decision_log_wait")
-        self._hold_until = time.monotonic() + _LOG_HOLD_S
-
-    @property
-    def _held(self) -> bool:
-        """True while nothing is read, for want of a schema or of room in the decision log."""
-        return self._hold_until > 0 and self._still_held()
-
-    def _still_held(self) -> bool:
-        if time.monotonic() < self._hold_until:
-            return True
-        self._hold_until = 0.0
-        return False
 
     def _note(self, message: Message) -> None:
         place = message.topic() or "", message.partition() or 0
@@ -278,6 +277,15 @@ class Reader:
         if self.auto_store and isinstance(message, GuardedMessage):
             self.handed(message)
         return message
+
+    def _hand_out_all(self, messages: Iterable[Polled]) -> None:
+        """As each by itself: of a partition, the last one says it all."""
+        last: dict[int, GuardedMessage] = {}
+        for message in messages:
+            if isinstance(message, GuardedMessage):
+                last[id(message.offsets)] = message
+        for message in last.values():
+            self.handed(message)
 
     def handed(self, message: GuardedMessage) -> None:
         """The application has `message`, where that means that it is done."""
@@ -359,37 +367,19 @@ class Reader:
 
     def stay(self, wait_s: float) -> None:
         """Stay a member of the group for a while without reading: all is paused, and polled."""
-        if self._waiting != self.generation:
-            self._waiting = self.generation
-            assignment = self.client.assignment()
-            if assignment:
-                self.client.pause(assignment)
+        self._pausing.all(self.client, self.generation)
         raw = self.client.poll(wait_s)
         if raw is not None:
-            self._take_all([raw])
+            self._ready.extend(self._take_all([raw]))
         self.intake.serve()
-
-    def _resume(self) -> None:
-        if self._waiting >= 0:
-            self._waiting = -1
-            wanted = [
-                each
-                for each in self.client.assignment()
-                if (each.topic, each.partition) not in self._paused
-            ]
-            if wanted:
-                self.client.resume(wanted)
 
     def pause(self, partitions: list[TopicPartition]) -> None:
         """The application wants nothing from these."""
-        self.client.pause(partitions)
-        self._paused.update((each.topic, each.partition) for each in partitions)
+        self._pausing.pause(self.client, partitions)
 
     def resume(self, partitions: list[TopicPartition]) -> None:
         """The application reads these again."""
-        if self._waiting < 0:
-            self.client.resume(partitions)
-        self._paused.difference_update((each.topic, each.partition) for each in partitions)
+        self._pausing.resume(self.client, partitions)
 
     def seek(self, place: TopicPartition, *, by_application: bool = True) -> None:
         """Read on at `place`."""
@@ -446,7 +436,7 @@ class Reader:
         places = {(each.topic, each.partition) for each in partitions}
         for place in places:
             self._handed.pop(place, None)
-        self._paused -= places
+        self._pausing.forget(places)
         self.ends -= places
 
     def gone(self, partitions: list[TopicPartition]) -> None:

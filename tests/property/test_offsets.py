@@ -50,6 +50,17 @@ class Reading(RuleBasedStateMachine):
         if self.done_to is None or offset >= self.done_to:
             self.open.add(offset)
 
+    @rule(gaps=st.lists(st.integers(0, 3), min_size=1, max_size=5))
+    def deliver_in_a_row(self, gaps: list[int]) -> None:
+        """As one by one, in one go."""
+        found: list[int] = []
+        for gap in gaps:
+            found.append(self.at + gap)
+            self.at = self.read_to = found[-1] + 1
+        self.seen.update(found)
+        self.offsets.delivered(found[0], found[-1])
+        self.open.update(o for o in found if self.done_to is None or o >= self.done_to)
+
     @rule(gap=st.integers(0, 3))
     def park(self, gap: int) -> None:
         offset = self.at + gap
