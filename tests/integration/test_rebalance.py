@@ -221,10 +221,10 @@ def test_a_member_that_was_cut_off_commits_nothing_of_what_it_lost(
     cluster = start_kafka(config=_SOON_UNHEARD, proxied=True)
     for topic in ("payments", "quarantine.payments", "held.payments"):
         create_topic(cluster.bootstrap, topic)
-    direct = {"bootstrap.servers": cluster.bootstrap, "log_level": 0}
+    direct: dict[str, Any] = {"bootstrap.servers": cluster.bootstrap, "log_level": 0}
     guarded = Guarded("payments", guard_for(tmp_path, "payments"), direct)
     send(guarded, 14)
-    config = {
+    config: dict[str, Any] = {
         **direct,
         "group.id": "g",
         "auto.offset.reset": "earliest",
