@@ -25,6 +25,10 @@ def consumer_config(
         # The broker waits this long before it says that there is nothing more, and a request on
         # its way keeps the next slice waiting; all that is asked for is there.
         "fetch.wait.max.ms": 10,
+        # Once the queue is full the client would not fetch for a second, and the queue is empty
+        # before that. So little in it keeps memory small, and is a tenth of a second of work.
+        "fetch.queue.backoff.ms": 5,
+        "queued.min.messages": 20_000,
         **config,
         "enable.auto.commit": False,
         "enable.auto.offset.store": False,

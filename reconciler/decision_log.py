@@ -24,6 +24,7 @@ from streamwarden.errors import ConfigurationError, ReconcileError
 
 from ..policy.parking import parse_parked
 from ..policy.stamp import STAMP_HEADER, Stamp, StampError
+from .batch import Batch, Swept
 from .checkpoint import Spool
 from .findings import Finding
 from .reading import Reader
@@ -74,6 +75,10 @@ class Noting:
     def skipped(self) -> int:
         """See `Judging`."""
         return self._judge.skipped
+
+    def sweep(self, _batch: Batch, /) -> Swept | None:
+        """See `Judging`: every event is noted."""
+        return None
 
     def finding(self, record: Seen, /) -> Finding | None:
         """See `Judging`."""

@@ -3,7 +3,8 @@
 A judge serves one topic. Stamps of guards are constant bytes for most events, so everything that
 follows from a stamp alone (is it well-formed, which version, at which stage) is found once and kept
 as a lane; what follows from the event time as well (the two plans, whether anything in them hangs
-on unknowns) as the lane's pair. The common event then costs one or two runs of compiled code.
+on unknowns) as the lane's pair. The common event then costs one or two runs of compiled code, and
+is never made: `sweep` goes over the values of whole batches.
 """
 
 from __future__ import annotations
@@ -18,8 +19,10 @@ from ..policy.model import Effect, MaskField
 from ..policy.plan import Plan
 from ..policy.plan_table import FOREVER, PlanTable
 from ..policy.stamp import STAMP_HEADER, Stamp, StampError
+from .batch import Batch, Swept
 from .findings import Finding
-from .history import History, Version
+from .history import History
+from .lanes import Lane, sweep
 from .pairs import Pair, lost_to, pair_of
 from .possibilities import Branch, Outlook
 from .reviewed import Reviewed
@@ -27,7 +30,7 @@ from .seen import Seen
 from .verdict import drift_of, masks_anew
 from .writing import FindingMaker
 
-__all__ = ["Judge", "Lane", "Terms"]
+__all__ = ["Judge", "Terms"]
 
 #: Distinct constant stamps kept for a topic; there are a few for each version, and anything beyond
 #: that is somebody making them up.
@@ -78,26 +81,6 @@ class Terms:
         return self.released is not None and self.released(topic, partition, offset)
 
 
-@dataclass(slots=True)
-class Lane:
-    """What is known about all events with the same stamp (but for its `at=` and mac)."""
-
-    stamp: Stamp | None
-    forged: str
-    version: Version | None
-    then: PlanTable | None
-    stage_then: str
-    stage_now: str
-    unverifiable: bool
-    #: The version is not at hand.
-    missing: bool
-    #: The effect to look for, where a clean event on this lane needs nothing else.
-    quick: Effect | None
-    pair: Pair | None = None
-    since: int = 0
-    until: int = _NEVER
-
-
 class Judge:
     """Judges delivered events of one topic, in any order; see the module's first lines."""
 
@@ -116,6 +99,10 @@ class Judge:
         self.unverifiable = self.skipped = 0
 
     # ------------------------------------------------------------------ the way of an event
+
+    def sweep(self, batch: Batch, /) -> Swept | None:
+        """See `Judging.sweep`."""
+        return sweep(batch, self._lanes)
 
     def finding(self, event: Seen) -> Finding | None:
         """What is wrong with one delivered event, or None."""
@@ -138,12 +125,14 @@ class Judge:
         parts = None if data is None else _VARYING.fullmatch(data)
         if parts is None or data is None:
             return self._parsed(event, data)
-        head, _, at, mode, signed, kid, mac = parts.groups()
+        head, named, at, mode, signed, kid, mac = parts.groups()
         forged = ""
         if self.terms.stamp_keys is not None:
             moment = event.now if at is None else int(at) * 1_000_000
             forged = self._mac_problem(event, moment, data[: parts.start(5)], kid, mac)
-        key = (head, mode, at is None, forged, event.appended)
+        # Where all of it is constant, the lane's stamp is the very one.
+        constant = named is None and at is None and signed is None
+        key = (head, mode, at is None, constant, forged, event.appended)
         lane = self._heads.get(key)
         if lane is None:
             try:
@@ -156,7 +145,7 @@ class Judge:
         if at is not None:
             if not lane.forged:
                 event = _at(event, int(at))
-        elif signed is None and self.terms.stamp_keys is None and len(self._lanes) < _LANES_MAX:
+        elif constant and self.terms.stamp_keys is None and len(self._lanes) < _LANES_MAX:
             self._lanes[data, event.appended] = lane
         return self.judged(event, lane, data)
 

@@ -7,13 +7,14 @@ from types import MappingProxyType
 from typing import NamedTuple
 
 from ..policy.bundle import Bundle
-from ..policy.compiler.definition import Run
 from ..policy.compiler.reads import reads_of
 from ..policy.model import Effect, MaskField, Mode, Rule
 from ..policy.plan import Outcome, Plan, PlanRule
 from ..policy.stamp import Stamp
 from ..schemas.event import Event
+from .batch import Batch
 from .possibilities import Outlook, Possibilities, Side
+from .sweeping import Sweep
 from .unknowns import Unknowns, overlaps
 from .verdict import masks_anew
 
@@ -24,15 +25,19 @@ _NOTHING: Mapping[str, object] = MappingProxyType({})
 
 
 class _Clear(NamedTuple):
-    """The shortest look at an event: no rule fires, and `effect` is what that comes to.
+    """The shortest look at an event: no rule of `sides` fires, and `effect` is what that comes to.
 
-    `then` None where the other plan need not be asked, `any_effect` where there is none to ask.
+    `any_effect` where there is no version to ask what it should be.
     """
 
-    now: Run
-    then: Run | None
+    sides: tuple[Side, ...]
+    sweeps: tuple[Sweep, ...]
     effect: Effect
     any_effect: bool
+
+    def fits(self, effect: Effect) -> bool:
+        """Whether it says anything about stamps of `effect`."""
+        return self.any_effect or effect is self.effect
 
 
 class Pair:
@@ -60,13 +65,22 @@ class Pair:
         sides = [self.now] if self.then is None else [self.now, self.then]
         if not (self.same or self.certain) or any(side.closed for side in sides):
             return None
-        run_then = None if self.same or self.then is None else self.then.plan.compiled.run
-        return _Clear(
-            now=self.now.plan.compiled.run,
-            then=run_then,
-            effect=sides[-1].plan.all_clear.effect,
-            any_effect=self.then is None,
-        )
+        effect = sides[-1].plan.all_clear.effect
+        asked = tuple(sides[:1] if self.same else sides)
+        sweeps = tuple(Sweep(side.plan) for side in asked)
+        return _Clear(asked, sweeps, effect, any_effect=self.then is None)
+
+    def suspects(self, batch: Batch, effect: Effect) -> list[int] | None:
+        """The positions in `batch` at which `is_clean` has to be asked; None: at all of them.
+
+        All other events with stamps of `effect` are clean. Raises UnavailableError where the schema
+        of an event cannot be had now.
+        """
+        clear = self._clear
+        if clear is None or not clear.fits(effect):
+            return None
+        found = [sweep.fired(batch) for sweep in clear.sweeps]
+        return found[0] if len(found) == 1 else sorted({*found[0], *found[1]})
 
     def is_clean(self, event: Event, effect: Effect) -> bool:
         """True where a look at known things suffices: nothing is wrong with a stamp of `effect`.
@@ -76,11 +90,13 @@ class Pair:
         to be. False says nothing.
         """
         clear = self._clear
-        if clear is not None and event.value is not None and not clear.now(event):
-            if effect is clear.effect and (clear.then is None or not clear.then(event)):
-                return True
-            if clear.any_effect:
-                return True
+        if (
+            clear is not None
+            and clear.fits(effect)
+            and event.value is not None
+            and not any(side.run(event) for side in clear.sides)
+        ):
+            return True
         now = self.now.told(event)
         if now is None:
             return False

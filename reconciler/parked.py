@@ -24,6 +24,7 @@ from ..policy.plan_table import PlanTable
 from ..policy.stamp import Stamp, StampError
 from ..producers.parking import POINTER_HEADER
 from ..producers.reviews import is_review
+from .batch import Batch, Swept
 from .findings import Finding
 from .history import Found, History
 from .judge import Terms
@@ -55,6 +56,10 @@ class ParkedJudge:
         #: Records whose version is not at hand, and records that are not part of the run.
         self.unverifiable = 0
         self.skipped = 0
+
+    def sweep(self, _batch: Batch, /) -> Swept | None:
+        """See `Judging.sweep`: every decision is one of its own."""
+        return None
 
     def finding(self, record: Seen) -> Finding | None:
         """What is to be told about one parked record, or None."""

@@ -197,7 +197,7 @@ class Side:
         self.closed = not plan.covered and plan.settings.uncovered == "reject"
         self._tombstone_rejects = plan.tombstone_rejects
 
-    def _run(self, event: Event) -> _Hits | Undecodable:
+    def run(self, event: Event) -> _Hits | Undecodable:
         """What the compiled rules come to; the same event is asked about several times in a row.
 
         Raises UnavailableError where the event's schema cannot be had now.
@@ -212,7 +212,7 @@ class Side:
 
     def told(self, event: Event) -> Outcome | None:
         """What rules come to as far as things are known; None where the bundle has its say too."""
-        found = self._run(event)
+        found = self.run(event)
         outcome = self._outcomes.get(found)
         if outcome is None:
             if isinstance(found, Undecodable):
@@ -222,7 +222,7 @@ class Side:
 
     def is_quiet(self, event: Event) -> bool:
         """True where no rule but the open ones says more than a warning."""
-        found = self._run(event)
+        found = self.run(event)
         return not isinstance(found, Undecodable) and self._quiet.issuperset(found)
 
     def objects(self, event: Event) -> bool:
@@ -235,7 +235,7 @@ class Side:
 
     def branch(self, case: Case) -> Branch:
         """The one decision where nothing is unknown; else the one as far as things are known."""
-        found = self._run(case.event)
+        found = self.run(case.event)
         if isinstance(found, Undecodable):
             return Branch(self, case, found.hits, found.reason)
         return Branch(self, case, found, None)
@@ -255,7 +255,7 @@ class Side:
 
     def remains(self, event: Event, view: Mapping[str, object] | None) -> _Remains:
         """What is known, and formulas for what is not; `view` None where all open rules are steady."""
-        found = self._run(event)
+        found = self.run(event)
         reason: str | None = None
         if isinstance(found, Undecodable):
             reason, found = found.reason, found.hits

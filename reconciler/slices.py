@@ -12,6 +12,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -104,6 +105,9 @@ def freeze(
     """
     admin = AdminClient(admin_config(config))
     deadline = time.monotonic() + timeout_s
+    with suppress(KafkaException):
+        # Asked for, the leaders are known at once; else sometimes a second later.
+        admin.list_topics(timeout=timeout_s)
     places = [TopicPartition(topic, number) for topic in topics for number in topics[topic]]
     starts = _offsets(admin, places, _EARLIEST, deadline)
     stable = _offsets(admin, places, _LATEST, deadline)

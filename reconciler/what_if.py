@@ -15,9 +15,11 @@ from ..policy.model import Effect
 from ..policy.parking import Parked
 from ..policy.plan_table import PlanTable
 from ..policy.stamp import Stamp
+from .batch import Batch, Swept
 from .findings import WOULD_CHANGE, Finding
 from .history import Found, Version
-from .judge import Judge, Lane, Terms
+from .judge import Judge, Terms
+from .lanes import Lane
 from .pairs import Pair, lost_to
 from .parked import ParkedJudge, given_by
 from .possibilities import Branch, Outlook
@@ -150,6 +152,10 @@ class WhatIfJudge(Judge):
     def __init__(self, current: PlanTable, *args: Any) -> None:
         super().__init__(*args)
         self._compare = _Comparison(current, self.today, self.terms)
+
+    def sweep(self, _batch: Batch, /) -> Swept | None:
+        """See `Judging.sweep`: an event that is clean may still be decided otherwise."""
+        return None
 
     def judged(self, event: Seen, lane: Lane, data: bytes | None = None) -> Finding | None:
         """See `Judge.judged`."""

@@ -144,7 +144,7 @@ def run_slices(work: Work, slices: Sequence[Slice], saving: Saving, watch: Watch
             noted = saving.noting(piece) if work.noting else nullcontext(None)
             with opened as out, noted as notes:
                 tally = replay(
-                    reading,
+                    reading.batches(),
                     judge if notes is None else Noting(judge, notes),
                     parked=piece.parked,
                     window=work.window,

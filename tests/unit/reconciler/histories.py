@@ -6,6 +6,8 @@ import functools
 import json
 import tempfile
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -16,15 +18,26 @@ from streamwarden.policy.guard import Guard
 from streamwarden.policy.loader import load_directories
 from streamwarden.policy.plan_table import PlanTable
 from streamwarden.policy.routing import forward, route
+from streamwarden.reconciler.batch import Batch
 from streamwarden.reconciler.findings import Finding
 from streamwarden.reconciler.history import History
 from streamwarden.reconciler.judge import Judge, Terms
 from streamwarden.reconciler.parked import ParkedJudge
+from streamwarden.reconciler.replay import Judging
 from streamwarden.reconciler.seen import Seen
-from streamwarden.schemas.event import Record
+from streamwarden.schemas.event import Headers, Record
 from streamwarden.schemas.registry import SchemaSource
 
-__all__ = ["NOON", "Past", "as_bytes", "make_bundle", "policy"]
+__all__ = [
+    "NOON",
+    "Message",
+    "Past",
+    "as_bytes",
+    "batches",
+    "make_bundle",
+    "policy",
+    "sweeps_alike",
+]
 
 #: 2026-03-01T12:00:00Z in nanoseconds: what guards in tests read from their clocks.
 NOON = 1_772_366_400_000_000_000
@@ -50,6 +63,60 @@ def make_bundle(*documents: str, number: int = 0, settings: str = "") -> Bundle:
 def as_bytes(value: object) -> bytes | None:
     """A value as producers send it: bytes and None as they are, anything else as JSON."""
     return value if isinstance(value, bytes) or value is None else json.dumps(value).encode()
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """A record as the client gives it."""
+
+    record: Seen
+
+    def key(self) -> bytes | None:
+        return self.record.key
+
+    def value(self) -> bytes | None:
+        return self.record.value
+
+    def headers(self) -> Headers | None:
+        return list(self.record.headers) or None
+
+    def timestamp(self) -> tuple[int, int]:
+        if self.record.timestamp is None:
+            return 0, -1
+        return (2 if self.record.appended else 1), self.record.timestamp
+
+
+def batches(records: Sequence[Seen]) -> list[Batch]:
+    """`records` as they are read: together where their times are of one kind."""
+    found: list[Batch] = []
+    for _, same in groupby(records, lambda record: (record.timestamp is None, record.appended)):
+        together = list(same)
+        offsets = [record.offset or 0 for record in together]
+        batch = Batch.of(together[0].topic, 0, offsets, [Message(record) for record in together])
+        if batch is not None:
+            assert list(batch) == [batch[at] for at in range(len(batch))]
+            found.append(batch)
+    return found
+
+
+def sweeps_alike(
+    judge: Judging,
+    records: Sequence[Seen],
+    found: Sequence[Finding | None],
+    unverifiable: Sequence[int],
+) -> None:
+    """Whatever a judge says of whole batches, it says of each event, too."""
+    told = {r.offset: each for r, *each in zip(records, found, unverifiable, strict=True)}
+    for batch in batches(records):
+        before = judge.unverifiable
+        swept = judge.sweep(batch)
+        assert judge.unverifiable == before
+        if swept is None:
+            continue
+        clean = [told[o] for at, o in enumerate(batch.offsets) if at not in set(swept.suspects)]
+        assert list(swept.suspects) == sorted(set(swept.suspects))
+        assert [finding for finding, _ in clean if finding is not None] == []
+        assert swept.unverifiable == sum(counted for _, counted in clean)
 
 
 class Past:
@@ -160,8 +227,14 @@ class Past:
                 judge: Judge | ParkedJudge = Judge(topic, history, table, terms)
             else:
                 judge = ParkedJudge({"t"}, history, table, terms)
+            found: list[Finding | None] = []
+            unverifiable: list[int] = []
             for record in self.topics[topic]:
-                yield judge.finding(record), record
+                before = judge.unverifiable
+                found.append(judge.finding(record))
+                unverifiable.append(judge.unverifiable - before)
+            sweeps_alike(judge, self.topics[topic], found, unverifiable)
+            yield from zip(found, self.topics[topic], strict=True)
 
     def kinds(self, today: Bundle, **how: Any) -> list[str]:
         """The kinds of what is found, in order."""

@@ -38,7 +38,7 @@ class FakeMessage:
         return self.number
 
     def timestamp(self) -> tuple[int, int]:
-        return self.kind, 1000 + self.at
+        return (self.kind, 1000 + self.at) if self.failure is None else (0, -1)
 
     def key(self) -> bytes | None:
         return None
@@ -108,7 +108,7 @@ class FakeLog:
         return FakeMessage(self.end, KafkaError(PARTITION_EOF, "end"))
 
     def consume(self, num_messages: int = 1, timeout: float = -1) -> list[Any]:
-        assert (num_messages, timeout) == (499, 0)
+        assert (num_messages, timeout) == (99, 0)
         found: list[Any] = []
         while len(found) < self.batch - 1:
             before = (self._position, self._told_end)

@@ -148,7 +148,7 @@ def test_a_schema_that_cannot_be_had_stops_the_slice(
     history.framed = framed
     table = PlanTable(bundle, detective=True, replay=True, framed=framed)
 
-    tally = replay(past.topics["t"], Judge("t", history, table, Terms(now=NOON)))
+    tally = replay([past.topics["t"]], Judge("t", history, table, Terms(now=NOON)))
 
     assert tally.stopped == (1, "nobody answers")
     assert tally.events == 1
