@@ -10,7 +10,6 @@ from functools import partial
 from typing import NamedTuple
 
 from confluent_kafka import (
-    TIMESTAMP_NOT_AVAILABLE,
     Consumer,
     KafkaError,
     KafkaException,
@@ -70,7 +69,7 @@ class Intake:
         group: str | None,
         keys: Callable[[Callable[[Record], None]], WaitingKeys],
     ) -> None:
-        self._guard, self._now = guard, guard.now
+        self._guard = guard
         self._evaluate = guard.evaluator("consume")
         short = self._evaluate == guard.evaluate
         #: Judges batches.
@@ -90,25 +89,6 @@ class Intake:
         """True while so many parked events wait that nothing more should be read."""
         return self._parking.pending >= _PENDING_MAX
 
-    def judge(self, message: Message) -> GuardedMessage | None:
-        """The message as the application may have it; None when its event is parked."""
-        topic, partition, offset = message.topic(), message.partition(), message.offset()
-        assert topic is not None
-        assert partition is not None
-        assert offset is not None
-        kind, timestamp = message.timestamp()
-        event = Event(
-            topic,
-            message.value(),
-            message.key(),
-            message.headers() or (),  # type: ignore[arg-type]  # read ones have bytes or None
-            None if kind == TIMESTAMP_NOT_AVAILABLE else timestamp,
-            self._now(),
-            partition,
-            offset,
-        )
-        return self.judge_event(message, event, self._assigned.of(topic, partition))
-
     def judge_event(
         self,
         message: Message,
@@ -116,7 +96,10 @@ class Intake:
         offsets: PartitionOffsets,
         decision: Decision | None = None,
     ) -> GuardedMessage | None:
-        """The same of `event`, on which `decision` was made where it is given."""
+        """The message of `event` as the application may have it; None when the event is parked.
+
+        `decision` is the one that was made on it, where one was.
+        """
         if decision is None:
             if offsets.waiting and self._waits(event, offsets):
                 return None

@@ -112,13 +112,12 @@ class Reader:
             else:
                 raw = self._fetch(deadline)
             if raw is not None:
-                message = self._take(raw)
+                taken = self._take_all([raw])
                 if self.callbacks.failing:
-                    if message is not None:
-                        self._ready.append(message)
+                    self._ready.extend(taken)
                     self.callbacks.raise_first()
-                if message is not None:
-                    return self._hand_out(message)
+                if taken:
+                    return self._hand_out(taken[0])
             elif time.monotonic() >= deadline:
                 self.callbacks.raise_first()
                 self._look_after()
@@ -203,22 +202,6 @@ class Reader:
             if at <= len(messages) and (told := self._told(messages[at - 1])) is not None:
                 taken.append(told)
         return taken
-
-    def _take(self, message: Message) -> Polled | None:
-        """The message as the application may have it; None where there is nothing for it."""
-        if message.error() is not None:
-            return self._told(message)
-        if self.in_transactions:
-            self._note(message)
-        try:
-            judged = self.intake.judge(message)
-        except BaseException as raised:
-            self._put_back([message])
-            if self._holding.begins(raised):
-                return None
-            raise
-        self._holding.over()
-        return judged
 
     def _told(self, message: Message) -> Message | None:
         """What the client says in a message's place, where the application wants to hear it."""
