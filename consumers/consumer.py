@@ -359,7 +359,7 @@ class GuardedConsumer:
     def set_sasl_credentials(self, username: str, password: str) -> None:
         """As the client's, for the producer of parked events too."""
         self._client.set_sasl_credentials(username, password)
-        self._reader.parking.set_sasl_credentials(username, password)
+        self._reader.intake.set_sasl_credentials(username, password)
 
     def close(self) -> None:
         """As the client's; what is parked is written before."""

@@ -164,6 +164,17 @@ class Intake:
         if self._keys is not None:
             self._keys.close()
 
+    def abandon(self) -> None:
+        """In a child process: everything is the parent's."""
+        if self._keys is not None:
+            self._keys.abandon()
+
+    def set_sasl_credentials(self, username: str, password: str) -> None:
+        """Use other credentials from the next authentication on."""
+        self._parking.set_sasl_credentials(username, password)
+        if self._keys is not None:
+            self._keys.set_sasl_credentials(username, password)
+
     def park_by_handler(self, message: GuardedMessage, error: str) -> None:
         """Park an event that the handler could not deal with."""
         offsets = self._assigned.of(message.topic(), message.partition())

@@ -464,6 +464,7 @@ class Reader:
         """In a child: the parent's client is neither used nor destroyed."""
         if not self.closed:
             inherited.append(self.client)
+            self.intake.abandon()
             self.parking.abandon()
             self.client = absent_client()
             self.closed = True

@@ -40,6 +40,7 @@ from ..policy.waiting import (
 )
 from ..producers.codes import PARTITION_EOF, error_of, settled
 from ..producers.connection import ConfigMap, connection_of, reader_config
+from ..producers.parking import inherited
 from ..schemas.event import Event, Record
 from .assigned import Place
 from .offsets import PartitionOffsets
@@ -99,6 +100,18 @@ class WaitingKeys:
         reader, self._reader, self._admin = self._reader, None, None
         if reader is not None:
             reader.close()
+
+    def abandon(self) -> None:
+        """In a child process: the clients are the parent's."""
+        inherited.extend(client for client in (self._reader, self._admin) if client is not None)
+        self._reader = self._admin = None
+
+    def set_sasl_credentials(self, username: str, password: str) -> None:
+        """Use other credentials from the next authentication on."""
+        self._config = {**self._config, "sasl.username": username, "sasl.password": password}
+        for client in (self._reader, self._admin):
+            if client is not None:
+                client.set_sasl_credentials(username, password)
 
     def forget(self, places: set[Place]) -> None:
         """These partitions are not read any more."""
