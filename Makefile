@@ -24,7 +24,7 @@ test: $(READY)  ## all tests, with a real Kafka, Redis and registry where the ma
 	$(PY) -m pytest $(PARALLEL) $(ARGS)
 
 test-fast: $(READY)  ## the tests that need no server besides the embedded broker: two minutes on two cores
-	$(PY) -m pytest -n 4 -m "not kafka and not redis and not registry and not browser and not packaging and not compose and not property and not slow" $(ARGS)
+	$(PY) -m pytest -n 3 -m "not kafka and not redis and not registry and not browser and not packaging and not compose and not property and not slow" $(ARGS)
 
 test-compose: $(READY)  ## bring docker-compose.yml up, test it from outside, and take it down; needs Docker
 	@# Nothing hangs where an image is built: the limit for one test is longer than for others.

@@ -160,6 +160,7 @@ def test_what_guards_run_is_shown_while_they_are_open(tmp_path: Path) -> None:
     assert value(closed, "bundle_info", **labels) == 0
 
 
+@pytest.mark.slow
 def test_labels_of_topics_are_bounded(tmp_path: Path) -> None:
     """Names made up by a producer end in one label together, and are counted as dropped."""
     ledger = Ledger()

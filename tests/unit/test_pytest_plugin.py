@@ -15,6 +15,8 @@ from streamwarden.policy.guard import Guard
 from streamwarden.policy.loader import load_directories
 from streamwarden.testing import FakeGuard, PolicyAssertions, explained
 
+pytestmark = pytest.mark.slow
+
 pytest_plugins = ["pytester"]
 
 POLICY = """

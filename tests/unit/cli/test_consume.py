@@ -16,6 +16,8 @@ from tests.servers.topics import read_topic
 
 from .conftest import Run
 
+pytestmark = pytest.mark.slow
+
 VALUES = [
     b'{"amount":1,"country":"DE"}',
     b'{"amount":1,"country":"DE","card":"4111111111111111"}',

@@ -19,6 +19,8 @@ from tests.servers.topics import Record, read_topic
 
 from .conftest import Run
 
+pytestmark = pytest.mark.slow
+
 EFFECTS = ("allow", "warn", "mask", "hold", "reject", "none")
 
 LINES = [

@@ -14,6 +14,8 @@ from ..reconciler.pages import eventful
 from ..reconciler.test_comparison import line
 from .conftest import Run
 
+pytestmark = pytest.mark.slow
+
 DAY = 86_400_000
 STARTED = 1_772_366_400_000
 

@@ -368,6 +368,7 @@ def test_conditions_are_checked_against_the_schema_that_is_named(tmp_path: Path)
     assert check_directories(tmp_path) == []
 
 
+@pytest.mark.slow
 def test_only_so_many_problems_are_told(tmp_path: Path) -> None:
     """A thousand, and how many more there are."""
     rules = "\n".join(f"  - {{id: r{n}, effekt: warn, effect: warn}}" for n in range(1500))

@@ -452,6 +452,7 @@ def test_entries_are_written_when_nobody_closes_anything(tmp_path: Path) -> None
     assert [line["effect"] for line in read(tmp_path / "log")] == ["reject"]
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 def test_a_child_process_logs_its_own_decisions(tmp_path: Path) -> None:
     """Parent and child share the file; no entry is lost or doubled."""

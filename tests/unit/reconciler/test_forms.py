@@ -30,6 +30,8 @@ from streamwarden.reconciler.selection import Selection
 
 from .test_scope import NOON_MS, V1, World
 
+pytestmark = pytest.mark.slow
+
 SCHEMA: dict[str, Any] = msgspec.json.decode(
     resources.files("streamwarden.schemas").joinpath("reconcile-report.schema.json").read_bytes()
 )

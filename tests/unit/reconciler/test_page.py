@@ -17,6 +17,8 @@ from streamwarden.reconciler.tally import SliceReport
 
 from .pages import CARD, HOSTILE, RTL, eventful
 
+pytestmark = pytest.mark.slow
+
 
 class Outline(HTMLParser):
     """The tags of a page, its text, and what it would fetch or run."""

@@ -142,6 +142,7 @@ def written(schema: Any, value: Any) -> bytes:
     return out.getvalue()
 
 
+@pytest.mark.slow
 def test_every_cut_is_noticed() -> None:
     """Of a value that ends too early nothing is believed."""
     data = written(ALL, VALUE)
