@@ -13,12 +13,15 @@ from typing import Any
 from benchmarks.rounds import Contender, Row, compare
 from benchmarks.workload import TOPIC, events
 from streamwarden.policy.cel import parse
-from streamwarden.policy.compiler import Compiled, RuleInput, compile_rules
+from streamwarden.policy.compiler import Compiled, RuleInput, Undecodable, compile_rules
 from streamwarden.schemas.event import Event
 
-__all__ = ["BASELINE", "compiled", "many", "run", "run_projected"]
+__all__ = ["BASELINE", "compiled", "many", "run", "run_malformed", "run_projected"]
 
 BASELINE = "checks by hand on the projected value"
+#: What a malformed event may take: so many good events, and so much for each rule that fails on it.
+GOOD_EVENTS = 5
+FAILURE_US = 0.2
 
 #: The ten rules of the shared workload, as conditions that are true where a rule fires.
 TEN = (
@@ -111,12 +114,55 @@ def run_projected(*, rounds: int = 7, operations: int = 20_000) -> list[Row]:
     )
 
 
+def run_malformed(*, count: int = 1_000, rounds: int = 7, operations: int = 5_000) -> list[Row]:
+    """Rows for events that break rules: time as a share of what such an event may take.
+
+    That is GOOD_EVENTS times as long as one that breaks none, and FAILURE_US for each rule that
+    fails on it.
+    """
+    values = events(200)
+    rules = compiled(many(count))
+    broken = _broken(values)
+    contenders = {"good": _turns(rules.run, values)}
+    for name, each in broken.items():
+        contenders[name] = _turns(rules.run, each, max(1, count // 20))
+    rows = compare(
+        contenders,
+        baseline="good",
+        operations=operations,
+        rounds=rounds,
+        clock=time.process_time,
+        slowness=True,
+    )
+    good_us = rows[0].microseconds
+    found: list[Row] = []
+    for row in rows[1:]:
+        allowed = GOOD_EVENTS + FAILURE_US * _failing(rules, broken[row.name]) / good_us
+        ratios = (row.ratio / allowed, row.ratio_min / allowed, row.ratio_max / allowed)
+        found.append(Row(row.name, row.microseconds, *ratios))
+    return found
+
+
+def _failing(rules: Compiled, values: Sequence[bytes]) -> float:
+    """How many rules fail on an event, on average."""
+    failures = 0
+    for event in _made(values):
+        hits = rules.run(event)
+        if not isinstance(hits, Undecodable):
+            failures += sum(hit < 0 for hit in hits)
+    return failures / len(values)
+
+
+def _made(values: Sequence[Any]) -> list[Event]:
+    return [Event(TOPIC, value, None, (), None, 1_767_225_600_000_000_000) for value in values]
+
+
 def _turns(call: Callable[[Event], object], values: list[Any], fewer: int = 1) -> Contender:
-    made = [Event(TOPIC, value, None, (), None, 1_767_225_600_000_000_000) for value in values]
+    made = _made(values)
 
     def turn(count: int) -> int:
         done = 0
-        while done < count // fewer:
+        while done < max(1, count // fewer):
             for event in made:
                 call(event)
             done += len(made)
@@ -168,6 +214,8 @@ def _broken(values: list[bytes]) -> dict[str, list[bytes]]:
     half = [{name: item for name, item in event.items() if rng.random() < 0.5} for event in whole]
     wrong = [{name: _wrong(item) for name, item in event.items()} for event in whole]
     return {
+        "nested 900 deep": [b'{"note": ' + b"[" * 899 + b"]" * 899 + b"}"] * 50,
+        "nested too deeply": [b"[" * 5_000] * 50,
         "cut short": [value[: len(value) // 2] for value in values[:50]],
         "empty objects": [b"{}"] * 50,
         "half of the fields": [json.dumps(event).encode() for event in half],
