@@ -17,7 +17,7 @@ from ..policy.guard import Guard
 from ..policy.plan import Plan
 from ..schemas.event import Event
 from .assigned import Assigned
-from .messages import GuardedMessage
+from .messages import GuardedMessage, MessageHeaders
 from .offsets import PartitionOffsets
 
 __all__ = ["BatchJudge", "Judge"]
@@ -80,7 +80,7 @@ class BatchJudge:
                     topic,
                     message.value(),
                     message.key(),
-                    message.headers() or (),  # type: ignore[arg-type]  # read ones have bytes or None
+                    MessageHeaders(message),  # type: ignore[arg-type]  # a Sequence in all but name
                     timestamp if kind else None,
                     now,
                     partition,

@@ -4,15 +4,47 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Iterator
+from typing import Any, cast
 
 import msgspec
 from confluent_kafka import KafkaError, Message
 
 from ..policy.decision import Decision
+from ..schemas.event import Headers
 from .offsets import PartitionOffsets
 
-__all__ = ["GuardedMessage"]
+__all__ = ["GuardedMessage", "MessageHeaders"]
+
+
+class MessageHeaders(msgspec.Struct, eq=False, gc=False):
+    """The headers of a message as an event has them, made when somebody looks at them.
+
+    The client makes a list of them for each message that asks, which takes longer than the rest of
+    the message together; most policies read none.
+    """
+
+    _message: Message
+    _found: Headers | None = None
+
+    def kept(self) -> Headers:
+        """The headers themselves, from now on whatever becomes of the message."""
+        found = self._found
+        if found is None:
+            found = self._found = cast("Headers", self._message.headers() or ())
+        return found
+
+    def __len__(self) -> int:
+        return len(self.kept())
+
+    def __iter__(self) -> Iterator[tuple[str, bytes | None]]:
+        return iter(self.kept())
+
+    def __getitem__(self, index: int) -> tuple[str, bytes | None]:
+        return self.kept()[index]
+
+    def __repr__(self) -> str:
+        return f"<{len(self)} headers>"
 
 
 class GuardedMessage(msgspec.Struct, eq=False, gc=False):
@@ -76,6 +108,9 @@ class GuardedMessage(msgspec.Struct, eq=False, gc=False):
         self._masked = None
 
     def set_headers(self, headers: Any) -> None:
+        kept = self.decision.event.headers
+        if isinstance(kept, MessageHeaders):
+            kept.kept()  # an event is parked with those that it came with
         self._message.set_headers(headers)
 
     def set_error(self, error: KafkaError | None) -> None:
