@@ -177,6 +177,26 @@ def test_a_handler_that_goes_on_failing_can_have_the_event_parked(
     assert committed() == [3, NONE]
 
 
+def test_an_event_is_parked_as_it_came_whatever_a_handler_makes_of_it(
+    make_consumer: Make, send: Send, records: Records
+) -> None:
+    """Value and headers alike."""
+    send([CLEAN], headers=[("source", b"web"), ("source", None)])
+    consumer = make_consumer(on_handler_error="quarantine", handler_retries=0)
+    consumer.subscribe(["payments"])
+
+    def handle(message: GuardedMessage) -> None:
+        message.set_headers([("source", b"handler")])
+        message.set_value(b"other")
+        raise LookupError
+
+    consumer.run(handle, until_end=True)
+
+    (parked,) = records("quarantine.payments")
+    assert parked.value == CLEAN
+    assert parked.headers[:2] == [("source", b"web"), ("source", None)]
+
+
 def test_the_group_is_kept_while_a_handler_is_retried(make_consumer: Make, send: Send) -> None:
     """Paused and still polling: a pause beyond max.poll.interval.ms costs no membership."""
     send([CLEAN, CLEAN])
