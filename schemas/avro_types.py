@@ -238,6 +238,9 @@ class _Parser:
         self.names: dict[str, Record | Enum | Fixed] = {}
         self._primitives = {name: Primitive(name) for name in _WIDTHS}
         self._count = 0
+        # Records with a member that is still being read: it may lead back to them by way of a list
+        # or a union, which can end, or directly, which cannot.
+        self._waiting: list[Record] = []
 
     def read(self, text: str) -> AvroType:
         if len(text) > _TEXT_MAX_CHARS:
@@ -246,7 +249,11 @@ class _Parser:
             written = decode_json(text.encode())
         except (DecodeError, UnicodeEncodeError):
             raise SchemaError("the schema is not JSON") from None
-        return self._type(written, "", 0)
+        found = self._type(written, "", 0)
+        for record in self._waiting:
+            self._measure_after_members(record, set())
+        self._waiting.clear()
+        return found
 
     def _type(self, written: object, namespace: str, depth: int) -> AvroType:
         self._count += 1
@@ -355,16 +362,30 @@ class _Parser:
         )
 
     def _complete(self, record: Record, fields: tuple[Field, ...]) -> None:
-        types = [field.type for field in fields]
-        if any(isinstance(type_, Record) and not type_.complete for type_ in types):
-            raise SchemaError(f"a value of `{_shown(record.name)}` would have no end")
         record.fields = fields
+        record.height = 1 + max((_height(field.type) for field in fields), default=0)
+        if _unmeasured(record):
+            self._waiting.append(record)
+        else:
+            self._measure(record)
+
+    def _measure_after_members(self, record: Record, around: set[str]) -> None:
+        """Measure what waited; `around` names the records that `record` is a member of."""
+        if record.complete:
+            return
+        if record.name in around:
+            raise SchemaError(f"a value of `{_shown(record.name)}` would have no end")
+        for member in _unmeasured(record):
+            self._measure_after_members(member, {*around, record.name})
+        self._measure(record)
+
+    def _measure(self, record: Record) -> None:
+        types = [field.type for field in record.fields]
         record.width = sum(min_width(type_) for type_ in types)
         record.static = all(static_width(type_) is not None for type_ in types)
         record.empties = sum(empties(type_) for type_ in types) + (record.width == 0)
         if record.empties > _EMPTIES_MAX:
             raise SchemaError(f"`{_shown(record.name)}` has too many members that take no bytes")
-        record.height = 1 + max((_height(type_) for type_ in types), default=0)
         record.complete = True
 
     def _enum(self, said: dict[str, object], namespace: str) -> Enum:
@@ -393,6 +414,15 @@ class _Parser:
             made = Fixed(full, size, "uuid")
         self.names[full] = made
         return made
+
+
+def _unmeasured(record: Record) -> list[Record]:
+    """The records that are members of `record` and not measured yet."""
+    return [
+        field.type
+        for field in record.fields
+        if isinstance(field.type, Record) and not field.type.complete
+    ]
 
 
 def _height(type_: AvroType) -> int:

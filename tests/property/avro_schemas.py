@@ -99,11 +99,19 @@ class _Draws:
             case "recursive":
                 name = self.draw(st.sampled_from(self.open))
                 forms: list[Json] = [["null", name], {"type": "array", "items": name}]
-                return self.draw(st.sampled_from([*forms, {"type": "map", "values": name}]))
+                forms += [{"type": "map", "values": name}, self.around(name)]
+                return self.draw(st.sampled_from(forms))
             case "union":
                 return self.union(depth)
             case _:
                 return self.named_type(kind, depth)
+
+    def around(self, name: str) -> Json:
+        """A list of records that each have what is still being defined as a member."""
+        self.named += 1
+        fields = [{"name": "b", "type": "int"}, {"name": "card", "type": name}]
+        inner = {"type": "record", "name": f"N{self.named}", "fields": fields}
+        return {"type": "array", "items": inner}
 
     def union(self, depth: int) -> Json:
         """Branches that differ in kind, except records, enums and fixed, which have names."""

@@ -49,6 +49,20 @@ def test_names_are_found_in_their_namespace() -> None:
     assert parsed.fields[0].type is parsed.fields[1].type is parsed.fields[2].type
 
 
+def test_a_loop_through_a_list_or_a_union_ends() -> None:
+    """A member of the type that is still being defined, inside of something that may be empty."""
+    branch = record("Branch", tree="Tree", label="string", leaf=record("Leaf", inner="boolean"))
+    tree = root(record("Tree", branches={"type": "array", "items": branch}, size="long"))
+    maybe = root(record("A", b=["null", record("B", a="A", c=record("C", a="A"))]))
+
+    (inner,) = (field.type.items for field in tree.fields if isinstance(field.type, Array))
+    assert inner.fields[0].type is tree
+    assert (min_width(tree), min_width(inner)) == (2, 4)
+    assert static_width(inner) is None
+    assert min_width(maybe) == 1
+    assert min_width(maybe.fields[0].type.branches[1]) == 2
+
+
 def test_references_define_names() -> None:
     """Schemas that were registered on their own are given as texts, the needed ones first."""
     country = json.dumps({"type": "enum", "name": "a.Country", "symbols": ["CA", "DE"]})
@@ -154,6 +168,12 @@ def test_fields_keep_defaults_and_tags() -> None:
         (json.dumps(record("R", a=record("R"))), "the type `R` is defined twice"),
         (json.dumps(record("R", a="R")), "a value of `R` would have no end"),
         (json.dumps(record("A", b=record("B", a="A"))), "a value of `B` would have no end"),
+        (
+            json.dumps(
+                record("A", l={"type": "array", "items": record("B", c=record("C", b="B"))})
+            ),
+            "would have no end",
+        ),
         ('{"type": "enum", "name": "E", "symbols": []}', "the enum `E` needs a list of different"),
         ('{"type": "enum", "name": "E", "symbols": ["A", "A"]}', "the enum `E` needs a list"),
         ('{"type": "fixed", "name": "F", "size": -1}', "`F` needs a `size` of 0 to"),
