@@ -90,6 +90,9 @@ def main() -> None:
             if "reconcile" in which:
                 rows = reconcile.run(bootstrap, f"{TOPIC}-history", rounds=asked.rounds)
                 print_rows("reading history", reconcile.BASELINE, rows)
+                reconcile.print_workers(
+                    reconcile.run_workers(bootstrap, f"{TOPIC}-long-history", rounds=asked.rounds)
+                )
 
 
 @contextlib.contextmanager
@@ -110,7 +113,7 @@ def _broker(given: str | None) -> Generator[str]:
 def _make_topics(bootstrap: str) -> None:
     names = [
         name
-        for topic in (TOPIC, f"{TOPIC}-history")
+        for topic in (TOPIC, f"{TOPIC}-history", f"{TOPIC}-long-history")
         for name in (topic, f"quarantine.{topic}", f"held.{topic}", f"{topic}-decisions")
     ]
     admin = AdminClient({"bootstrap.servers": bootstrap, "log_level": 0})

@@ -13,7 +13,7 @@ TOPIC = "orders"
 POLICY = """\
 policy: order-rules
 owner: orders
-topics: [orders, orders-history]
+topics: [orders, orders-history, orders-long-history]
 rules:
   - {id: tenant, when: 'value.tenant_id == ""', effect: reject}
   - {id: positive, when: 'value.amount <= 0.0', effect: reject}
