@@ -99,11 +99,11 @@ class Thresholds:
         families: dict[object, list[_Threshold]] = {}
         for each in chosen:
             families.setdefault(each[2].rest, []).append(each)
+        # Still sorted: chunks stand behind their first threshold.
+        apart = [each for each in chosen if len(families[each[2].rest]) <= _FEW]
         found: list[Statement] = []
-        apart: list[_Threshold] = []
         for family in families.values():
             if len(family) <= _FEW:
-                apart += family
                 continue
             block = scope.inner()
             rest = family[0][2].rest

@@ -242,6 +242,17 @@ def test_large_numbers_are_computed_once_for_all_rules(
     assert rules.run(event(value.encode())) == expected == definition_says
 
 
+def test_many_limits_with_few_rests_each_are_tried_by_the_easiest_one() -> None:
+    """However rules with the same rest stand among others, none is behind a limit that is not its own."""
+    rests = ["value.a < value.c", *(f"value.c + {n % 20} > value.a" for n in range(1, 60))]
+    rules = compiled(*(f"value.b > {n} && {rest}" for n, rest in enumerate(rests)))
+
+    for b in (0, 1.5, 2, 12, 39.5, 70):
+        for value in ({"b": b, "c": 1, "a": 9}, {"b": b, "c": 9, "a": 1}, {"b": b, "c": "x"}):
+            each = event(json.dumps(value).encode())
+            assert rules.run(each) == rules.definition.run(each), value
+
+
 def test_what_all_rules_say_is_not_waited_for() -> None:
     """What tells rules apart lets fewer events through."""
     rules = compiled(*(f"value.retries >= 2 && value.amount > {n}" for n in range(20)))
