@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from concurrent.futures import Future
 from contextlib import closing
 from pathlib import Path
 
 import pytest
+from confluent_kafka.admin import AdminClient
 
 from streamwarden.errors import StoreError
 from streamwarden.policy.guard import Guard
@@ -86,3 +89,32 @@ def test_a_frozen_and_a_killed_kafka_are_waited_for(
     assert frozen.value.code == "SW196"
     assert seen.labels == ["payments@1", "payments@2"]
     assert restarted.labels == ["payments@2", "payments@3"]
+
+
+def test_a_topic_that_was_deleted_takes_no_version_away(kafka: Kafka, tmp_path: Path) -> None:
+    """The guard keeps its version; what is published anew is taken once its epoch is above."""
+    topic = unique_name("store")
+    url = f"kafka://{kafka.bootstrap}/{topic}?bundle=payments"
+    with closing(open_store(url)) as store:
+        for limit in (10, 20):
+            put(store, tmp_path, limit)
+
+        with deciding(Guard.from_url(url, last_known_good="off")) as seen:
+            _delete(kafka.bootstrap, topic)
+            until(lambda: seen.guard.counters.get("fallbacks/source", 0) > 0, within_s=30)
+            with closing(open_store(url)) as renewed:
+                put(renewed, tmp_path, 99)
+                until(lambda: "bundle_refused/lower_epoch" in seen.guard.counters, within_s=30)
+                assert seen.labels == ["payments@2"]
+                put(renewed, tmp_path, 50)  # epoch 2, which is known and of another bundle
+                until(lambda: "bundle_refused/digest" in seen.guard.counters, within_s=30)
+                third = put(renewed, tmp_path, 60)
+                until(lambda: seen.guard.bundle.digest == third.digest, within_s=30)
+
+    assert seen.labels == ["payments@2", "payments@3"]
+
+
+def _delete(bootstrap: str, topic: str) -> None:
+    admin = AdminClient({"bootstrap.servers": bootstrap, "log_level": 0})
+    delete: Callable[..., dict[str, Future[None]]] = admin.delete_topics  # pyright: ignore[reportUnknownVariableType, reportUnknownMemberType]
+    delete([topic])[topic].result(30)
