@@ -11,7 +11,19 @@ from hypothesis import strategies as st
 
 from streamwarden.policy.cel import parse
 from streamwarden.policy.cel.evaluate import compile_exact
-from streamwarden.policy.compiler import RuleInput, Undecodable, compile_rules, definition, lowering
+from streamwarden.policy.compiler import (
+    RuleInput,
+    Undecodable,
+    access,
+    compile_rules,
+    definition,
+    groups,
+    index,
+    lookups,
+    lowering,
+    outcomes,
+    thresholds,
+)
 from streamwarden.policy.compiler.definition import Definition
 from streamwarden.schemas.event import Event
 from streamwarden.schemas.json_projection import DecodeError, decode_json
@@ -65,6 +77,36 @@ def test_values_of_which_much_is_read_are_dicts(seed: int) -> None:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(definition, "MEMBERS_MAX", 1)
+        assert_agreement(draw_case(source), source, 6)
+
+
+#: Sizes from which on rules are looked up, sliced, split and nested, and what may stand instead.
+SIZES: dict[Any, dict[str, list[float]]] = {
+    access: {"_COMMON_RATE": [0, 0.3, 1], "_END_MIN": [1, 2], "_FEW_RULES": [0, 10]},
+    groups: {"_TOLD_MAX": [0, 3]},
+    index: {"_FUNCTION_MAX": [2, 100]},
+    lookups: {
+        "_FEW": [0, 3],
+        "_SEARCHES_FEW": [0, 2],
+        "_STEM_MIN": [1, 3],
+        "CONSTANTS_MAX": [1, 64],
+    },
+    lowering: {"QUICK_TEXT_MAX": [1, 200]},
+    outcomes: {"NESTED_MIN": [2, 6]},
+    thresholds: {"_CHUNK": [2, 5, 24], "_FEW": [0, 1, 3], "NESTED_MIN": [2, 6]},
+}
+
+
+@settings(max_examples=100, deadline=None)
+@given(seed=SEEDS)
+def test_rules_are_grouped_soundly_whatever_a_group_is(seed: int) -> None:
+    """What is done for hundreds of rules is right for a handful, too."""
+    source = random.Random(seed)
+
+    with pytest.MonkeyPatch.context() as patch:
+        for module, names in SIZES.items():
+            for name, sizes in names.items():
+                patch.setattr(module, name, source.choice(sizes))
         assert_agreement(draw_case(source), source, 6)
 
 
