@@ -55,7 +55,7 @@ def test_a_loop_through_a_list_or_a_union_ends() -> None:
     tree = root(record("Tree", branches={"type": "array", "items": branch}, size="long"))
     maybe = root(record("A", b=["null", record("B", a="A", c=record("C", a="A"))]))
 
-    (inner,) = (field.type.items for field in tree.fields if isinstance(field.type, Array))
+    inner: Any = tree.fields[0].type.items
     assert inner.fields[0].type is tree
     assert (min_width(tree), min_width(inner)) == (2, 4)
     assert static_width(inner) is None
