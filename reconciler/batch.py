@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from itertools import repeat
 from operator import methodcaller
-from typing import TYPE_CHECKING, NamedTuple, Protocol, cast, overload
+from typing import TYPE_CHECKING, NamedTuple, Protocol, overload
 
 from .seen import Seen
 
@@ -146,7 +146,7 @@ class Batch(Sequence[Seen]):
         return Seen(
             self.topic,
             self.values[at],
-            cast("bytes | None", self._messages[at].key()),
+            self._messages[at].key(),
             self.headers[at],
             time,
             time * _MILLISECOND_NS,

@@ -56,9 +56,9 @@ class Sweep:
                     found.append(at)
             return found
         showing = self._showing
-        event = cast("Event", showing)
+        shown = cast("Event", showing)
         for at, value in enumerate(batch.values):
             showing.value = value
-            if run(event) or value is None:
+            if run(shown) or value is None:
                 found.append(at)
         return found

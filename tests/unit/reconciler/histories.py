@@ -106,7 +106,8 @@ def sweeps_alike(
     unverifiable: Sequence[int],
 ) -> None:
     """Whatever a judge says of whole batches, it says of each event, too."""
-    told = {r.offset: each for r, *each in zip(records, found, unverifiable, strict=True)}
+    offsets = [record.offset for record in records]
+    told = dict(zip(offsets, zip(found, unverifiable, strict=True), strict=True))
     for batch in batches(records):
         before = judge.unverifiable
         swept = judge.sweep(batch)
