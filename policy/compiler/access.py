@@ -72,6 +72,8 @@ _UNWANTED_RATE: Final = 0.6
 #: tells rules apart. Few rules say little about that.
 _COMMON_RATE: Final = 0.3
 _FEW_RULES: Final = 10
+#: So many rules look for the same part of what an element has to meet.
+_SHARED_MIN: Final = 3
 #: Shorter starts and ends of patterns are not looked up.
 _END_MIN: Final = 2
 #: Constants of one condition that are looked up one by one; longer lists are asked as a whole.
@@ -117,7 +119,8 @@ class Rates:
             (asked, atom)
             for rule in rules
             for part in rule.parts
-            for atom in atoms(part)
+            for each in atoms(part)
+            for atom in (each if kind_of(each) else _part_of(each),)
             if (asked := asked_of(atom)) is not None
         ]
         self._uses = Counter(known)
@@ -125,14 +128,27 @@ class Rates:
 
     def atom(self, atom: Atom) -> float | None:
         """The share for one atom; None for what cannot be waited for."""
-        asked = asked_of(atom)
-        if asked is None:
+        awaited = self.awaited(atom)
+        asked = asked_of(awaited)
+        if awaited is None or asked is None:
             return None
+        atom = awaited
         mentions = self._mentions[asked]
         if mentions < 2:
             return _atom_rate(atom)
         common = (self._uses[asked, atom] - 1) / (mentions + _FEW_RULES)
         return _atom_rate(atom) + _COMMON_RATE * common
+
+    def awaited(self, atom: Atom) -> Atom | None:
+        """`atom`, or the part of it that is waited for; None where there is none.
+
+        To look for a part first is one loop more over a list: it pays where rules share that.
+        """
+        if kind_of(atom) is not None:
+            return atom
+        part = _part_of(atom)
+        asked = asked_of(part)
+        return part if asked is not None and self._mentions[asked] >= _SHARED_MIN else None
 
     def of(self, formula: Formula) -> float | None:
         """The share of events that `formula` lets through; None for what cannot be waited for."""
@@ -150,10 +166,10 @@ class Rates:
                 return self.atom(formula)
 
 
-def asked_of(atom: Formula) -> tuple[Place | Measure, Kind] | None:
+def asked_of(atom: Formula | None) -> tuple[Place | Measure, Kind] | None:
     """What rules are looked up by together; None where they are not."""
-    kind = kind_of(atom)
-    if kind is None:
+    kind = None if atom is None else kind_of(atom)
+    if atom is None or kind is None:
         return None
     if isinstance(atom, Comparison | Interval):
         limit = limit_of(atom)
@@ -169,6 +185,18 @@ def kind_of(atom: Formula) -> Kind | None:
         return _quantified_kind(atom)
     named = _kind_name(atom)
     return None if named is None else Kind(named)
+
+
+def _part_of(atom: Formula) -> Quantified | None:
+    """One of the comparisons that an element has to meet all of, as what some element meets.
+
+    While it is false, without an error, for all elements, so is the whole.
+    """
+    if not isinstance(atom, Quantified) or not isinstance(atom.body, Conjunction) or atom.narrowed:
+        return None
+    parts = [replace(atom, body=part) for part in atom.body.parts]
+    kinds = {part: kind for part in parts if (kind := kind_of(part)) is not None}
+    return max(kinds, key=lambda part: kinds[part].name == "some", default=None)
 
 
 def _quantified_kind(atom: Quantified) -> Kind | None:
@@ -237,6 +265,10 @@ def entries_of(rule: Rule, rates: Rates) -> list[Entry] | None:
         found = [entry for entries in branches for entry in entries or ()]
         return None if None in branches or len(found) > _BRANCHES_MAX else found
     assert isinstance(part, Awaited), "nothing else has a rate"
+    if isinstance(part, Quantified) and kind_of(part) is None:
+        some, tried = rates.awaited(part), (*others, replace(part, narrowed=True))
+        assert isinstance(some, Quantified), "or it had no rate"
+        return [Entry(rule, some, tried, tried)]
     if isinstance(part, Text) and (end := _literal_end(part)) is not None:
         searched = replace(part, test="searched")  # which has no end to be looked up again
         return [Entry(rule, end, (*others, searched), others)]

@@ -127,6 +127,10 @@ def _access(entry: Entry) -> str:
         isinstance(part, Text) and part.test == "searched" for part in entry.rest
     ):
         return f"the {atom.test} `{atom.text}`"
+    if isinstance(atom, Quantified) and any(
+        isinstance(part, Quantified) and part.narrowed for part in entry.rest
+    ):
+        return f"an element with `{_text(atom.body)}`"
     return _text(atom)
 
 

@@ -162,13 +162,17 @@ class Contains:
 
 @dataclass(frozen=True, slots=True)
 class Quantified:
-    """`place.exists(variable, body)`; not `wanted`: there is none."""
+    """`place.exists(variable, body)`; not `wanted`: there is none.
+
+    `narrowed`: what was waited for is a part of it, which is not to be waited for again.
+    """
 
     place: Place
     variable: str
     body: Formula
     wanted: bool
     expr: Expr = field(compare=False)
+    narrowed: bool = False
 
 
 class Converted(NamedTuple):

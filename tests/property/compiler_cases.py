@@ -428,6 +428,12 @@ def draw_case(random: random.Random) -> Case:
             for _ in range(9)
         ]
     if drawer.chance(0.2):
+        for _ in range(6):
+            one = f"v.q {drawer.one(ORDER)} {drawer.one(LITERALS[:7])}"
+            other = drawer.leaf(drawer.one(["v", "v.q", "v.x"]))
+            body = drawer.one([f"{one} && {other}", f"{other} && {one}", f"{one} && v.q != 2"])
+            base.append(f"{drawer.one(['', 'value.b > 1 && '])}value.l.exists(v, {body})")
+    if drawer.chance(0.2):
         tests = [
             ("startsWith", SNIPPETS),
             ("endsWith", SNIPPETS),

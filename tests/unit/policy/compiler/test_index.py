@@ -45,6 +45,9 @@ KINDS = {
     "element member": "value.m.exists(e, e.q == {0})",
     "greatest": "value.m.exists(e, e.q > {0})",
     "least": "!value.m.all(e, e.q >= {0})",
+    "two of an element": "value.m.exists(e, e.q > {0} && e.r < 5)",
+    "two of an element, one equal": "value.m.exists(e, e.r < 5 && e.q == {0}) && value.b > 2",
+    "two of no element": "!value.m.all(e, e.q < {0} || e.r >= 5)",
     "either": 'value.a == "w{0}" || value.b == {0}',
     "either and more": '(value.a == "w{0}" || value.b > {0} && value.flag) && value.b < 30',
     "computed": "value.b * value.c > {0}",
@@ -86,6 +89,9 @@ EVENTS: list[dict[str, Any]] = [
     {"s": "order-", "b": 5},
     {"s": "order-1-1-7.com"},
     {"s": 7},
+    {"b": 3, "m": [{"q": 3, "r": 9}, {"q": 12, "r": 1}, {"q": "x", "r": 7}]},
+    {"b": 3, "m": [{"q": "x", "r": 1}, {"q": 3, "r": "x"}, {"q": 3, "r": 4.5}]},
+    {"b": 0, "m": [{"q": 30, "r": 6}, {"r": 1}]},
 ]
 
 
@@ -251,6 +257,16 @@ def test_many_limits_with_few_rests_each_are_tried_by_the_easiest_one() -> None:
         for value in ({"b": b, "c": 1, "a": 9}, {"b": b, "c": 9, "a": 1}, {"b": b, "c": "x"}):
             each = event(json.dumps(value).encode())
             assert rules.run(each) == rules.definition.run(each), value
+
+
+def test_part_of_what_an_element_has_to_meet_is_waited_for_where_rules_share_that() -> None:
+    """The whole is tried once an element meets the part; alone, a rule is tried at once."""
+    rules = [f"value.m.exists(e, e.r < 5 && e.q == {n})" for n in range(3)]
+
+    assert str(compiled(*rules).describe()[0]) == (
+        "indexed: by an element with `e.q == 0`; then value.m.exists(e, e.r < 5 && e.q == 0)"
+    )
+    assert [each.how for each in compiled(*rules[:2]).describe()] == ["inline", "inline"]
 
 
 def test_what_all_rules_say_is_not_waited_for() -> None:
