@@ -23,7 +23,7 @@ from confluent_kafka import Consumer, Producer, TopicPartition
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.rounds import Row, compare
+from benchmarks.rounds import Contender, Row, compare
 from benchmarks.workload import events, write_policies
 from streamwarden import Guard
 from streamwarden.policy.routing import route
@@ -89,7 +89,7 @@ def run(bootstrap: str, topic: str, *, rounds: int = 5, operations: int = 400_00
         _check(report.to_dict(), operations)
         return operations
 
-    contenders = {
+    contenders: dict[str, Contender] = {
         BASELINE: lambda _count: raw(consumer_config(config)),
         "the same with the client's own settings": lambda _count: raw({**config, **own}),
         "reconcile, 10 rules, stamps compared": checked,
