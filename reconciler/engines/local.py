@@ -73,8 +73,10 @@ def _groups(slices: Sequence[Slice], wanted: int) -> list[list[Slice]]:
 def _run_pool(
     work: Work, groups: Sequence[Sequence[Slice]], spool: Spool, watch: Watch, processes: int
 ) -> None:
-    # A forked child would share the clients and threads of this process.
-    context = multiprocessing.get_context("spawn")
+    # A child forked from this process would share its clients and threads. The server that forks
+    # has neither: it has imported this module, once for all workers, and nothing else.
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload([__name__])
     signs: Any = context.Queue()
     kept = {name: value for name, value in work.config.items() if name not in CALLBACKS}
     sent = replace(work, config=kept)
@@ -130,6 +132,15 @@ _sent: list[tuple[Work, Path, Any]] = []
 def _begin(work: Work, folder: Path, signs: Any) -> None:
     """Runs first in every process of the pool: what is sent once serves all its groups."""
     _sent[:] = [(work, folder, signs)]
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
+
+
+def _end_with(parent: Any) -> None:
+    """Leave when the process that waits is gone: another run may be at the same checkpoint."""
+    parent.join()
+    os._exit(1)
 
 
 def _replay(slices: Sequence[Slice]) -> None:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import multiprocessing
 import os
 import signal
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -248,6 +251,47 @@ def test_a_worker_that_dies_takes_only_its_slices_along(
     assert not broken.complete
     assert "the worker that read it ended" in str(broken.to_dict()["problems"])
     assert said(again) == said(whole)
+
+
+def test_workers_do_not_outlive_a_run_that_is_killed(
+    kafka: Kafka, store: DirectoryStore, tmp_path: Path
+) -> None:
+    """Else they would go on writing beside the run that is started next."""
+    plant, _ = plant_history(kafka.bootstrap, store, partitions=4, events=400)
+    command = [sys.executable, "-m", "streamwarden", "reconcile", "--quiet"]
+    command += ["-b", kafka.bootstrap, "-t", plant.topic, "--store", f"dir:{tmp_path / 'store'}"]
+    command += ["--checkpoint", str(tmp_path / "checkpoint"), "--engine-option", "workers=2"]
+
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as run:
+        workers: set[int] = set()
+        # Two workers, what forks them, and what looks after their semaphores.
+        while len(workers) < 4 and run.poll() is None:
+            workers |= below(run.pid)
+            time.sleep(0.01)
+        run.kill()
+    deadline = time.monotonic() + 30
+    while any(map(is_running, workers)) and time.monotonic() < deadline:
+        time.sleep(0.05)
+
+    assert workers
+    assert [worker for worker in workers if is_running(worker)] == []
+
+
+def below(process: int) -> set[int]:
+    """The processes below one, as Linux tells them."""
+    found = [process]
+    for parent in found:
+        for listed in Path(f"/proc/{parent}/task").glob("*/children"):
+            with contextlib.suppress(OSError):
+                found += [int(child) for child in listed.read_text().split()]
+    return set(found[1:])
+
+
+def is_running(process: int) -> bool:
+    """False for one that has ended, waited for or not."""
+    with contextlib.suppress(OSError):
+        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    return False
 
 
 def test_reading_needs_no_rights_beyond_the_topic(
