@@ -16,7 +16,6 @@ from .activation import Framed, UnavailableError, variable
 
 __all__ = [
     "HELPERS",
-    "ODD",
     "facts_root",
     "finish",
     "finish_merged",
@@ -30,9 +29,6 @@ __all__ = [
     "timestamp_ns",
     "unordered",
 ]
-
-#: A value that the generated code does not judge: the exact evaluator is asked.
-ODD: Final = object()
 
 _MILLISECOND_NS: Final = 10**6
 
@@ -217,7 +213,6 @@ _KNOWN_OR_NUMBER: Final = frozenset({str, int, float, bool, type(None), list, di
 HELPERS: Final[Mapping[str, Any]] = {
     "MISSING": MISSING,
     "NAN": math.nan,
-    "ODD": ODD,
     "facts_root": facts_root,
     "finish": finish,
     "finish_merged": finish_merged,
