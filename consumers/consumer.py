@@ -278,6 +278,7 @@ class GuardedConsumer:
     def assign(self, partitions: list[TopicPartition]) -> None:
         """As the client's."""
         self._let_go(None)
+        self._reader.grouped = False
         self._client.assign(partitions)
         self._reader.assigned_now(partitions)
 
@@ -349,8 +350,8 @@ class GuardedConsumer:
         return self._client.cluster_id(timeout)
 
     def consumer_group_metadata(self) -> Any:
-        """As the client's."""
-        return self._client.consumer_group_metadata()
+        """As the client's; KafkaException once this member has lost its membership."""
+        return self._reader.group_metadata()
 
     def memberid(self) -> str:
         """As the client's."""

@@ -242,7 +242,7 @@ class ExactlyOnce:
         deadline = time.monotonic() + _TIMEOUT_S
         try:
             offsets = reader.assigned.handled(reader.began)
-            metadata = reader.client.consumer_group_metadata()
+            metadata = reader.group_metadata()
             self._again(
                 deadline, lambda s: producer.send_offsets_to_transaction(offsets, metadata, s)
             )

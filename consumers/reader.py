@@ -9,14 +9,14 @@ from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Any, TypeAlias
 
-from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from streamwarden.errors import DeliveryError
 
 from ..policy.guard import Guard
 from ..producers.absent import watch_forks
 from ..producers.callbacks import Callbacks
-from ..producers.codes import NO_OFFSET, PARTITION_EOF, error_of
+from ..producers.codes import ASSIGNMENT_LOST, NO_OFFSET, PARTITION_EOF, error_of
 from ..producers.connection import ConfigMap
 from ..producers.parking import Parking, inherited
 from ..schemas.event import Record
@@ -83,6 +83,8 @@ class Reader:
         self.generation = 0
         #: Where reading began, by partition, since the last `section`.
         self.began: dict[Place, int] = {}
+        #: True where a group gives the partitions, and not the application.
+        self.grouped = False
         #: Within transactions positions and offsets are theirs, and not capped here.
         self.in_transactions = False
         #: Called before partitions go, and after they were lost.
@@ -228,6 +230,18 @@ class Reader:
             if (message.topic(), message.partition()) == (given.topic, given.partition):
                 return TopicPartition(given.topic, given.partition, message.offset() or 0)
         return given
+
+    def group_metadata(self) -> Any:
+        """The client's, as it goes into a transaction; KafkaException where it is of no worth.
+
+        A member that lost its membership has no id, also before it hears of that in its next poll.
+        Another one may have its partitions by then, and brokers do not always refuse offsets
+        without an id: those without a generation too are for them of somebody outside of the group.
+        """
+        metadata = self.client.consumer_group_metadata()
+        if self.grouped and not self.client.memberid():
+            raise KafkaException(KafkaError(ASSIGNMENT_LOST, "not a member of the group any more"))
+        return metadata
 
     def section(self) -> None:
         """What is read from now on is read again after `rewind`."""

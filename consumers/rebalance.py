@@ -20,7 +20,9 @@ RebalanceCallback: TypeAlias = Callable[[Any, list[TopicPartition]], object]
 
 
 class Watched(Protocol):
-    """What reads, as rebalances see it."""
+    """What reads, as rebalances see it; `grouped` once a group has given it partitions."""
+
+    grouped: bool
 
     def settle(self, partitions: list[TopicPartition]) -> None:
         """Write what is parked and commit what may be, of partitions about to go."""
@@ -59,6 +61,7 @@ class Rebalancing:
 
     def assigned(self, _client: Consumer, partitions: list[TopicPartition]) -> None:
         """Partitions are given to this member."""
+        self._owner.grouped = True
         self._owner.assigned_now(partitions)
         if self._on_assign is not None:
             self._callbacks.run(self._on_assign, self._consumer(), partitions)
