@@ -18,7 +18,11 @@ def run(start_kafka: StartKafka, folder: Path, *, exactly_once: bool) -> tuple[T
     return campaign.run(), campaign
 
 
-@pytest.mark.flaky(reruns=2)  # a broker that was killed may keep a transaction open for minutes
+# The only broker of a cluster, started again, may end a transaction without writing its markers into
+# every partition (seen in the logs of Kafka 4: the next epoch of a producer right behind the open
+# records of the one before). Those records stay open, and readers of committed ones wait before them;
+# or the next transaction of that id commits them too, and they are further copies.
+@pytest.mark.flaky(reruns=2)
 @pytest.mark.slow
 def test_with_transactions_every_event_is_in_exactly_one_place(
     start_kafka: StartKafka, tmp_path: Path
