@@ -1,61 +1,62 @@
-"""How a client ends: closed within a bounded time, or absent in a forked process.
+"""How a client ends: out of its group first, then closed; or absent, in a forked process.
 
-Seldom, in the middle of a rebalance, the client's own `close()` never comes back (seen with
-librdkafka 2.16.0, without guards too): a service that shuts down must not hang with it.
+The client's own `close()` asks for the partitions back while its thread is already ending. When a
+rebalance is under way, the question which protocol the group has may then never be answered, and
+the process stands still with it (librdkafka issue 4041; seen with 2.16.0, with and without guards,
+most often where a member was late for `max.poll.interval.ms`). Leaving the group before, with
+polls that serve what it takes, leaves nothing to ask for.
 """
 
 from __future__ import annotations
 
-import logging
-import threading
+import contextlib
+import time
 from collections.abc import Callable
-from typing import Any, Final, Protocol
+from typing import Any, Final
+
+from confluent_kafka import Consumer, KafkaException
 
 from ..producers.absent import Absent
-from ..producers.parking import inherited
+from ..producers.connection import ConfigMap
 
-__all__ = ["CLOSE_TIMEOUT_S", "absent_client", "close_client"]
+__all__ = ["absent_client", "close_client", "leaves_before_close"]
 
-log = logging.getLogger("streamwarden")
-
-#: What an orderly end may take, with a broker that answers slowly.
-CLOSE_TIMEOUT_S: Final = 30.0
-
-
-class _Client(Protocol):
-    def close(self) -> None: ...
+#: How long partitions may take to go, and then the request to leave; callbacks come on top.
+_REVOKE_S: Final = 5.0
+_LEAVE_S: Final = 1.0
+_SLICE_S: Final = 0.02
 
 
-def close_client(
-    client: _Client, count: Callable[[str], object], timeout_s: float = CLOSE_TIMEOUT_S
-) -> bool:
-    """Close `client`; False where that took too long, and it was left alone, which is counted.
+def close_client(client: Consumer, *, leaves: bool) -> None:
+    """Close `client`; its callbacks run in here. It `leaves` its group before, or in closing."""
+    if leaves:
+        with contextlib.suppress(KafkaException):  # what can be told of it, `close()` tells
+            _leave(client)
+    client.close()
 
-    Its callbacks run on another thread while the caller waits. What its `close()` raises is raised.
+
+def leaves_before_close(config: ConfigMap) -> bool:
+    """Whether a member with these settings leaves before it is closed.
+
+    A static one (with `group.instance.id`) keeps its partitions across a restart, and one of the
+    newer group protocol only leaves in closing.
     """
-    raised: list[BaseException] = []
+    newer = str(config.get("group.protocol", "")).lower() == "consumer"
+    return not newer and not config.get("group.instance.id")
 
-    def close() -> None:
-        try:
-            client.close()
-        except BaseException as error:  # noqa: BLE001 — raised where it is waited for
-            raised.append(error)
 
-    closing = threading.Thread(target=close, name="streamwarden-close", daemon=True)
-    closing.start()
-    closing.join(timeout_s)
-    if closing.is_alive():
-        inherited.append(client)  # to destroy it would hang as well
-        count("fallbacks/consumer_close")
-        log.error(
-            "the client did not close within %g s and is left alone: "
-            "the group takes it for a member until its session ends",
-            timeout_s,
-        )
-        return False
-    if raised:
-        raise raised[0]
-    return True
+def _leave(client: Consumer) -> None:
+    client.unsubscribe()
+    client.poll(0)
+    _wait_while(client, client.assignment, _REVOKE_S)
+    # In a cooperative group the request to leave comes after that, and `close()` would not send it.
+    _wait_while(client, client.memberid, _LEAVE_S)
+
+
+def _wait_while(client: Consumer, asked: Callable[[], object], seconds: float) -> None:
+    deadline = time.monotonic() + seconds
+    while asked() and time.monotonic() < deadline:
+        client.poll(_SLICE_S)
 
 
 def absent_client() -> Any:

@@ -22,7 +22,7 @@ from ..producers.parking import Parking, inherited
 from ..schemas.event import Record
 from .assigned import Assigned, Place
 from .catching_up import CatchingUp
-from .closing import absent_client, close_client
+from .closing import absent_client, close_client, leaves_before_close
 from .holding import Holding
 from .intake import Intake
 from .messages import GuardedMessage
@@ -76,6 +76,7 @@ class Reader:
             group=config.get("group.id"),
             keys=partial(self._waiting_keys, config),
         )
+        self._leaves = leaves_before_close(config)
         self.closed = False
         #: Ends of partitions that were reached, for `run(until_end=True)`.
         self.ends: set[Place] = set()
@@ -470,7 +471,7 @@ class Reader:
         if left:
             log.error("%d parked events were not written; they will be read again", left)
             self.parking.purge(in_queue=True, in_flight=True, blocking=True)
-        close_client(self.client, self.guard.count)
+        close_client(self.client, leaves=self.grouped and self._leaves)
         self.intake.close()
         self.parking.close()
 

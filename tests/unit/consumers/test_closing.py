@@ -1,55 +1,70 @@
-"""Closing a client that does not come back. A real one does so too seldom to wait for it."""
+"""A client leaves its group before it is closed, unless it is to keep its partitions."""
 
 from __future__ import annotations
 
-import logging
-import threading
+import time
+from typing import Any
 
 import pytest
+from confluent_kafka import Consumer
 
-from streamwarden.consumers.closing import close_client
-from streamwarden.producers.parking import inherited
+from streamwarden.consumers.closing import close_client, leaves_before_close
+from streamwarden.embedded import EmbeddedBroker
 
 
-class _Client:
-    def __init__(self, error: Exception | None = None) -> None:
-        self.released, self.error = threading.Event(), error
-        self.thread: threading.Thread | None = None
+class _Watched(Consumer):
+    """The client, with what was called and told, in that order."""
+
+    def __init__(self, broker: EmbeddedBroker) -> None:
+        self.said: list[str] = []
+        super().__init__(
+            {
+                "bootstrap.servers": broker.bootstrap,
+                "group.id": "g",
+                "enable.auto.commit": False,
+                "log_level": 0,
+            }
+        )
+        self.subscribe(["payments"], on_revoke=self._revoked)
+        deadline = time.monotonic() + 30
+        while not self.assignment() and time.monotonic() < deadline:
+            self.poll(0.1)
+        assert self.assignment()
+
+    def _revoked(self, *_: Any) -> None:
+        self.said.append("revoked")
+
+    def unsubscribe(self) -> None:
+        self.said.append("unsubscribe")
+        super().unsubscribe()
 
     def close(self) -> None:
-        self.thread = threading.current_thread()
-        self.released.wait(30)
-        if self.error is not None:
-            raise self.error
+        self.said.append(f"close with {len(self.assignment())}")
+        super().close()
 
 
-def test_a_client_that_hangs_is_left_alone_and_kept(caplog: pytest.LogCaptureFixture) -> None:
-    counted: list[str] = []
-    client = _Client()
-    with caplog.at_level(logging.ERROR, "streamwarden"):
-        assert close_client(client, counted.append, 0.05) is False
-    assert client in inherited
-    assert counted == ["fallbacks/consumer_close"]
-    assert "did not close within 0.05 s" in caplog.text
-    inherited.remove(client)
-    client.released.set()
-    assert client.thread is not None
-    client.thread.join(30)
-    assert not client.thread.is_alive()
+@pytest.mark.parametrize(
+    ("leaves", "said"),
+    [(True, ["unsubscribe", "revoked", "close with 0"]), (False, ["close with 2", "revoked"])],
+)
+def test_partitions_are_given_back_before_the_client_ends(
+    broker: EmbeddedBroker, leaves: bool, said: list[str]
+) -> None:
+    client = _Watched(broker)
+
+    close_client(client, leaves=leaves)
+
+    assert client.said == said
 
 
-def test_a_client_that_closes_is_let_go() -> None:
-    counted: list[str] = []
-    client = _Client()
-    client.released.set()
-    assert close_client(client, counted.append, 30) is True
-    assert client not in inherited
-    assert counted == []
-
-
-def test_what_close_raises_is_raised() -> None:
-    counted: list[str] = []
-    client = _Client(RuntimeError("already closed"))
-    client.released.set()
-    with pytest.raises(RuntimeError, match="already closed"):
-        close_client(client, counted.append, 30)
+@pytest.mark.parametrize(
+    ("config", "leaves"),
+    [
+        ({}, True),
+        ({"group.protocol": "classic", "group.instance.id": ""}, True),
+        ({"group.protocol": "CONSUMER"}, False),
+        ({"group.instance.id": "pod-1"}, False),
+    ],
+)
+def test_who_leaves_before_closing(config: dict[str, str], leaves: bool) -> None:
+    assert leaves_before_close(config) is leaves
