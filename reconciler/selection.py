@@ -82,9 +82,18 @@ def _among(name: str, patterns: Sequence[str]) -> bool:
 def narrowed(partitions: Iterable[Partition], selection: Selection) -> list[Partition]:
     """The selected partitions, each with its range cut to the selected offsets.
 
-    An offset that was asked for and that retention has removed is told as `taken`.
+    An offset that was asked for and that retention has removed is told as `taken`. Raises
+    ConfigurationError for a partition that no topic has: of what is not there nothing is clean.
     """
     found: list[Partition] = []
+    partitions = list(partitions)
+    there = {part.number for part in partitions}
+    if absent := selection.partitions - there:
+        known = ", ".join(map(str, sorted(there)))
+        raise ConfigurationError(
+            f"no topic has partition {', '.join(map(str, sorted(absent)))}",
+            remedy=f"name such as are there: {known or 'there are none'}",
+        )
     for part in partitions:
         if selection.partitions and part.number not in selection.partitions:
             continue

@@ -244,9 +244,15 @@ def form_options(function: _F) -> _F:
     ) -> object:
         if metrics_push is not None:
             SECRETS.note_url(metrics_push)
-        for target in (page, junit, openreports, metrics_textfile):
-            # Before the work, which may last for hours.
-            if target is not None and not target.parent.is_dir():
+        # Before the work, which may last for hours.
+        written = [rest.get("findings"), page, junit, openreports, metrics_textfile]
+        targets = [target for target in written if isinstance(target, Path)]
+        for target in targets:
+            if targets.count(target) > 1:
+                raise ConfigurationError(
+                    f"`{target}` is to be written twice", remedy="name a file for each form"
+                )
+            if not target.parent.is_dir():
                 raise ConfigurationError(
                     f"there is no folder `{target.parent}` for `{target.name}`",
                     remedy="make it, or name another one",

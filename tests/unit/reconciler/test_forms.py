@@ -244,11 +244,13 @@ def test_the_command_line_writes_every_form(world: World, tmp_path: Path) -> Non
     then = CliRunner().invoke(main, [*command, "--as-of", "#1", "--partitions", "0-1"])
     tried = CliRunner().invoke(main, [*command, "--against", "#1"])
     wrong = CliRunner().invoke(main, [*command, "--sample", "most"])
+    twice = CliRunner().invoke(main, [*command, "--report", str(files[0])])
 
     said, former, candidate = (msgspec.json.decode(run.stdout) for run in (now, then, tried))
     is_valid(said)
     is_valid(candidate)
     assert (now.exit_code, then.exit_code, wrong.exit_code) == (2, 2, 1)
+    assert (twice.exit_code, "is to be written twice" in twice.stderr) == (1, True)
     assert said["counts"]["now-rejected"] == 2
     assert said["asked"] == {"topics": ["t1"], "severities": ["high"]}
     assert (former["bundle"], former["counts"]["now-rejected"]) == ("b@1", 0)

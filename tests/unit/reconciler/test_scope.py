@@ -135,6 +135,8 @@ def test_places_are_selected_in_the_topics_asked_for(world: World) -> None:
     assert report.complete
     assert report.asked["partitions"] == [1]
     assert report.asked["offsets"] == [2, 5]
+    with pytest.raises(ConfigurationError, match="no topic has partition 9;"):
+        world.run("t1", selection=Selection(partitions=parse_partitions("1,9")))
 
 
 def test_findings_are_selected_by_the_rules_behind_them(world: World) -> None:
