@@ -222,6 +222,9 @@ def check_log(
             _bucket_entries(place, topics, buckets, found, config, timeout_s)
         except (ReconcileError, OSError) as error:
             found.problem = str(error)
+        else:
+            if found.entries and found.unreadable == found.entries:
+                found.problem = f"nothing in `{place}` is an entry of a decision log"
         buckets.close()
         _join(slices, buckets, found)
     return found

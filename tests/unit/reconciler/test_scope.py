@@ -346,3 +346,5 @@ def test_events_and_entries_of_the_decision_log_are_matched(world: World, tmp_pa
     assert (strict.verdict, strict.exit_status(), strict.missed) == ("drift", 2, 1)
     assert (later.verdict, later.missed) == ("clean", 0)
     assert (sampled.verdict, sampled.missed) == ("clean", 0)
+    log.write_bytes(b'{"amount": 1}\n{"amount": 2}\n')
+    assert run().verdict == "incomplete"
