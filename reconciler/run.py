@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -29,6 +30,8 @@ from .work import Work
 
 __all__ = ["reconcile"]
 
+log = logging.getLogger("streamwarden")
+
 _MILLISECOND_NS = 1_000_000
 #: Published versions that are asked about the rules behind findings.
 _VERSIONS_ASKED_MAX = 100
@@ -55,6 +58,7 @@ def reconcile(
         today = today_of(options)
         plan = plan_run(options, today, spool)
         history = _history(options, today, plan)
+        _warn_of_names(options, history)
         slices = cut(plan.partitions, plan.slice_offsets)
         left = [piece for piece in slices if spool.load(piece) is None]
         watch = _Watch(slices, left, progress)
@@ -103,6 +107,15 @@ def _compared(
 
 def _label(bundle: Bundle) -> tuple[str, str]:
     return bundle.label, bundle.digest
+
+
+def _warn_of_names(options: ReconcileOptions, history: History) -> None:
+    """A name that is mistyped would select nothing, which reads as a clean history."""
+    if options.selection.policies or options.selection.owners:
+        candidates = [] if options.candidate is None else [options.candidate]
+        bundles = [*candidates, *history.bundles(_VERSIONS_ASKED_MAX)]
+        for name in options.selection.unknown(bundles):
+            log.warning("no version that is looked at has the %s: no finding fits it", name)
 
 
 def _history(options: ReconcileOptions, today: Bundle, plan: Plan) -> History:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 
 from streamwarden.errors import ConfigurationError
 
+from ..policy.bundle import Bundle
 from ..policy.topics import matches_glob
 from .findings import Because, Finding
 from .slices import Partition
@@ -67,6 +68,20 @@ class Selection:
             and (not self.severities or because.severity in self.severities)
             and (not self.classes or because.class_ in self.classes)
         )
+
+    def unknown(self, bundles: Iterable[Bundle]) -> list[str]:
+        """The names and globs that no policy and no owner of `bundles` fits."""
+        policies = [policy for bundle in bundles for policy in bundle.policies]
+        known = (
+            ("policy", self.policies, {policy.id for policy in policies}),
+            ("owner", self.owners, {policy.owner for policy in policies}),
+        )
+        return [
+            f"{what} `{pattern}`"
+            for what, patterns, names in known
+            for pattern in patterns
+            if not any(matches_glob(pattern, name) for name in names)
+        ]
 
 
 def _known(what: str, given: Sequence[str], known: Sequence[str]) -> None:

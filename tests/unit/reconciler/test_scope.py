@@ -157,6 +157,16 @@ def test_findings_are_selected_by_the_rules_behind_them(world: World) -> None:
         Selection(severities=("urgent",))
 
 
+def test_a_name_that_nothing_has_is_told(world: World, caplog: pytest.LogCaptureFixture) -> None:
+    """Mistyped, it would pass for a clean history."""
+    world.write("t1", {"amount": 20})
+
+    world.run("t1", selection=Selection(policies=("lim*", "limit"), owners=("legal", "riks")))
+
+    told = [record.getMessage().partition(" has the ")[2] for record in caplog.records]
+    assert [text.partition(":")[0] for text in told if text] == ["policy `limit`", "owner `riks`"]
+
+
 @pytest.mark.parametrize(
     ("text", "expected"), [("0", {0}), ("0,2", {0, 2}), ("1-3, 7", {1, 2, 3, 7})]
 )
