@@ -6,6 +6,7 @@ question. Offsets before that are not part of the run: they were judged by the p
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,6 +18,8 @@ from .runs import Runs
 from .slices import Partition
 
 __all__ = ["Resume"]
+
+log = logging.getLogger("streamwarden.reconciler")
 
 #: What may differ between a run and the one it goes on from.
 _FREE = frozenset({"topics", "incremental", "since"})
@@ -34,12 +37,16 @@ class Resume:
 
     @classmethod
     def of(cls, folder: Path, asked: Mapping[str, Any]) -> Self:
-        """What the runs in `folder` that were asked the same as `asked` have read."""
+        """What the runs in `folder` that were asked the same as `asked` have read.
+
+        Those that cannot be read are passed over, with a warning.
+        """
         ends: dict[tuple[str, int], tuple[int, str]] = {}
         for run in reversed(Runs(folder).list()[-_RUNS_MAX:]):
             try:
                 report = run.report
-            except ReconcileError:
+            except ReconcileError as error:
+                log.warning("run %s is passed over: %s", run.id, error.message)
                 continue
             if report.get("complete") is not True or not _same(report.get("asked"), asked):
                 continue

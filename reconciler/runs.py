@@ -13,6 +13,7 @@ import datetime as dt
 import os
 import re
 import shutil
+import stat
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -23,10 +24,68 @@ import msgspec
 
 from streamwarden.errors import ReconcileError
 
-__all__ = ["Runs", "StoredRun", "read_report"]
+from .findings import DRIFT, KINDS
+
+__all__ = ["Runs", "StoredRun", "is_special", "read_report"]
 
 _ID = re.compile(r"[0-9]{8}T[0-9]{6}Z(-[0-9]+)?")
 _REPORT, _FINDINGS = "report.json", "findings.jsonl"
+_REMEDY = "name a file that `reconcile --json` wrote, or the folder of a run"
+
+
+class _Asked(msgspec.Struct):
+    topics: list[str] = []
+
+
+class _Gap(msgspec.Struct):
+    first: int = msgspec.field(name="from")
+    to: int
+    reason: str
+
+
+class _Part(msgspec.Struct):
+    topic: str
+    partition: int
+    start: int
+    first: int
+    end: int
+    covered: int
+    pending: int
+    gaps: list[_Gap]
+
+
+class _Example(msgspec.Struct):
+    topic: str
+    partition: int
+    offset: int
+
+
+class _Cause(msgspec.Struct):
+    kind: str
+    count: int
+    rule: str | None
+    change: str
+    drift: str | None
+    stamped: str | None
+    examples: list[_Example]
+
+
+class _Whole(msgspec.Struct):
+    """What every report has, and whoever shows or compares runs takes for granted."""
+
+    verdict: str
+    complete: bool
+    events: int
+    counts: dict[str, int]
+    drift: dict[str, int]
+    unverifiable: int
+    partitions: list[_Part]
+    causes: list[_Cause]
+    bundle: str
+    digest: str
+    started: int
+    seconds: float
+    asked: _Asked | None = None
 
 
 @dataclass(frozen=True)
@@ -38,8 +97,18 @@ class StoredRun:
 
     @cached_property
     def report(self) -> dict[str, Any]:
-        """Its report. Raises ReconcileError where that cannot be read."""
-        return read_report(self.folder / _REPORT)
+        """Its report. Raises ReconcileError where that cannot be read, or is none."""
+        path = self.folder / _REPORT
+        report = read_report(path)
+        try:
+            whole = msgspec.convert(report, _Whole)
+        except msgspec.ValidationError as error:
+            raise _no_report(path, str(error)) from None
+        missing = [kind for kind in KINDS if kind not in whole.counts]
+        missing += [kind for kind in DRIFT if kind not in whole.drift]
+        if missing:
+            raise _no_report(path, f"it does not count `{missing[0]}`")
+        return report
 
     @property
     def findings(self) -> Path | None:
@@ -148,22 +217,32 @@ class Runs:
 
 
 def read_report(path: Path) -> dict[str, Any]:
-    """The report in a file, or in the folder of a run. Raises ReconcileError."""
+    """The report in a file, or in the folder of a run: any JSON object. Raises ReconcileError."""
     if path.is_dir():
         path /= _REPORT
+    if is_special(path):
+        raise _no_report(path, "it is no regular file")
     try:
         report: dict[str, Any] = msgspec.json.decode(path.read_bytes(), type=dict[str, Any])
     except OSError as error:
         raise ReconcileError(
-            f"report `{path}` cannot be read: {error.strerror}",
-            remedy="name a file that `reconcile --json` wrote, or the folder of a run",
+            f"report `{path}` cannot be read: {error.strerror}", remedy=_REMEDY
         ) from None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise ReconcileError(
-            f"`{path}` is no report: {error}",
-            remedy="name a file that `reconcile --json` wrote, or the folder of a run",
-        ) from None
+        raise _no_report(path, str(error)) from None
     return report
+
+
+def is_special(path: Path) -> bool:
+    """True for devices, pipes and whatever else may never come to an end; False where nothing is."""
+    try:
+        return not stat.S_ISREG(path.stat().st_mode)
+    except OSError:  # told when it is opened
+        return False
+
+
+def _no_report(path: Path, why: str) -> ReconcileError:
+    return ReconcileError(f"`{path}` is no report: {why}", remedy=_REMEDY)
 
 
 def _order(name: str) -> tuple[str, int]:

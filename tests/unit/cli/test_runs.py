@@ -80,6 +80,22 @@ def test_history_survives_a_broken_run(run: Run, runs: Path) -> None:
     assert "run 20260301T120000Z is left out" in result.stderr
 
 
+def test_a_report_that_is_something_else_is_said(run: Run, runs: Path) -> None:
+    """In the same words by all of them."""
+    (runs / "20260301T120000Z" / "report.json").write_text('{"x": 1}')
+
+    listed = run("reconcile", "history", "--runs", runs, "--json")
+    shown = run("reconcile", "show", "20260301", "--runs", runs)
+    compared = run("reconcile", "diff", "20260301", "--runs", runs)
+
+    assert (listed.exit_code, shown.exit_code, compared.exit_code) == (0, 1, 1)
+    assert len(json.loads(listed.stdout)["runs"]) == 1
+    for result in (listed, shown, compared):
+        assert "report.json` is no report: " in result.stderr
+        assert "name a file that `reconcile --json` wrote" in result.stderr
+    assert "run 20260301T120000Z is left out" in listed.stderr
+
+
 def test_show_tells_a_run_again(run: Run, runs: Path, said: dict[str, Any], tmp_path: Path) -> None:
     """As words, as JSON, and as a page; with the run's own exit status."""
     page = tmp_path / "again.html"

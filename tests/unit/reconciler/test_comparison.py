@@ -14,6 +14,8 @@ from streamwarden.errors import ReconcileError
 from streamwarden.reconciler.comparison import compare_causes, compare_findings
 from streamwarden.reconciler.runs import StoredRun
 
+from .test_runs import whole
+
 __all__ = ["cause", "line", "run"]
 
 
@@ -34,11 +36,20 @@ def run(
     """A stored run over two partitions of `t` and one of `u`, up to `end`."""
     place = folder / name
     place.mkdir(parents=True)
-    parts = [
-        {"topic": topic, "partition": number, "first": 0, "end": end}
+    parts: list[dict[str, Any]] = [
+        {
+            "topic": topic,
+            "partition": number,
+            "start": 0,
+            "first": 0,
+            "end": end,
+            "covered": end,
+            "pending": 0,
+            "gaps": [],
+        }
         for topic, number in (("t", 0), ("t", 1), ("u", 0))
     ]
-    report = {"partitions": parts, "causes": list(causes), **more}
+    report = whole(partitions=parts, causes=list(causes), **more)
     (place / "report.json").write_text(json.dumps(report))
     if found is not None:
         with (place / "findings.jsonl").open("w") as out:

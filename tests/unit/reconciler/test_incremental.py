@@ -5,20 +5,25 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from streamwarden.reconciler.incremental import Resume
 from streamwarden.reconciler.runs import Runs
 from streamwarden.reconciler.slices import Partition
+
+from .test_runs import whole
 
 NOON_MS = 1_772_366_400_000
 
 
 def keep(folder: Path, end: int, *, complete: bool = True, **asked: Any) -> str:
     """A run that read partition 0 of `t` to `end`; its id."""
-    report = {
-        "complete": complete,
-        "asked": {"topics": ["t"], **asked},
-        "partitions": [{"topic": "t", "partition": 0, "end": end}],
-    }
+    part = {"topic": "t", "partition": 0, "start": 0, "first": 0, "end": end, "covered": end}
+    report = whole(
+        complete=complete,
+        asked={"topics": ["t"], **asked},
+        partitions=[{**part, "pending": 0, "gaps": []}],
+    )
     return Runs(folder).write(report, started_ms=NOON_MS + end).id
 
 
@@ -62,3 +67,23 @@ def test_what_nobody_read_is_told(tmp_path: Path) -> None:
     assert (behind.first, behind.taken) == (25, True)
     assert (whole.first, whole.taken) == (20, False)
     assert (anew.first, anew.end, used) == (0, 7, {})
+
+
+def test_a_run_that_cannot_be_read_is_passed_over_and_said(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """No JSON, or no report: the one before counts."""
+    base = keep(tmp_path, 10)
+    broken = [keep(tmp_path, 20_000), keep(tmp_path, 30_000)]
+    for run, text in zip(broken, ("{", '{"x": 1}'), strict=True):
+        (tmp_path / run / "report.json").write_text(text)
+
+    _, used = Resume.of(tmp_path, {"topics": ["t"]}).cut([part(0, 50_000)])
+
+    assert used == {"t/0": base}
+    said = [record.getMessage() for record in caplog.records]
+    assert [any(f"run {run} is passed over" in each for each in said) for run in broken] == [
+        True,
+        True,
+    ]
+    assert all("is no report" in each for each in said)
