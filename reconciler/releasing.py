@@ -12,7 +12,7 @@ import heapq
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, cast
+from typing import Any, BinaryIO, Final, cast
 
 import msgspec
 
@@ -23,7 +23,7 @@ from ..producers.quarantine import ParkedEvent, Quarantine, Selection, list_park
 from ..producers.release import ReleaseOutcome, ReleaseReport, release
 from ..producers.reviews import Signature
 from .findings import KINDS
-from .runs import Runs, read_report
+from .runs import Runs, is_special, read_report
 
 __all__ = [
     "RETURNS_MAX",
@@ -39,6 +39,8 @@ __all__ = [
 RETURNS_MAX: Final = 3
 #: Coordinates that one release is asked for.
 _BATCH: Final = 10_000
+#: Longer lines are no findings: one holds the key of an event and why it was decided.
+_LINE_MAX_BYTES: Final = 16 << 20
 _KINDS: Final[tuple[Kind, ...]] = ("quarantined", "held")
 
 _Place = tuple[str, int, int]
@@ -97,11 +99,16 @@ def _files(source: Path) -> tuple[Path | None, Mapping[str, Any] | None]:
 
 
 def _from_findings(path: Path, kind: str) -> tuple[list[_Place], str]:
+    if is_special(path):
+        raise ReconcileError(
+            f"`{path}` is no file of findings: it is no regular file",
+            remedy="name what `--findings` wrote",
+        )
     places: list[_Place] = []
-    bundle = ""
+    bundle, number = "", 0
     try:
-        with path.open("rb") as lines:
-            for line in lines:
+        with path.open("rb") as file:
+            for number, line in enumerate(_lines(file), 1):  # noqa: B007 - told where one fails
                 said = msgspec.json.decode(line, type=dict[str, Any])
                 bundle = bundle or str(said["versions"]["current"])
                 if said["kind"] == kind:
@@ -111,10 +118,21 @@ def _from_findings(path: Path, kind: str) -> tuple[list[_Place], str]:
             f"`{path}` cannot be read: {error.strerror}", remedy="name a file of findings"
         ) from None
     except (msgspec.DecodeError, KeyError, TypeError, ValueError, OverflowError, RecursionError):
+        if number > 1:
+            raise ReconcileError(
+                f"`{path}`: line {number:,} is cut or unreadable",
+                remedy="name the whole file, or run the reconciliation again",
+            ) from None
         raise ReconcileError(
             f"`{path}` is no file of findings", remedy="name what `--findings` wrote"
         ) from None
     return places, bundle
+
+
+def _lines(file: BinaryIO) -> Iterator[bytes]:
+    """The lines of `file`; one that is too long comes in pieces."""
+    while line := file.readline(_LINE_MAX_BYTES):
+        yield line
 
 
 def _from_report(report: Mapping[str, Any], source: Path, kind: str) -> tuple[list[_Place], str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Collection, Generator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -20,7 +20,7 @@ from ..producers.release import discard, release
 from ..producers.reviews import Signature
 from ..producers.showing import show_parked
 from ..reconciler.metrics import write_open
-from ..reconciler.releasing import RETURNS_MAX, read_candidates, release_found
+from ..reconciler.releasing import RETURNS_MAX, Candidates, read_candidates, release_found
 from .client import Client
 from .lazy import HelpGroup
 from .options import PolicySource, client_options, output_options, policy_options, topic_option
@@ -301,7 +301,21 @@ def _release(
         bulk = release_found(places, candidates, returns_max=returns_max, most=selection.max, **how)
     if metrics_textfile is not None:
         write_open(bulk.open, metrics_textfile)
+    _warn_of_others(topic, candidates, bulk.open.keys(), output)
     return tell_bulk(bulk, candidates, output)
+
+
+def _warn_of_others(
+    topic: str, candidates: Candidates, parking: Collection[str], output: Output
+) -> None:
+    """Say it where none of the candidates is in the `parking` topics of `topic`."""
+    others = sorted({place[0] for place in candidates.places})
+    if not others or any(each in parking for each in others):
+        return
+    named = ", ".join(f"`{each}`" for each in others[:3])
+    more = f" and {len(others) - 3:,} more" if len(others) > 3 else ""
+    many = counted(len(candidates.places), "candidate")
+    output.warn(f"the report has {many}, none of topic `{topic}`: all are in {named}{more}")
 
 
 @quarantine.command("discard")
