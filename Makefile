@@ -23,8 +23,8 @@ demo: $(READY)  ## the tour: guarded events, a quarantine, a changed policy, a r
 test: $(READY)  ## all tests, with a real Kafka, Redis and registry where the machine has what they need
 	$(PY) -m pytest $(PARALLEL) $(ARGS)
 
-test-fast: $(READY)  ## the tests that need no server besides the embedded broker: two minutes on two cores
-	$(PY) -m pytest -n 3 -m "not kafka and not redis and not registry and not browser and not packaging and not compose and not property and not slow" $(ARGS)
+test-fast: $(READY)  ## the tests that need no server besides the embedded broker: about a minute on two cores
+	$(PY) -m pytest tests/unit tests/conformance -n 8 --dist worksteal -m "not kafka and not redis and not registry and not packaging and not property and not slow" $(ARGS)
 
 test-compose: $(READY)  ## bring docker-compose.yml up, test it from outside, and take it down; needs Docker
 	@# Nothing hangs where an image is built: the limit for one test is longer than for others.

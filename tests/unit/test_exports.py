@@ -10,6 +10,8 @@ import pytest
 
 from .test_layout import LAYERS, module_name, python_files
 
+pytestmark = pytest.mark.slow
+
 PUBLIC_FILES = [
     path
     for folder in ["streamwarden", *LAYERS]

@@ -15,6 +15,8 @@ from streamwarden.reconciler.runs import Runs, read_report
 
 from .pages import eventful
 
+pytestmark = pytest.mark.slow
+
 __all__ = ["whole"]
 
 #: 2026-03-01T12:00:00Z

@@ -21,6 +21,8 @@ from streamwarden.reconciler.selection import Selection, parse_offsets, parse_pa
 
 from .histories import make_bundle
 
+pytestmark = pytest.mark.slow
+
 _MS = 1_000_000
 DAY = 86_400_000
 #: 2026-03-01T12:00:00Z

@@ -161,6 +161,7 @@ def test_deep_but_not_too_deep(text: str) -> None:
     assert unparse(parse(text)).replace(" ", "") == text.strip("()")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "text",
     [

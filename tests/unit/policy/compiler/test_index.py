@@ -16,6 +16,8 @@ from tests.property.compiler_cases import projected
 
 from .rules import compiled, event
 
+pytestmark = pytest.mark.slow
+
 #: Conditions with a number in them, by the kind of look-up that they wait behind.
 KINDS = {
     "equal": 'value.a == "w{0}"',
