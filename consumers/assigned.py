@@ -46,16 +46,8 @@ class Assigned:
     def forget(self, partitions: Iterable[TopicPartition]) -> None:
         """These partitions are somebody else's, or start anew."""
         for each in partitions:
-            self._drop((each.topic, each.partition))
-
-    def forget_all(self) -> None:
-        """Nothing is assigned any more."""
-        for place in list(self._places):
-            self._drop(place)
-
-    def _drop(self, place: Place) -> None:
-        self._places.pop(place, None)
-        self._stored.pop(place, None)
+            self._places.pop((each.topic, each.partition), None)
+            self._stored.pop((each.topic, each.partition), None)
 
     def capped(self, given: TopicPartition) -> TopicPartition:
         """`given` as it may be committed; the application is through with all before it."""

@@ -366,16 +366,16 @@ class Guard:
             raise ConfigurationError(f"`{stage}` is no stage", remedy=f"use {', '.join(STAGES)}")
         event = Event(
             topic,
-            value.encode() if isinstance(value, str) else value,
-            key.encode() if isinstance(key, str) else key,
+            _bytes(value),
+            _bytes(key),
             _headers(headers) if headers else (),
             timestamp,
-            self.clock() // _MILLISECOND_NS * _MILLISECOND_NS,
+            self.now(),
             partition,
             offset,
             facts,
         )
-        evaluate = self.evaluate if stage == "produce" else self.evaluator(stage)
+        evaluate = self.evaluator(stage)
         try:
             return evaluate(event, stage)
         except DecisionLogFullError:

@@ -111,7 +111,6 @@ class Plan:
 
     __slots__ = (
         "__weakref__",
-        "_clear_effect",
         "_open",
         "_outcomes",
         "_run",
@@ -183,7 +182,6 @@ class Plan:
         self.all_clear = Outcome(Effect.ALLOW if self.rules else Effect.NONE)
         self._outcomes: dict[tuple[int, ...], Outcome] = {(): self.all_clear}
         self._sink = source.sink
-        self._clear_effect = self.all_clear.effect
         #: Whether nothing is left to do where no rule fired; a tombstone is another matter where
         #: they are not allowed.
         self._open = (covered or self.settings.uncovered != "reject") and not (
@@ -206,7 +204,7 @@ class Plan:
             raise _unavailable(str(error)) from None
         if not hits and self._open and not (self.tombstone_rejects and event.value is None):
             self.tally.clear += 1
-            return Decision(self, event, self._clear_effect, self.all_clear)
+            return Decision(self, event, self.all_clear.effect, self.all_clear)
         return self.conclude(event, hits)
 
     def conclude(self, event: Event, hits: tuple[int, ...] | Undecodable) -> Decision:

@@ -67,12 +67,6 @@ class Callbacks:
                 return
             raise error
 
-    def log_first(self) -> None:
-        """Log what was kept, where raising it would hide something worse."""
-        if self._first:
-            error = self._first.pop()
-            log.error("a callback raised %s", type(error).__name__, exc_info=error)
-
 
 class _Safe:
     # A class with slots is made three times faster than a closure or functools.partial.

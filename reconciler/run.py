@@ -30,7 +30,7 @@ from .work import Work
 
 __all__ = ["reconcile"]
 
-log = logging.getLogger("streamwarden")
+log = logging.getLogger("streamwarden.reconciler")
 
 _MILLISECOND_NS = 1_000_000
 #: Published versions that are asked about the rules behind findings.
