@@ -366,16 +366,16 @@ class Guard:
             raise ConfigurationError(f"`{stage}` is no stage", remedy=f"use {', '.join(STAGES)}")
         event = Event(
             topic,
-            _bytes(value),
-            _bytes(key),
+            value if isinstance(value, bytes) else _bytes(value),
+            key if key is None else _bytes(key),
             _headers(headers) if headers else (),
             timestamp,
-            self.now(),
+            self.clock() // _MILLISECOND_NS * _MILLISECOND_NS,
             partition,
             offset,
             facts,
         )
-        evaluate = self.evaluator(stage)
+        evaluate = self.evaluate if stage != "consume" else self.evaluator(stage)
         try:
             return evaluate(event, stage)
         except DecisionLogFullError:

@@ -84,7 +84,7 @@ class Groups:
         unknown = self._out.unclear(entries)
         if not isinstance(measure, Length):
             unknown = self._calculated(measure, entries, scope)
-        otherwise = if_(found.fails, self._out.failed(entries), unknown)
+        otherwise = if_(found.fails, self._out.failed(entries, scope), unknown)
         return [if_(found.known, [assign("computed", found.value), *passed], [otherwise])]
 
     def _calculated(
@@ -148,7 +148,7 @@ class Groups:
         everything = [entry for entries in kinds.values() for entry in entries]
         asked = self._lookups.one_by_one(everything, None, value, scope)
         is_missing = compare(value, "is", name("MISSING"))
-        return [if_(is_missing, self._out.failed(everything), asked)]
+        return [if_(is_missing, self._out.failed(everything, scope), asked)]
 
     def _test(self, each: str, place: Place, doubles: bool, scope: Scope) -> Node:
         object_ = scope.roots.class_name(scope.node(place))
@@ -174,7 +174,7 @@ class Groups:
             by_verdict.setdefault(verdict, []).extend(entries)
         return [
             *self._out.passed_apart(by_verdict.get("true", ()), scope),
-            *(self._out.failed(by_verdict["error"]) if "error" in by_verdict else ()),
+            *(self._out.failed(by_verdict["error"], scope) if "error" in by_verdict else ()),
         ]
 
     def _kinds(self, kinds: _Kinds, each: str, place: Place, scope: Scope) -> list[Statement]:
@@ -222,7 +222,7 @@ class Groups:
         for entry in entries:
             atom = entry.atom
             (there if isinstance(atom, Present) and atom.wanted else absent).append(entry)
-        unknown = self._out.failed(entries)
+        unknown = self._out.failed(entries, scope)
         otherwise = [
             if_(negated(scope.in_object(place)), unknown, self._out.passed_apart(absent, scope))
         ]

@@ -35,6 +35,8 @@ CONTEXT: Final = ("event", "value", "hits")
 _CONTEXT_NODES: Final = tuple(map(name, CONTEXT))
 #: So many rules that pass together get an index of their own.
 NESTED_MIN: Final = 6
+#: More rules that fail together, unless something else is false, get a function of their own.
+_FEW_FAILED: Final = 2
 
 
 class Outcomes:
@@ -112,14 +114,21 @@ class Outcomes:
         maybe = self.lowering.all_maybe(parts, scope)
         return [if_(maybe, [_either(self.lowering.all_true(parts, scope), indexes, errors)])]
 
-    def failed(self, entries: Sequence[Entry]) -> list[Statement]:
+    def failed(self, entries: Sequence[Entry], scope: Scope | None = None) -> list[Statement]:
         """The access predicates of `entries` are errors.
 
-        So are the rules, unless something else is false.
+        So are the rules, unless something else is false: a few are asked on the spot, where `scope`
+        is that of the spot, since what is optional is not there as often as it is.
         """
-        if not any(entry.others for entry in entries):
-            return self.add([~entry.rule.index for entry in entries])
-        return [self.call(self.function_of_failed(entries))]
+        certain = self.add([~entry.rule.index for entry in entries if not entry.others])
+        unsure = [entry for entry in entries if entry.others]
+        if not unsure:
+            return certain
+        if scope is None or len(unsure) > _FEW_FAILED:
+            return [self.call(self.function_of_failed(entries))]
+        block = scope.inner()
+        tests = self._unless_false(unsure, block)
+        return [*certain, *block.statements, *tests]
 
     def function_of_failed(self, entries: Sequence[Entry]) -> str:
         """The same as a function; its name."""

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from ...schemas.event import Event
 from ...schemas.json_projection import MISSING, DecodeError, JsonProjection
-from ...schemas.views import header_value, is_framed, text_or_bytes
+from ...schemas.views import header_value, text_or_bytes
 from ..cel.library.time import timestamp_from_string
 from ..cel.values import TIMESTAMP_MAX_NS, TIMESTAMP_MIN_NS, Timestamp
 from .activation import Framed, UnavailableError, variable
@@ -31,6 +31,7 @@ __all__ = [
 ]
 
 _MILLISECOND_NS: Final = 10**6
+_NO_HEADERS: Final[dict[str, bytes | None]] = {}
 
 
 def finish(hits: list[int]) -> tuple[int, ...]:
@@ -120,9 +121,12 @@ def timestamp_ns(event: Event) -> float:
 
 
 def header_map(event: Event) -> dict[str, bytes | None] | None:
-    """The last value of every header; None where they are no headers."""
+    """The last value of every header; None where they are no headers. Not to be changed."""
+    headers = event.headers
+    if headers.__class__ is tuple and not headers:
+        return _NO_HEADERS
     try:
-        return dict(event.headers)
+        return dict(headers)
     except Exception:  # noqa: BLE001 — whatever the caller passes, a decision is made
         return None
 
@@ -138,8 +142,16 @@ def key_reader(
         return text_or_bytes(event.key)
 
     def unframed(event: Event) -> Any:
+        # For the keys of most topics: `is_framed` and `text_or_bytes` without their calls.
         key = event.key
-        return MISSING if key is not None and is_framed(key) else text_or_bytes(key)
+        if key is None:
+            return None
+        if key[:1] == b"\0":
+            return MISSING
+        try:
+            return key.decode()
+        except UnicodeDecodeError:
+            return key
 
     def json(event: Event) -> Any:
         try:

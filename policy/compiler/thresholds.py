@@ -164,7 +164,7 @@ class Thresholds:
         known = self.thresholds(entries, moment, scope)
         return [
             assign("moment_ns", call("moment" if kind == "time" else "instant", value)),
-            if_(compare(moment, "==", moment), known, self._out.failed(entries)),
+            if_(compare(moment, "==", moment), known, self._out.failed(entries, scope)),
         ]
 
 
