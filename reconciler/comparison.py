@@ -1,16 +1,17 @@
 """One run against another: which causes and which findings appeared, and which are gone.
 
 A finding is `new` where the earlier run read the same record and found nothing wrong with it:
-policy has changed, or the replay knows more. Findings on records that the earlier run did not read
-are `later`: they are news of the events. `gone` are findings whose records the later run read
-without finding them, `unseen` those that it did not read.
+policy has changed, or the replay knows more. Findings behind the end of the earlier run are
+`later`: they are news of the events. Those on other records that it did not read are `older`, and
+say nothing of how drift moved. `gone` are findings whose records the later run read without finding
+them, `unseen` those that it did not read: they have not moved either.
 
 Findings are compared file against file, a line of each at a time, whatever their number.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,12 +21,13 @@ import msgspec
 
 from streamwarden.errors import ReconcileError
 
+from .overlap import Extent, Overlap, extents
 from .runs import StoredRun
 
-__all__ = ["SORTS", "CauseChange", "FindingsChange", "compare_causes", "compare_findings"]
+__all__ = ["SORTS", "CauseChange", "FindingsChange", "compare_causes", "compare_findings", "moved"]
 
 #: What can be said of a finding of one run or the other; `other` is one of another kind now.
-SORTS: Final = ("new", "later", "other", "gone", "unseen")
+SORTS: Final = ("new", "later", "other", "gone", "unseen", "older")
 _EXAMPLES_MAX = 10
 
 _Name = tuple[str, str, str, str, str]
@@ -36,34 +38,45 @@ _Place = tuple[str, int]
 class CauseChange:
     """A cause with its findings in the earlier and the later run.
 
-    `sure` is False where a report had too many causes to list the one that is missing.
+    `unseen` of those `before` are on events that the later run did not read, `older` of those
+    `after` on older events that the earlier one did not read. `sure` is False where a report had
+    too many causes to list the one that is missing, or where it is not known which were read.
     """
 
     cause: Mapping[str, Any]
     before: int
     after: int
     sure: bool = True
+    unseen: int = 0
+    older: int = 0
 
     @property
     def sort(self) -> str:
-        """appeared, vanished, grew, shrank or same."""
+        """appeared, vanished, grew, shrank or same; unseen or older, where only one run looked."""
+        before, after = self.before - self.unseen, self.after - self.older
+        if not before and not after:
+            return "unseen" if self.unseen else "older"
         if not self.before:
             return "appeared"
         if not self.after:
             return "vanished"
-        if self.before == self.after:
+        if before == after:
             return "same"
-        return "grew" if self.after > self.before else "shrank"
+        return "grew" if after > before else "shrank"
 
 
 @dataclass(slots=True)
 class FindingsChange:
-    """How many findings there are of each sort, by kind, and the first few of each."""
+    """How many findings there are of each sort, by kind, and the first few of each.
+
+    `causes` counts the unseen and the older ones by the names of causes that the reports list.
+    """
 
     counts: dict[str, dict[str, int]] = field(default_factory=dict[str, dict[str, int]])
     examples: dict[str, list[dict[str, Any]]] = field(
         default_factory=dict[str, list[dict[str, Any]]]
     )
+    causes: dict[str, dict[_Name, int]] = field(default_factory=dict[str, dict[_Name, int]])
 
     def total(self, sort: str) -> int:
         """How many there are of one sort."""
@@ -80,26 +93,91 @@ class _Line(msgspec.Struct):
     drift: str | None = None
 
 
+class _Behind(msgspec.Struct):
+    policy: str
+    rule: str
+
+
+class _Stamped(msgspec.Struct):
+    bundle: str = ""
+
+
+class _Reason(msgspec.Struct):
+    """As much of a finding as names its cause."""
+
+    kind: str
+    drift: str | None = None
+    change: str = ""
+    detail: str = ""
+    stamped: _Stamped | None = None
+    rules: list[_Behind] = []
+
+
 @dataclass(slots=True)
 class _Found:
     line: _Line
     raw: bytes
 
 
-def compare_causes(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[CauseChange]:
-    """The causes of two reports, those that grew most first."""
+def compare_causes(
+    before: Mapping[str, Any],
+    after: Mapping[str, Any],
+    change: FindingsChange | None = None,
+    *,
+    alike: bool = True,
+) -> list[CauseChange]:
+    """The causes of two reports, those that grew most first.
+
+    `change` tells which of their findings only one of them could make; without it, `alike` says
+    whether both read the same events, so that there are none.
+    """
     old, new = _causes(before), _causes(after)
+    unseen = {} if change is None else change.causes.get("unseen", {})
+    older = {} if change is None else change.causes.get("older", {})
+    known = alike or change is not None
     changes = [
         CauseChange(
             new.get(name) or old[name],
             old[name]["count"] if name in old else 0,
             new[name]["count"] if name in new else 0,
-            sure=not (name not in old and before.get("causes_omitted"))
+            sure=known
+            and not (name not in old and before.get("causes_omitted"))
             and not (name not in new and after.get("causes_omitted")),
+            unseen=unseen.get(name, 0),
+            older=older.get(name, 0),
         )
         for name in {**new, **old}
     ]
-    return sorted(changes, key=lambda change: (change.before - change.after, _name(change.cause)))
+    return sorted(changes, key=lambda each: (-_growth(each), _name(each.cause)))
+
+
+def _growth(change: CauseChange) -> int:
+    return (change.after - change.older) - (change.before - change.unseen)
+
+
+def moved(
+    before: Mapping[str, Any],
+    after: Mapping[str, Any],
+    shared: Overlap,
+    change: FindingsChange | None,
+) -> dict[str, int] | None:
+    """How findings moved from one report to the other, by kind, those that did.
+
+    Unseen and older ones count on neither side. None where the runs have nothing in common, or
+    where `change`, which tells those, is missing.
+    """
+    if not shared.comparable:
+        return None
+    then, now = dict(before["counts"]), dict(after["counts"])
+    for sort, read, counts in (("unseen", shared.unseen, then), ("older", shared.older, now)):
+        if not read or not any(counts.values()):
+            continue
+        if change is None:
+            return None
+        for kind, number in change.counts.get(sort, {}).items():
+            counts[kind] = counts.get(kind, 0) - number
+    by_kind = {kind: now.get(kind, 0) - then.get(kind, 0) for kind in {**then, **now}}
+    return {kind: number for kind, number in by_kind.items() if number}
 
 
 def _causes(report: Mapping[str, Any]) -> dict[_Name, Mapping[str, Any]]:
@@ -129,7 +207,8 @@ def compare_findings(
     with ExitStack() as stack:
         old = _Groups(before.findings, stack.enter_context(before.findings.open("rb")))
         new = _Groups(after.findings, stack.enter_context(after.findings.open("rb")))
-        read_before, read_after = _ranges(before.report), _ranges(after.report)
+        read_before, read_after = extents(before.report), extents(after.report)
+        names = {*_causes(before.report), *_causes(after.report)}
         for place in sorted({*old.starts, *new.starts}):
             then, now = read_before.get(place, _NOTHING), read_after.get(place, _NOTHING)
             for one, two in _paired(old.of(place), new.of(place)):
@@ -138,25 +217,23 @@ def compare_findings(
                 if sort is None or found is None:
                     continue
                 _count(change, sort, found)
+                if sort in _ONE_SIDED:
+                    _count_cause(change.causes.setdefault(sort, {}), found, names)
                 if sink is not None:
                     sink(sort, found.raw)
     return change
 
 
-_NOTHING = range(0)
+_NOTHING = Extent()
+#: What only one of two runs could have found.
+_ONE_SIDED = frozenset({"unseen", "older"})
 
 
-def _ranges(report: Mapping[str, Any]) -> dict[_Place, range]:
-    return {
-        (part["topic"], part["partition"]): range(part["first"], part["end"])
-        for part in report["partitions"]
-    }
-
-
-def _sort(one: _Found | None, two: _Found | None, then: range, now: range) -> str | None:
+def _sort(one: _Found | None, two: _Found | None, then: Extent, now: Extent) -> str | None:
     if one is None:
         assert two is not None
-        return "new" if two.line.offset in then else "later"
+        offset = two.line.offset
+        return "new" if offset in then else "later" if offset >= then.end else "older"
     if two is None:
         return "gone" if one.line.offset in now else "unseen"
     same = (one.line.kind, one.line.drift) == (two.line.kind, two.line.drift)
@@ -177,6 +254,22 @@ def _count(change: FindingsChange, sort: str, found: _Found) -> None:
                 "kind": line.kind,
             }
         )
+
+
+def _count_cause(counts: dict[_Name, int], found: _Found, names: Collection[_Name]) -> None:
+    """Count a finding under the name of its cause, if that is one of `names`."""
+    try:
+        reason = _reason(found.raw)
+    except msgspec.DecodeError:  # of no cause that a report could list
+        return
+    rules = ", ".join(f"{each.policy}/{each.rule}" for each in reason.rules)
+    stamped = "" if reason.stamped is None else reason.stamped.bundle
+    name = (reason.kind, rules, reason.change or reason.detail, reason.drift or "", stamped)
+    if name in names:
+        counts[name] = counts.get(name, 0) + 1
+
+
+_reason = msgspec.json.Decoder(_Reason).decode
 
 
 class _Groups:

@@ -11,6 +11,7 @@ from streamwarden.errors import ReconcileError
 
 from ..reconciler.comparison import FindingsChange, compare_causes, compare_findings
 from ..reconciler.findings import NOT_DRIFT
+from ..reconciler.overlap import overlap
 from ..reconciler.page import write_page
 from ..reconciler.runs import Runs, StoredRun
 from ..reconciler.text import render
@@ -50,15 +51,16 @@ def history(folder: Path, topic: str | None, most: int, output: Output) -> None:
       streamwarden reconcile history --runs runs/
       streamwarden reconcile history --runs runs/ --topic payments --json
 
-    How drift moved is told against the run before that was asked the same.
+    How drift moved is told against the run before that was asked the same, on events that both
+    read and on later ones. A run that goes on from others (--incremental) read new events only:
+    it is not compared.
     """
     runs = Runs(folder).list()
     if not runs:
         output.note(f"no run is kept in {folder}; `reconcile --runs {folder}` keeps them")
-    rows, unreadable = history_json(runs, topic)
+    rows, unreadable = history_json(runs, topic, most)
     for run, why in unreadable:
         output.warn(f"run {run.id} is left out: {why}")
-    rows = rows[-most:]
     if output.json:
         write_json({"runs": rows})
     elif rows:
@@ -117,17 +119,25 @@ def diff(before: str, after: str, folder: Path, target: Path | None, output: Out
       streamwarden reconcile diff 20261114T06 latest --runs runs/
       streamwarden reconcile diff 20261114T06 --runs runs/ --findings changed.jsonl
 
-    Findings on events that the earlier run read are told apart from those on later events.
+    Findings on events that both runs read are told apart from those on later events. What only one
+    of them read is unseen by the other: that is no drift that came or went.
 
     Exit status: 0 no drift appeared or grew, 2 some did, 1 failed.
     """
     runs = Runs(folder)
     one, two = runs.load(before), runs.load(after)
-    causes = compare_causes(one.report, two.report)
+    shared = overlap(one.report, two.report)
     changed = _findings(one, two, target)
     if changed is None:
         output.warn("findings are not compared: one of the runs did not keep them")
-    said = comparison_json(one, two, causes, changed)
+    alike = not shared.unseen and not shared.older
+    causes = compare_causes(one.report, two.report, changed, alike=alike)
+    said = comparison_json(one, two, causes, changed, shared)
+    if said["asked_otherwise"]:
+        output.warn(
+            f"the runs were asked differently ({', '.join(said['asked_otherwise'])}): "
+            "what only one of them was asked about shows as new or gone"
+        )
     if output.json:
         write_json(said)
     else:

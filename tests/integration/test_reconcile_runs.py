@@ -83,3 +83,32 @@ def test_runs_are_kept_shown_and_compared(
     assert f"reconcile --topic {plant.topic} --runs" in shown["command"]
     assert sum(day["events"] for day in shown["days"]) == shown["events"] == 21
     assert shown["owners"]["team"] == {"now-rejected": 14}
+
+
+def test_a_run_of_new_events_is_not_drift_that_moved(
+    plant: Planter, run: Callable[..., Result], tmp_path: Path
+) -> None:
+    """Beside a full run it has fewer findings, none of which is gone; full runs are compared."""
+    assert plant.store is not None
+    v1, v2 = versions_of(
+        plant.store,
+        make_bundle(policy_for(plant.topic, OVER_50)),
+        make_bundle(policy_for(plant.topic, OVER_10)),
+    )
+    plant.store.activate(v2.number, by="ann", reason="test")
+    for number in range(20):
+        plant.guarded(v1, {"amount": number * 2, "name": "Jo"}, partition=number % 2)
+    asked = ("-t", plant.topic, "--store", f"dir:{tmp_path / 'store'}")
+
+    run(*asked)
+    plant.guarded(v1, {"amount": 12, "name": "Al"})
+    run(*asked, "--incremental")
+    run(*asked)
+    first, new, full = json.loads(run("history", "--json").stdout)["runs"]
+    changed = run("diff", first["run"], new["run"])
+
+    assert (first["counts"]["now-rejected"], new["counts"]["now-rejected"]) == (14, 1)
+    assert (new["against"], new["moved"], new["goes_on_from"]) == (None, None, [first["run"]])
+    assert (full["against"], full["moved"]) == (first["run"], {"now-rejected": 1})
+    assert "have no event in common" in changed.stdout
+    assert "vanished" not in changed.stdout

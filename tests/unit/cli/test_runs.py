@@ -8,10 +8,12 @@ from typing import Any
 
 import pytest
 
+from streamwarden.reconciler.findings import KINDS
 from streamwarden.reconciler.runs import Runs
 
 from ..reconciler.pages import eventful
-from ..reconciler.test_comparison import line
+from ..reconciler.test_comparison import cause, line
+from ..reconciler.test_runs import whole
 from .conftest import Run
 
 pytestmark = pytest.mark.slow
@@ -56,6 +58,116 @@ def test_history_lists_runs_and_how_drift_moved(run: Run, runs: Path) -> None:
     assert (first["moved"], first["against"]) == (None, None)
     assert (second["moved"], second["against"]) == ({"now-rejected": -100}, first["run"])
     assert second["topics"] == ["t"]
+
+
+@pytest.fixture
+def mixed(tmp_path: Path) -> Path:
+    """A full run, one that goes on from it, and a full run after some were removed."""
+    folder = tmp_path / "mixed"
+    kept = Runs(folder)
+    reasons: dict[str, Any] = {
+        "change": "over: 50 → 10",
+        "detail": "",
+        "rules": [{"policy": "p", "rule": "r"}],
+        "stamped": {"bundle": "b@1"},
+    }
+    read: list[tuple[int, int, tuple[int, ...], dict[str, str]]] = [
+        (0, 100, (*range(20), 90), {}),
+        (100, 120, (110,), {"t/0": "20260301T120000Z"}),
+        (20, 130, (90, 110, 125), {}),
+    ]
+    for day, (first, end, offsets, base) in enumerate(read):
+        part: dict[str, Any] = {
+            "topic": "t",
+            "partition": 0,
+            "start": 0,
+            "first": first,
+            "end": end,
+            "covered": end - first,
+            "pending": 0,
+            "gaps": [],
+        }
+        asked: dict[str, Any] = {"topics": ["t"]}
+        report = whole(
+            verdict="drift",
+            events=end - first,
+            partitions=[part],
+            causes=[cause(len(offsets))],
+            counts={**dict.fromkeys(KINDS, 0), "now-rejected": len(offsets)},
+            asked={**asked, "incremental": True} if base else asked,
+            **({"base": base} if base else {}),
+        )
+        found = "".join(json.dumps(line(offset, **reasons)) + "\n" for offset in offsets)
+        kept.write(
+            report,
+            started_ms=STARTED + day * DAY,
+            findings=lambda path, found=found: path.write_text(found),  # type: ignore[misc]
+        )
+    return folder
+
+
+def test_history_compares_what_runs_have_in_common(run: Run, mixed: Path) -> None:
+    """What a run did not read has not moved, neither for one of new events nor after retention."""
+    listed = json.loads(run("reconcile", "history", "--runs", mixed, "--json").stdout)["runs"]
+    words = run("reconcile", "history", "--runs", mixed)
+    latest = json.loads(run("reconcile", "history", "--runs", mixed, "--max", 1, "--json").stdout)
+
+    assert [(row["against"], row["moved"]) for row in listed] == [
+        (None, None),
+        (None, None),
+        ("20260301T120000Z", {"now-rejected": 2}),
+    ]
+    assert listed[1]["goes_on_from"] == ["20260301T120000Z"]
+    assert [row["not_compared"] for row in listed] == [None, None, None]
+    assert latest["runs"] == listed[2:]
+    assert "-" not in words.stdout
+    assert "runs over new events are not compared with others" in words.stderr
+
+
+def test_history_says_what_it_cannot_compare(run: Run, mixed: Path) -> None:
+    """Where findings that tell what was read by both are gone."""
+    (mixed / "20260301T120000Z" / "findings.jsonl").unlink()
+
+    result = run("reconcile", "history", "--runs", mixed)
+
+    assert result.exit_code == 0
+    assert "is not compared with 20260301T120000Z: one of them did not keep" in result.stderr
+
+
+def test_diff_tells_what_was_not_read_again(run: Run, mixed: Path) -> None:
+    """Findings of a full run are unseen by one that goes on from it: they did not vanish."""
+    words = run("reconcile", "diff", "20260301", "20260302", "--runs", mixed)
+    told = json.loads(
+        run("reconcile", "diff", "20260301", "20260302", "--runs", mixed, "--json").stdout
+    )
+    later = json.loads(run("reconcile", "diff", "20260301", "--runs", mixed, "--json").stdout)
+    backward = run("reconcile", "diff", "20260302", "20260301", "--runs", mixed)
+
+    assert words.exit_code == 2
+    assert "they have no event in common, so how drift moved cannot be told" in words.stdout
+    assert "100 that only the earlier run read" in words.stdout
+    assert told["offsets"] == {"both": 0, "unseen": 100, "later": 20, "older": 0}
+    assert told["moved"] is None
+    assert [(c["change"], c["before"], c["unseen"], c["after"]) for c in told["causes"]] == [
+        ("grew", 21, 21, 1)
+    ]
+    assert later["moved"] == {"now-rejected": 2}
+    assert [(c["change"], c["unseen"]) for c in later["causes"]] == [("grew", 20)]
+    assert later["findings"]["gone"]["count"] == 0
+    assert later["findings"]["unseen"]["count"] == 20
+    assert backward.exit_code == 0
+    assert "vanished" not in words.stdout + backward.stdout
+
+
+def test_diff_says_that_runs_were_asked_differently(run: Run, runs: Path) -> None:
+    """A sample finds less, which is no drift that is gone."""
+    report = json.loads((runs / "20260301T120000Z" / "report.json").read_text())
+    report["asked"]["sample"] = "5%"
+    (runs / "20260301T120000Z" / "report.json").write_text(json.dumps(report))
+
+    result = run("reconcile", "diff", "20260301", "--runs", runs)
+
+    assert "the runs were asked differently (sample)" in result.stderr
 
 
 def test_history_chooses(run: Run, runs: Path, tmp_path: Path) -> None:

@@ -11,7 +11,9 @@ from typing import Any
 import pytest
 
 from streamwarden.errors import ReconcileError
-from streamwarden.reconciler.comparison import compare_causes, compare_findings
+from streamwarden.reconciler.comparison import compare_causes, compare_findings, moved
+from streamwarden.reconciler.findings import KINDS
+from streamwarden.reconciler.overlap import overlap
 from streamwarden.reconciler.runs import StoredRun
 
 from .test_runs import whole
@@ -29,11 +31,12 @@ def run(
     name: str,
     found: Iterable[dict[str, Any]] | None,
     *,
+    first: int = 0,
     end: int = 100,
     causes: Iterable[dict[str, Any]] = (),
     **more: Any,
 ) -> StoredRun:
-    """A stored run over two partitions of `t` and one of `u`, up to `end`."""
+    """A stored run over two partitions of `t` and one of `u`, from `first` up to `end`."""
     place = folder / name
     place.mkdir(parents=True)
     parts: list[dict[str, Any]] = [
@@ -41,9 +44,9 @@ def run(
             "topic": topic,
             "partition": number,
             "start": 0,
-            "first": 0,
+            "first": first,
             "end": end,
-            "covered": end,
+            "covered": end - first,
             "pending": 0,
             "gaps": [],
         }
@@ -96,6 +99,65 @@ def test_findings_are_told_by_what_the_other_run_read(tmp_path: Path) -> None:
         "other": 1,
         "gone": 1,
     }
+
+
+def named(offset: int) -> dict[str, Any]:
+    """A finding whose cause is that of `cause()`."""
+    rules = [{"policy": "p", "rule": "r", "reason": "too much"}]
+    more: dict[str, Any] = {"change": "over: 50 → 10", "detail": "", "rules": rules}
+    return line(offset, stamped={"bundle": "b@1", "effect": "allow"}, **more)
+
+
+def counts(number: int) -> dict[str, int]:
+    """Counts by kind as reports have them."""
+    return {**dict.fromkeys(KINDS, 0), "now-rejected": number}
+
+
+def test_what_only_one_run_read_has_not_moved(tmp_path: Path) -> None:
+    """Nothing vanished where nobody looked again, and nothing appeared where nobody had looked."""
+    full = run(
+        *(tmp_path, "one", [named(1), named(2), named(60)]),
+        causes=[cause(3)],
+        counts=counts(3),
+    )
+    part = run(
+        *(tmp_path, "two", [named(60), named(110)]),
+        first=50,
+        end=120,
+        causes=[cause(2)],
+        counts=counts(2),
+    )
+
+    forward, backward = compare_findings(full, part), compare_findings(part, full)
+    ahead = overlap(full.report, part.report)
+    back = overlap(part.report, full.report)
+
+    assert forward is not None
+    assert backward is not None
+    assert forward.counts == {"unseen": {"now-rejected": 2}, "later": {"now-rejected": 1}}
+    assert backward.counts == {"older": {"now-rejected": 2}, "unseen": {"now-rejected": 1}}
+    (grew,) = compare_causes(full.report, part.report, forward)
+    (shrank,) = compare_causes(part.report, full.report, backward)
+    assert (grew.sort, grew.before, grew.after, grew.unseen) == ("grew", 3, 2, 2)
+    assert (shrank.sort, shrank.before, shrank.after, shrank.older) == ("same", 2, 3, 2)
+    assert moved(full.report, part.report, ahead, forward) == {"now-rejected": 1}
+    assert moved(part.report, full.report, back, backward) == {}
+    assert moved(full.report, part.report, ahead, None) is None
+
+
+def test_runs_with_nothing_in_common_are_not_compared(tmp_path: Path) -> None:
+    """What the one found is unseen by the other."""
+    full = run(tmp_path, "one", [named(1), named(2)], causes=[cause(2)], counts=counts(2))
+    new = run(tmp_path, "two", [], first=100, end=120)
+
+    change = compare_findings(full, new)
+    shared = overlap(full.report, new.report)
+
+    assert change is not None
+    assert [each.sort for each in compare_causes(full.report, new.report, change)] == ["unseen"]
+    assert moved(full.report, new.report, shared, change) is None
+    (unsure,) = compare_causes(full.report, new.report, alike=False)
+    assert (unsure.sort, unsure.sure) == ("vanished", False)
 
 
 def test_the_order_of_topics_does_not_matter(tmp_path: Path) -> None:
