@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, NoReturn, Self, TypeVar
 
@@ -37,16 +37,21 @@ log = logging.getLogger("streamwarden")
 
 #: How long the end waits for the decision log, which the guard goes on writing.
 _LOG_FLUSH_S = 5.0
+#: Once its queue is full the client does not fetch for a second, by its own setting, and a guard
+#: has emptied the queue before that.
+_CLIENT_DEFAULTS: Mapping[str, object] = {"fetch.queue.backoff.ms": 100}
 _Handled = TypeVar("_Handled", bound=Handler | TransactionalHandler)
 
 
 class GuardedConsumer:
     """Decides on every event by `guard`: hands it on, masked, or parks it and goes on.
 
-    Made and used as confluent_kafka.Consumer. `poll()` and `consume()` give GuardedMessage, which
-    has `.decision`; messages with an `error()` are the client's own. `run(handler)` reads, handles
-    and commits. `parking` adds settings to the producer of parked events. What is committed, by
-    whichever way, is capped at the first parked event that is not safely written.
+    Made and used as confluent_kafka.Consumer, whose settings it takes; `fetch.queue.backoff.ms` is
+    100 where it is not given, so that a long backlog is read without pauses. `poll()` and
+    `consume()` give GuardedMessage, which has `.decision`; messages with an `error()` are the
+    client's own. `run(handler)` reads, handles and commits. `parking` adds settings to the producer
+    of parked events. What is committed, by whichever way, is capped at the first parked event that
+    is not safely written.
 
     `parking_unreachable`: `stop` raises DeliveryError before the event that could not be parked,
     `block` waits for the parking topics. `on_handler_error`, `handler_retries` and
@@ -97,7 +102,12 @@ class GuardedConsumer:
         if self._in_transactions:
             given = reading_config(given)
         self._reader = self._reader_class(
-            {**given, "enable.auto.offset.store": False, "enable.partition.eof": True},
+            {
+                **_CLIENT_DEFAULTS,
+                **given,
+                "enable.auto.offset.store": False,
+                "enable.partition.eof": True,
+            },
             guard=guard,
             parking=Parking(
                 consumer_parking_config(given, parking),

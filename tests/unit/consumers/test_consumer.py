@@ -14,6 +14,7 @@ from confluent_kafka import KafkaError, KafkaException, Message, TopicPartition
 
 from streamwarden.consumers.consumer import GuardedConsumer
 from streamwarden.consumers.messages import GuardedMessage
+from streamwarden.consumers.reader import Reader
 from streamwarden.embedded import EmbeddedBroker
 from streamwarden.errors import ConfigurationError, DeliveryError
 from streamwarden.policy.guard import Guard
@@ -42,6 +43,29 @@ def take(consumer: GuardedConsumer, count: int, timeout_s: float = 15) -> list[G
         elif message is not None:
             raise KafkaException(message.error())
     return found
+
+
+@pytest.mark.parametrize(
+    ("given", "effective"), [({}, 100), ({"fetch.queue.backoff.ms": 1000}, 1000)]
+)
+def test_a_full_queue_is_filled_again_before_it_is_empty(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, given: dict[str, Any], effective: int
+) -> None:
+    """By its own setting the client would not fetch for a second; the caller's comes first."""
+    seen: list[Any] = []
+
+    class Watched(Reader):
+        def __init__(self, config: Any, **settings: Any) -> None:
+            seen.append(config)
+            super().__init__(config, **settings)
+
+    monkeypatch.setattr(GuardedConsumer, "_reader_class", Watched)
+    config = {"bootstrap.servers": "127.0.0.1:1", "group.id": "g", "log_level": 0, **given}
+
+    with GuardedConsumer(config, guard=guard_for(tmp_path, "payments")):
+        pass
+
+    assert seen[0]["fetch.queue.backoff.ms"] == effective
 
 
 def test_what_passes_is_handed_on_masked_with_its_decision(make_consumer: Make, send: Send) -> None:
