@@ -48,6 +48,7 @@ def reconcile(
     began, started = time.monotonic(), time.time_ns() // _MILLISECOND_NS
     engine = make_engine(options.engine, options.engine_options)
     check_outputs(options)
+    engine.prepare()
     with ExitStack() as stack:
         if options.checkpoint is None:
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="streamwarden-")))

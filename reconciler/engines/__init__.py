@@ -17,6 +17,10 @@ __all__ = ["Engine", "make_engine"]
 class Engine(Protocol):
     """Has slices replayed and their outcomes put into the spool, in any order."""
 
+    def prepare(self) -> None:
+        """Begin with what takes a while: what there is to read is found out meanwhile."""
+        ...
+
     def run(self, work: Work, slices: Sequence[Slice], spool: Spool, watch: Watch) -> None:
         """Returns when every slice was tried; one whose worker died is missing in the spool."""
         ...

@@ -15,6 +15,7 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, replace
 from itertools import groupby
+from multiprocessing import forkserver
 from pathlib import Path
 from typing import Any, Self
 
@@ -53,6 +54,12 @@ class LocalEngine:
             )
         return cls(number)
 
+    def prepare(self) -> None:
+        """See `Engine.prepare`."""
+        if self.workers > 1:
+            _forks()
+            forkserver.ensure_running()
+
     def run(self, work: Work, slices: Sequence[Slice], spool: Spool, watch: Watch) -> None:
         """See `Engine.run`."""
         groups = _groups(slices, self.workers * _GROUPS_PER_PROCESS)
@@ -73,10 +80,7 @@ def _groups(slices: Sequence[Slice], wanted: int) -> list[list[Slice]]:
 def _run_pool(
     work: Work, groups: Sequence[Sequence[Slice]], spool: Spool, watch: Watch, processes: int
 ) -> None:
-    # A child forked from this process would share its clients and threads. The server that forks
-    # has neither: it has imported this module, once for all workers, and nothing else.
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload([__name__])
+    context = _forks()
     signs: Any = context.Queue()
     kept = {name: value for name, value in work.config.items() if name not in CALLBACKS}
     sent = replace(work, config=kept)
@@ -103,6 +107,17 @@ def _run_pool(
             pool.shutdown(wait=True, cancel_futures=True)
             signs.put(None)
             listener.join(5)
+
+
+def _forks() -> Any:
+    """What processes are made by.
+
+    A child forked from this process would share its clients and threads. The server that forks has
+    neither: it has imported this module, once for all workers, and nothing else.
+    """
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload([__name__])
+    return context
 
 
 def _listen(signs: Any, watch: Watch) -> None:

@@ -95,6 +95,9 @@ class SparkEngine:
         _check_installed()
         return cls(settings, tasks, Path(options["log"]) if "log" in options else None)
 
+    def prepare(self) -> None:
+        """See `Engine.prepare`: Spark begins once it is known that there is something to read."""
+
     def run(self, work: Work, slices: Sequence[Slice], spool: Spool, watch: Watch) -> None:
         """See `Engine.run`. Raises ConfigurationError when Spark or its executors cannot begin."""
         kept = {name: value for name, value in work.config.items() if name not in CALLBACKS}
