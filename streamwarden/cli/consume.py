@@ -30,6 +30,7 @@ from .options import (
     topic_option,
 )
 from .output import Output, counted, escaped, write_json
+from .reaching import no_connection, what_to_check
 from .trails import effect_style
 
 __all__ = ["consume"]
@@ -107,10 +108,9 @@ def _look_for(consumer: GuardedConsumer, topic: str, client: Client, trouble: Tr
         except KafkaException:
             consumer.poll(0)  # lets the client say what is wrong
             if trouble.refused or left <= 0:
-                said = f": {trouble.last}" if trouble.last else ""
                 raise DeliveryError(
-                    f"no connection to {client.servers} within {client.timeout_s:g} s{said}",
-                    remedy="check -b, and that the broker runs and can be reached from here",
+                    no_connection(client.servers, trouble, client.timeout_s),
+                    remedy=what_to_check(trouble),
                 ) from None
             time.sleep(min(_SLICE_S, max(0.0, left)))
             continue

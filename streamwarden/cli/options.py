@@ -78,7 +78,7 @@ class PolicySource:
         """
         from ..policy.guard import Guard  # noqa: PLC0415 - options are read without policies too
         from ..policy.keys import KeyRing  # noqa: PLC0415 - as above
-        from .stores import store_settings  # noqa: PLC0415 - as above
+        from .stores import store_client, store_settings  # noqa: PLC0415 - as above
 
         settings: dict[str, Any] = {
             "client_id": "" if client is None else client.id,
@@ -102,7 +102,7 @@ class PolicySource:
         if self.directories:
             return Guard.from_directory(*self.directories, **settings).start()
         if self.store is not None:
-            store = store_settings(self.store, client)
+            store = store_client(self.store, client)
             return Guard.from_url(self.store, client=store, **settings).start()
         raise ConfigurationError(
             "no policies were named", remedy="say --policies DIR, or --store URL"

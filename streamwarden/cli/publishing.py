@@ -22,6 +22,7 @@ from .client import Client, Trouble
 from .events import EventReader, GivenEvent
 from .failures import describe
 from .lines import Line, Lines
+from .reaching import no_connection, what_to_check
 
 __all__ = ["Account", "Publishing"]
 
@@ -130,12 +131,12 @@ class Publishing:
     def __init__(self, guard: Guard, client: Client) -> None:
         self.account = Account()
         self.stopped: str | None = None
-        self.remedy = "check -b, and that the broker runs and can be reached from here"
         self.interrupted = False
         self._guard, self._timeout_s = guard, client.timeout_s
         self._bundle = guard.bundle
         self._servers = client.servers
         self._trouble = Trouble()
+        self.remedy = what_to_check(self._trouble)
         self._producer = GuardedProducer(
             _config(client, self._trouble), guard=guard, queue_full_wait_s=client.timeout_s
         )
@@ -190,9 +191,8 @@ class Publishing:
                 return True
             self._producer.poll(0)
             if self._trouble.refused or left <= 0:
-                said = f": {self._trouble.last}" if self._trouble.last else ""
-                within = "" if self._trouble.refused else f" within {self._timeout_s:g} s"
-                self.stopped = f"no connection to {self._servers}{within}{said}"
+                self.stopped = no_connection(self._servers, self._trouble, self._timeout_s)
+                self.remedy = what_to_check(self._trouble)
                 break
         return False
 

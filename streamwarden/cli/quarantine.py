@@ -26,6 +26,7 @@ from .lazy import HelpGroup
 from .options import PolicySource, client_options, output_options, policy_options, topic_option
 from .output import Output, counted, write_json
 from .parked import event_json, event_line, print_shown, shown_json, tell_bulk, tell_report
+from .reaching import reach
 from .times import Instant
 
 __all__ = ["quarantine"]
@@ -95,6 +96,7 @@ def _places(
     source: PolicySource, client: Client, topic: str, *, masks: bool = False
 ) -> Generator[Quarantine]:
     with source.guard(client, masks=masks) as guard:
+        reach(client)
         yield Quarantine(client.config(), guard, topic, timeout_s=client.timeout_s)
 
 

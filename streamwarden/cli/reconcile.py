@@ -27,6 +27,7 @@ from .options import (
     topic_option,
 )
 from .output import Output, write_json
+from .reaching import reach
 from .reconcile_options import Forms, Scope, form_options, scope_options
 from .stores import opened
 from .times import Instant
@@ -162,6 +163,7 @@ def reconcile(
         log_has_allows=scope.log_has_allows,
         findings_topic=findings_topic,
     )
+    reach(client)
     report = _run(options, output)
     metrics.reconciled(report)
     if output.json:

@@ -24,6 +24,7 @@ from .options import (
     topic_option,
 )
 from .output import Output, counted, escaped, write_json
+from .reaching import reach, reach_by
 from .stores import store_settings
 
 __all__ = ["topics"]
@@ -79,10 +80,13 @@ def _ensure(
     reports: tuple[TopicReport, ...] = ()
     if topics:
         with replace(source, decision_log="off").guard(client, masks=False) as guard:
+            reach(client)
             reports = ensure_topics(
                 client.config(), guard, topics, dry_run=dry_run, timeout_s=client.timeout_s
             )
     if log is not None:
+        left = round(deadline - time.monotonic(), 1)
+        reach_by(log.config, left, where="--decision-log")
         left = deadline - time.monotonic()
         reports += (ensure_log_topic(log, dry_run=dry_run, timeout_s=left),)
     if output.json:
