@@ -224,7 +224,7 @@ def decode_again(decode: Callable[[bytes], object], data: bytes, error: Exceptio
     How deep a document may be nested must not hang on how deep the caller's stack is: what was
     refused for that is tried once more on a fresh one.
     """
-    if isinstance(error, RecursionError) and nesting(data) < sys.getrecursionlimit():
+    if isinstance(error, RecursionError) and not _is_nested(data, sys.getrecursionlimit()):
         outcome = on_fresh_stack(decode, data)
         if not isinstance(outcome, Exception):
             return outcome
@@ -268,6 +268,18 @@ def _reason(data: bytes, error: Exception) -> str:
 _NOT_STRUCTURE: Final = bytes(sorted(set(range(256)) - set(b'[]{}"\\')))
 _STRING: Final = re.compile(rb'"[^"\\]*(?:\\.?[^"\\]*)*"?', re.DOTALL)
 _RUN: Final = re.compile(rb"[\[{]+|[\]}]+")
+_HEAD: Final = 8192
+
+
+def _is_nested(data: bytes, depth: int) -> bool:
+    """Whether `data` is nested at least so deep: most that is, is so from the start."""
+    if len(data) > _HEAD:
+        head = data[:_HEAD]
+        if head.count(b'"') % 2:  # cut within a string, which takes longer to take out
+            head = head[: head.rindex(b'"')]
+        if nesting(head) >= depth:
+            return True
+    return nesting(data) >= depth
 
 
 def nesting(data: bytes) -> int:

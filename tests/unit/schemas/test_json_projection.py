@@ -84,6 +84,15 @@ def test_depth_does_not_hang_on_the_caller() -> None:
     assert at_depth(sys.getrecursionlimit() - 200) == at_depth(0)
 
 
+@pytest.mark.parametrize("level", [b"[", b'{"a":', b'{"\\"[":', b'{"[[": 1, "a": '])
+@pytest.mark.parametrize("before", [b"", b'"x' + b"[" * 9000 + b'", ', b"[1], " * 3000])
+def test_what_is_too_deep_is_told_wherever_it_is(before: bytes, level: bytes) -> None:
+    """Also behind a long text or list, and where the part that is looked at first ends in a text."""
+    limit = sys.getrecursionlimit()
+    with pytest.raises(DecodeError, match="nested too deeply"):
+        read(b"[" + before + level * (limit + 10), ())
+
+
 @pytest.mark.parametrize(
     ("data", "depth"),
     [
