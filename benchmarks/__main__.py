@@ -81,6 +81,8 @@ def main() -> None:
             if "produce" in which:
                 rows = produce.run(bootstrap, rounds=asked.rounds)
                 print_rows("the call of produce()", produce.BASELINE, rows)
+                rows = produce.run_delivered(bootstrap, rounds=asked.rounds)
+                print_rows("produce() until all is delivered", produce.BASELINE, rows)
             if "consume" in which:
                 rows = consume.run(bootstrap, TOPIC, rounds=asked.rounds)
                 print_rows("consume() of what is there", consume.BASELINE, rows)
