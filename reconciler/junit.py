@@ -31,7 +31,7 @@ def junit(report: Mapping[str, Any], fail_on: Collection[str] = ()) -> bytes:
         suite.set("tests", str(len(suite.findall("testcase"))))
         suite.set("failures", str(len(suite.findall("testcase/failure"))))
         suite.set("errors", str(len(suite.findall("testcase/error"))))
-        suite.set("skipped", "0")
+        suite.set("skipped", str(len(suite.findall("testcase/skipped"))))
         suite.set("time", "0")
         root.append(suite)
     for name in ("tests", "failures", "errors"):
@@ -51,6 +51,8 @@ def _findings(report: Mapping[str, Any], failing: Collection[str]) -> ET.Element
             _said(case, "failure", kind, said)
         elif count:
             ET.SubElement(case, "system-out").text = _text(said)
+        elif not report["events"]:
+            ET.SubElement(case, "skipped", message="no event was judged")
     return suite
 
 

@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 
 from .findings import NOT_DRIFT
-from .words import MEANING, cause_sentence
+from .words import MEANING, cause_sentence, headline
 
 __all__ = ["as_json", "as_yaml", "openreports"]
 
@@ -35,10 +35,7 @@ def openreports(report: Mapping[str, Any]) -> dict[str, Any]:
     at = {"seconds": seconds, "nanos": left * 1_000_000}
     rules = {f"{rule['policy']}/{rule['rule']}": rule for rule in report.get("rules", ())}
     results = [*_causes(report, rules, at), *_completeness(report, at)]
-    fine = report["events"] - sum(report["counts"].values())
-    results.append(
-        _result("streamwarden", "reconcile", "pass", f"{fine:,} events as they were", at)
-    )
+    results.append(_rest(report, at))
     kept = results[:_RESULTS_MAX]
     began = dt.datetime.fromtimestamp(seconds, dt.UTC)
     bundle = report["bundle"].partition("@")[0]
@@ -79,6 +76,14 @@ def as_yaml(report: Mapping[str, Any]) -> bytes:
     yaml.sort_base_mapping_type_on_output = False  # type: ignore[assignment]
     yaml.dump(openreports(report), out)
     return out.getvalue()
+
+
+def _rest(report: Mapping[str, Any], at: Mapping[str, int]) -> dict[str, Any]:
+    """What is neither a finding nor missing; where nothing was judged, nothing passed."""
+    if not report["events"]:
+        return _result("streamwarden", "reconcile", "skip", headline(report), at)
+    fine = report["events"] - sum(report["counts"].values())
+    return _result("streamwarden", "reconcile", "pass", f"{fine:,} events as they were", at)
 
 
 def _causes(

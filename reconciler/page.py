@@ -89,12 +89,12 @@ def write_page(report: Mapping[str, Any], target: Path) -> None:
 
 def render_page(report: Mapping[str, Any]) -> str:
     """The page of a report, given as its JSON object."""
-    counts, drift = report["counts"], report["drift"]
+    counts = report["counts"]
     return _template().render(
         report=report,
         title=_title(report),
-        verdict=_VERDICTS.get(report["verdict"], report["verdict"]),
-        headline=headline(report["events"], drift, counts, complete=report["complete"]),
+        verdict=_verdict(report),
+        headline=headline(report),
         tiles=_tiles(report),
         kinds=[
             _Row(kind, counts[kind], ((kind, counts[kind]),), pieces_of(counts, 0))
@@ -122,6 +122,14 @@ def render_page(report: Mapping[str, Any]) -> str:
 def _part(report: Mapping[str, Any], name: str) -> Mapping[str, Any]:
     """A part that not every report has; empty where it is missing."""
     return report.get(name) or {}
+
+
+def _verdict(report: Mapping[str, Any]) -> str:
+    """The badge; what judged no event is not clean."""
+    verdict = report["verdict"]
+    if verdict == "clean" and not report["events"]:
+        return "Nothing judged"
+    return str(_VERDICTS.get(verdict, verdict))
 
 
 def _title(report: Mapping[str, Any]) -> str:

@@ -26,6 +26,7 @@ from .report import Report
 from .reviewed import read_reviews
 from .slices import Slice, cut
 from .tally import SliceReport, Tally, merge_all
+from .text import first_sentence
 from .work import Work
 
 __all__ = ["reconcile"]
@@ -33,6 +34,7 @@ __all__ = ["reconcile"]
 log = logging.getLogger("streamwarden.reconciler")
 
 _MILLISECOND_NS = 1_000_000
+_TOPICS_NAMED = 3
 #: Published versions that are asked about the rules behind findings.
 _VERSIONS_ASKED_MAX = 100
 
@@ -77,6 +79,7 @@ def reconcile(
             base=plan.base,
             current=None if options.candidate is None else _label(current_bundle(options)),
         )
+        _warn_of_nothing(options, report)
         if options.decision_log is not None:
             report = _compared(options, report, plan, slices, spool)
         report = replace(report, seconds=time.monotonic() - began)
@@ -117,6 +120,23 @@ def _warn_of_names(options: ReconcileOptions, history: History) -> None:
         bundles = [*candidates, *history.bundles(_VERSIONS_ASKED_MAX)]
         for name in options.selection.unknown(bundles):
             log.warning("no version that is looked at has the %s: no finding fits it", name)
+
+
+def _warn_of_nothing(options: ReconcileOptions, report: Report) -> None:
+    """A range in which nothing lies reads as a clean history; that nothing is new is no wonder."""
+    if options.incremental:
+        return
+    if not report.account.events:
+        log.warning("%s", first_sentence(report))
+        return
+    empty = sorted(
+        {part.topic for part in report.partitions if not part.parked}
+        - {part.topic for part in report.partitions if part.first < part.end or part.problem}
+    )
+    if empty:
+        named = ", ".join(f"`{topic}`" for topic in empty[:_TOPICS_NAMED])
+        more = f" and {len(empty) - _TOPICS_NAMED:,} more" if len(empty) > _TOPICS_NAMED else ""
+        log.warning("nothing is said of %s%s: the range holds no record of it", named, more)
 
 
 def _history(options: ReconcileOptions, today: Bundle, plan: Plan) -> History:

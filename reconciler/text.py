@@ -26,17 +26,24 @@ _Json = Mapping[str, Any]
 def first_sentence(report: Report) -> str:
     """Of N events, how many today's policy would refuse, and whether everything was read."""
     return headline(
-        report.account.events, report.drift(), report.counts(), complete=report.complete
+        {
+            "events": report.account.events,
+            "drift": report.drift(),
+            "counts": report.counts(),
+            "complete": report.complete,
+            "sample": report.sample(),
+            "asked": report.asked,
+            "base": report.base,
+        }
     )
 
 
 def render(report: Report | _Json) -> RenderableType:
     """The report, itself or as its JSON object, for a rich console."""
     said = report.to_dict() if isinstance(report, Report) else report
-    sentence = headline(said["events"], said["drift"], said["counts"], complete=said["complete"])
-    parts: list[RenderableType] = [
-        Text(sentence, style=f"bold {_STYLES.get(said['verdict'], '')}".strip())
-    ]
+    # Where nothing was judged there is nothing to be glad about.
+    style = _STYLES.get(said["verdict"] if said["events"] else "incomplete", "")
+    parts: list[RenderableType] = [Text(headline(said), style=f"bold {style}".strip())]
     if any(said["counts"].values()):
         parts += [Text(), _kinds(said)]
     causes = said["causes"]

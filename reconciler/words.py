@@ -35,6 +35,8 @@ ADVICE: Final = {
     "would-change": "See that the change is meant, before the candidate is published.",
 }
 
+#: What a report was asked for that makes it look at a range.
+_RANGES: Final = ("since", "until", "offsets", "partitions")
 _TODAY: Final = {
     "now-rejected": "would be rejected today",
     "now-held": "would be held for people to look at today",
@@ -47,12 +49,17 @@ _BESIDES: Final = {
 }
 
 
-def headline(
-    events: int, drift: Mapping[str, int], counts: Mapping[str, int], *, complete: bool
-) -> str:
-    """Of N events, how many today's policy would refuse, and whether everything was read."""
-    read = "everything was read" if complete else "not everything was read"
-    unchecked = counts.get("unchecked", 0)
+def headline(report: Mapping[str, Any]) -> str:
+    """The verdict on a report as JSON has it, in one sentence.
+
+    Of N events, how many today's policy would refuse, and whether everything was read; of no event
+    nothing is said.
+    """
+    events = report["events"]
+    read = "everything was read" if report["complete"] else "not everything was read"
+    if not events:
+        return f"No event was judged, so nothing is said of any: {_why_none(report)}."
+    drift, unchecked = report["drift"], report["counts"].get("unchecked", 0)
     return (
         f"Of {events:,} event{'' if events == 1 else 's'}, "
         f"{drift.get('now-rejected', 0):,} would be rejected, {drift.get('now-held', 0):,} held, "
@@ -60,6 +67,18 @@ def headline(
         f"{unchecked:,} {'was' if unchecked == 1 else 'were'} never checked; "
         f"{read}."
     )
+
+
+def _why_none(report: Mapping[str, Any]) -> str:
+    asked: Mapping[str, Any] = report.get("asked") or {}
+    sample: Mapping[str, Any] = report.get("sample") or {}
+    if sample.get("events"):
+        return f"the sample drew none of {sample['events']:,}"
+    if not report["complete"] and not sample.get("all_read"):
+        return "not everything was read"
+    if any(asked.get(name) is not None for name in _RANGES):
+        return "none lies in the range that was asked for"
+    return "none is new" if report.get("base") else "there is none"
 
 
 def cause_sentence(

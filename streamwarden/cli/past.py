@@ -162,7 +162,7 @@ def print_history(rows: Sequence[_Json], output: Output) -> None:
             f"{counts['unchecked']:,}",
             f"{total:,}",
             Text("" if moved is None else f"{moved:+,}" if moved else "=", style),
-            Text(row["verdict"], _STYLES.get(row["verdict"], "")),
+            _verdict(row),
         )
     output.print(table)
     if any(row["goes_on_from"] for row in rows):
@@ -174,6 +174,13 @@ def print_history(rows: Sequence[_Json], output: Output) -> None:
             output.note(
                 f"{row['run']} is not compared with {row['against']}: {row['not_compared']}"
             )
+
+
+def _verdict(row: _Json) -> Text:
+    """The verdict of a run; what judged no event is not clean."""
+    if row["verdict"] == "clean" and not row["events"]:
+        return Text("no event", "dim")
+    return Text(row["verdict"], _STYLES.get(row["verdict"], ""))
 
 
 def _drift(counts: _Json) -> int:

@@ -115,6 +115,20 @@ def test_openreports_results(world: World) -> None:
     )
 
 
+def test_where_nothing_was_judged_nothing_passed(world: World) -> None:
+    """A pipeline that looks at a range without events sees that."""
+    report = world.run("t1", since=NOON_MS * 2).to_dict()
+
+    root = ET.fromstring(junit(report))
+    results = msgspec.json.decode(as_json(report))["results"]
+
+    skipped = [suite.get("skipped") for suite in root]
+    assert skipped == [str(len(report["counts"])), "0", "0"]
+    assert (root.get("failures"), root.get("errors")) == ("0", "0")
+    assert [result["result"] for result in results] == ["skip"]
+    assert results[0]["message"].startswith("No event was judged")
+
+
 def figures(text: str) -> dict[tuple[str, ...], float]:
     """Samples by name and label values."""
     return {

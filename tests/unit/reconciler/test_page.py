@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -121,15 +122,19 @@ def test_what_is_masked_stays_masked(page: str) -> None:
 
 
 def test_a_clean_report_has_a_page() -> None:
-    """Nothing found, or nothing there to find anything in."""
+    """Nothing found; where there was nothing to find anything in, it is not called clean."""
     part = Partition("t", 0, False, 0, 0, 0, 0)
-    made = Report("b@1", "d" * 64, (part,), SliceReport(), 0.1)
+    made = Report("b@1", "d" * 64, (part,), SliceReport(events=7), 0.1)
+    nothing = replace(made, account=SliceReport())
 
-    page = render_page(made.to_dict())
+    page, empty = render_page(made.to_dict()), render_page(nothing.to_dict())
 
-    assert "Of 0 events, 0 would be rejected" in page
+    assert "Of 7 events, 0 would be rejected" in page
     assert "✓ everything was read" in page
     assert "Clean" in page
+    assert "No event was judged, so nothing is said of any: there is none." in empty
+    assert "Nothing judged" in empty
+    assert "Clean" not in empty
 
 
 def test_a_long_command_is_told_whole() -> None:

@@ -18,6 +18,7 @@ from streamwarden.reconciler import ReconcileOptions, Report, reconcile
 from streamwarden.reconciler.runs import Runs
 from streamwarden.reconciler.sampling import Sample
 from streamwarden.reconciler.selection import Selection, parse_offsets, parse_partitions
+from streamwarden.reconciler.text import first_sentence
 
 from .histories import make_bundle
 
@@ -167,6 +168,55 @@ def test_a_name_that_nothing_has_is_told(world: World, caplog: pytest.LogCapture
 
     told = [record.getMessage().partition(" has the ")[2] for record in caplog.records]
     assert [text.partition(":")[0] for text in told if text] == ["policy `limit`", "owner `riks`"]
+
+
+@pytest.mark.parametrize(
+    "part",
+    [
+        {"selection": Selection(first=1000, end=2000)},
+        {"since": NOON_MS + DAY},
+        {"until": NOON_MS - DAY},
+    ],
+    ids=lambda part: next(iter(part)),
+)
+def test_a_range_without_events_is_told(
+    world: World, caplog: pytest.LogCaptureFixture, part: dict[str, Any]
+) -> None:
+    """It is no drift, and no verdict on any event either."""
+    world.write("t1", {"amount": 20})
+
+    report = world.run("t1", **part)
+
+    said = "No event was judged, so nothing is said of any: none lies in the range"
+    assert (report.account.events, report.complete, report.exit_status()) == (0, True, 0)
+    assert [record.getMessage().startswith(said) for record in caplog.records] == [True]
+
+
+def test_a_topic_without_events_in_the_range_is_told(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Beside others it would not be missed."""
+    world.write("t1", {"amount": 20})
+
+    world.run("t1", "t2")
+
+    assert [record.getMessage() for record in caplog.records] == [
+        "nothing is said of `t2`: the range holds no record of it"
+    ]
+
+
+def test_that_nothing_is_new_is_no_warning(
+    world: World, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A daily run over a quiet topic is as it should be; its first sentence says so."""
+    world.write("t1", {"amount": 20})
+    kept: dict[str, Any] = {"runs": tmp_path / "runs", "incremental": True}
+    world.run("t1", **kept)
+
+    report = world.run("t1", **kept)
+
+    assert first_sentence(report).endswith("nothing is said of any: none is new.")
+    assert caplog.records == []
 
 
 @pytest.mark.parametrize(
