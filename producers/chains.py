@@ -5,12 +5,20 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from ..policy.waiting import KeyPlace, Parked, closed_record, read_record, waiting_topic
+from ..policy.waiting import (
+    KeyPlace,
+    Parked,
+    closed_record,
+    read_record,
+    released_header,
+    waiting_topic,
+)
 from ..schemas.event import Record
+from .judging import Judged
 from .quarantine import ParkedEvent, Quarantine
 from .reading import BoundedReader
 
-__all__ = ["Chain", "Chains", "read_chains"]
+__all__ = ["Chain", "Chains", "read_chains", "turn_of"]
 
 _Place = tuple[str, int, int]
 
@@ -86,6 +94,32 @@ class Chains:
                 partition = chain.place.partition % self.partitions
                 records.append(Record(self.topic, partition, key, value, [], None))
         return records
+
+
+def turn_of(event: ParkedEvent, judged: Judged, chain: Chain, done: Collection[_Place]) -> Judged:
+    """`judged`, unless an event before it in its key still waits.
+
+    `done` are places of what was let go just now. A record that goes says that its own group is to
+    let it pass.
+    """
+    origin = event.parked
+    missing = chain.missing()
+    first = chain.first_open(done)
+    if missing is not None:
+        where = f"{origin.origin_topic}[{origin.origin_partition}]@{missing}"
+        return Judged("refused", f"it waits behind {where}, whose record is not there (`--force`)")
+    if first is not None and (first.topic, first.place) != (event.topic, event.place):
+        ahead = first.parked
+        where = f"{ahead.origin_topic}[{ahead.origin_partition}]@{ahead.origin_offset}"
+        at = f"{first.topic} {first.partition}:{first.offset}"
+        return Judged("refused", f"it waits behind {where}, parked at {at}")
+    record, offset = judged.record, origin.origin_offset
+    if record is None or offset is None or record.topic != origin.origin_topic:
+        return judged
+    # Its own group lets it pass, though others of its key still wait.
+    own = released_header(chain.place.group, chain.place.partition, offset)
+    record.headers.append(own)
+    return judged
 
 
 def read_chains(reader: BoundedReader, quarantine: Quarantine) -> Chains:

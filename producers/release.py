@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from typing import Literal, TypeAlias
 
 from streamwarden.errors import QuarantineError
 
 from ..policy.decision import new_ids
-from ..policy.waiting import released_header
 from ..schemas.event import Record
-from .chains import Chain, Chains, read_chains
+from .chains import Chains, read_chains, turn_of
 from .judging import Judge, Judged
+from .limiting import first_to_go
 from .outgoing import check_topic_name
 from .quarantine import (
     Listing,
@@ -101,6 +101,9 @@ def release(
 
     With `park: key`, events that wait behind a released one go with it, in their order, as far as
     the policy lets them; one that waits is refused by itself, unless forced.
+
+    `selection.max` counts what is let go, and with it those that are older and are refused; what
+    waits behind comes on top.
     """
     _check_signatures(signatures)
     if to is not None:
@@ -175,11 +178,14 @@ class _Operation:
         dry_run: bool,
         in_turn: bool,
     ) -> None:
-        self._quarantine, self._selection = quarantine, selection
+        self._quarantine, self._most = quarantine, selection.max
+        self._selection = replace(selection, max=None)
         self._decide, self._dry_run, self._in_turn = decide, dry_run, in_turn
         self._chains = Chains("", 0, {})
         #: Those that go with the one they wait behind, whatever else was selected.
         self._chosen: set[_Place] = set()
+        #: Where there is a limit, what it leaves.
+        self._within: set[_Place] | None = None
         self._outcomes: dict[_Place, ReleaseOutcome] = {}
         self._closed: set[_Place] = set()
         self._complete = True
@@ -191,6 +197,8 @@ class _Operation:
             self._complete = listing.complete
             topics = self._topics(listing)
             self._chains = read_chains(reader, self._quarantine)
+            if self._most is not None:
+                listing = self._limited(reader, listing, self._most)
             if self._chains:
                 self._run_in_turn(reader, listing)
                 topics = []
@@ -203,6 +211,17 @@ class _Operation:
             self._complete,
             len(self._closed),
         )
+
+    def _limited(self, reader: BoundedReader, listing: Listing, most: int) -> Listing:
+        """The oldest events of `listing` that wait, until `most` of them would be let go."""
+        if self._chains:
+            self._arranged(reader)
+        waiting = [event for event in listing.events if self._is_open(event)]
+        chains = self._chains if self._in_turn else None
+        tried = first_to_go(reader, waiting, most, self._decide(reader), chains)
+        self._complete = self._complete and len(tried) == len(waiting)
+        self._within = {(event.topic, *event.place) for event in tried}
+        return replace(listing, events=tuple(tried))
 
     def _run_in_turn(self, reader: BoundedReader, listing: Listing) -> None:
         """Events that wait for one of these go with it, those too that are parked meanwhile."""
@@ -286,9 +305,13 @@ class _Operation:
     def _listed(self, reader: BoundedReader, topic: str) -> Sequence[ParkedEvent]:
         """The events of `topic` to go through; those of one key in their order."""
         if not self._chains:
-            return scan(
+            found = scan(
                 reader, self._quarantine, self._selection, all_states=True, topics=[topic]
             ).events
+            within = self._within
+            if within is None:
+                return found
+            return [event for event in found if (event.topic, *event.place) in within]
         mine = [
             event
             for event in self._arranged(reader)
@@ -353,7 +376,7 @@ class _Operation:
             judged, chain = each, self._chains.of(event)
             if chain is not None and each.outcome in ("released", "discarded"):
                 if self._in_turn:
-                    judged = _turn(event, each, chain, done)
+                    judged = turn_of(event, each, chain, done)
                 if judged is each:
                     done.add((event.topic, *event.place))
                     going.append(event)
@@ -371,25 +394,3 @@ class _Operation:
             approval=judged.approval,
             rules=event.rules,
         )
-
-
-def _turn(event: ParkedEvent, judged: Judged, chain: Chain, done: Collection[_Place]) -> Judged:
-    """`judged`, unless an event before it in its key still waits."""
-    origin = event.parked
-    missing = chain.missing()
-    first = chain.first_open(done)
-    if missing is not None:
-        where = f"{origin.origin_topic}[{origin.origin_partition}]@{missing}"
-        return Judged("refused", f"it waits behind {where}, whose record is not there (`--force`)")
-    if first is not None and (first.topic, first.place) != (event.topic, event.place):
-        ahead = first.parked
-        where = f"{ahead.origin_topic}[{ahead.origin_partition}]@{ahead.origin_offset}"
-        at = f"{first.topic} {first.partition}:{first.offset}"
-        return Judged("refused", f"it waits behind {where}, parked at {at}")
-    record, offset = judged.record, origin.origin_offset
-    if record is None or offset is None or record.topic != origin.origin_topic:
-        return judged
-    # Its own group lets it pass, though others of its key still wait.
-    own = released_header(chain.place.group, chain.place.partition, offset)
-    record.headers.append(own)
-    return judged

@@ -19,6 +19,7 @@ import msgspec
 from streamwarden.errors import ReconcileError
 
 from ..policy.parking import Kind
+from ..producers.limiting import GOING
 from ..producers.quarantine import ParkedEvent, Quarantine, Selection, list_parked
 from ..producers.release import ReleaseOutcome, ReleaseReport, release
 from ..producers.reviews import Signature
@@ -169,8 +170,8 @@ def release_found(
 ) -> BulkRelease:
     """Release the candidates that are parked events of the quarantine's topic, as `release` does.
 
-    An event that came back `returns_max` times after being released is refused. `most` takes the
-    first so many that wait. Raises QuarantineError when the topics cannot be read.
+    An event that came back `returns_max` times after being released is refused. With `most`, no
+    more are released, whatever is refused besides. Raises QuarantineError when the topics cannot be read.
     """
     listing = list_parked(quarantine, all_states=True)
     there = {(event.topic, *event.place): event for event in listing.events}
@@ -184,13 +185,17 @@ def release_found(
     closed = sum(there[place].state != "waiting" for place in known)
     waiting = [place for place in known if there[place].state == "waiting"]
     looping = {place for place in waiting if returned.get(place, 0) >= returns_max}
-    wanted = [place for place in waiting if place not in looping][:most]
+    wanted = [place for place in waiting if place not in looping]
     outcomes = [_looping(there[place], returned[place]) for place in sorted(looping)]
     complete = listing.complete
     for kind, places in _batches(quarantine, wanted):
+        left = None if most is None else most - sum(each.outcome in GOING for each in outcomes)
+        if left == 0:
+            complete = False
+            break
         part = release(
             quarantine,
-            Selection(at=frozenset(place[1:] for place in places), kind=kind),
+            Selection(at=frozenset(place[1:] for place in places), kind=kind, max=left),
             signatures=signatures,
             to=to,
             force=force,

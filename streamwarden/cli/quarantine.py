@@ -260,7 +260,7 @@ def _release(
     """Write parked events to their topic, as far as the current policy lets them.
 
     Each is judged anew, masked and stamped; a second release of it is refused. Held events need
-    --by and --reason, of as many people as the rule asks for.
+    --by and --reason, of as many people as the rule asks for. --max counts what is let go.
 
       streamwarden quarantine release -t payments --policies policies/ --rule currency-known --dry-run
       streamwarden quarantine release -t payments --policies policies/ --at 2:14 --by Ann --reason 'by phone'

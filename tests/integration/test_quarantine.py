@@ -349,6 +349,41 @@ def test_a_dry_run_says_what_would_be_and_writes_nothing(
     assert all(event.reviews == () for event in list_parked(quarantine_of(guarded)).events)
 
 
+def test_a_limit_counts_what_is_let_go(guarded: Guarded) -> None:
+    """Neither what is closed already nor what is refused: both would be in the way for ever."""
+    park(guarded, LARGE, BAD, LARGE, LARGE, LARGE)
+    quarantine, two = quarantine_of(guarded), Selection(max=2)
+
+    def places(report: ReleaseReport) -> list[tuple[str, str, int]]:
+        return sorted((e.outcome, e.topic.partition(".")[0], e.offset) for e in report.outcomes)
+
+    dry = release(quarantine, two, signatures=[ALICE], dry_run=True)
+    first = release(quarantine, two, signatures=[ALICE])
+    second = release(quarantine, two, signatures=[ALICE])
+    third = release(quarantine, two, signatures=[ALICE])
+
+    refused = ("refused", "quarantine", 0)
+    assert places(dry) == places(first)
+    assert places(first) == [refused, ("released", "held", 0), ("released", "held", 1)]
+    assert places(second) == [refused, ("released", "held", 2), ("released", "held", 3)]
+    assert places(third) == [refused]
+    assert [dry.complete, first.complete, second.complete, third.complete] == [
+        *(False, False, True, True)
+    ]
+    assert second.closed == 2
+
+
+def test_a_limit_counts_what_is_discarded(guarded: Guarded) -> None:
+    """The oldest first, in whichever parking topic."""
+    park(guarded, LARGE, BAD, LARGE)
+    quarantine = quarantine_of(guarded)
+
+    reports = [discard(quarantine, Selection(max=1), signature=BOB) for _ in range(4)]
+
+    discarded = [[(e.topic, e.offset) for e in report.outcomes] for report in reports]
+    assert discarded == [[(guarded.held, 0)], [(guarded.quarantine, 0)], [(guarded.held, 1)], []]
+
+
 def test_discarded_events_are_never_released(guarded: Guarded, consume_all: ConsumeAll) -> None:
     """The record stays where it is, with who let it go."""
     park(guarded, LARGE, LARGE)

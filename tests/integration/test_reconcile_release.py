@@ -139,6 +139,7 @@ def test_the_command_line_releases_from_a_run(world: World) -> None:
     dry = CliRunner().invoke(main, [*asked, "--dry-run"])
     before = figures.read_text()
     done = CliRunner().invoke(main, [*asked, "--max", "2"])
+    last = CliRunner().invoke(main, [*asked, "--max", "2"])
 
     said, told = msgspec.json.decode(dry.stdout), msgspec.json.decode(done.stdout)
     assert (dry.exit_code, done.exit_code) == (0, 0)
@@ -146,7 +147,14 @@ def test_the_command_line_releases_from_a_run(world: World) -> None:
     assert said["histogram"]["rules"]["limits/wait"] == 3
     assert f'streamwarden_release_open{{topic="quarantine.{world.topic}"}} 2.0' in before
     assert told["counts"] == {"released": 2}
+    assert not told["complete"]
     assert sum(told["open"].values()) == 1
+    ended = msgspec.json.decode(last.stdout)
+    assert (ended["counts"], ended["closed_before"], ended["complete"]) == (
+        {"released": 1},
+        2,
+        True,
+    )
 
 
 def test_a_report_alone_has_only_examples(world: World, tmp_path: Path) -> None:

@@ -180,7 +180,8 @@ def test_only_the_first_of_a_key_is_released_by_itself(
     assert group.run() == []
     quarantine = quarantine_of(waiting)
 
-    alone = release(quarantine, Selection(kind="waiting", max=1), to=to)
+    first = frozenset({(0, 0)})
+    alone = release(quarantine, Selection(at=first, kind="waiting"), to=to)
     assert outcomes(alone) == [
         ("refused", f"it waits behind {waiting.topic}[0]@0, parked at {waiting.quarantine} 0:0")
     ]

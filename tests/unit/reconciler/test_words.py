@@ -23,7 +23,7 @@ from streamwarden.reconciler.words import ADVICE, MEANING, cause_sentence, headl
 )
 def test_of_no_event_nothing_is_said(more: dict[str, Any], why: str) -> None:
     """Whatever the reason is that there was none to judge."""
-    report = {"events": 0, "complete": True, "counts": {}, "drift": {}, **more}
+    report: dict[str, Any] = {"events": 0, "complete": True, "counts": {}, "drift": {}, **more}
 
     assert headline(report) == f"No event was judged, so nothing is said of any: {why}."
 
