@@ -19,12 +19,13 @@ from confluent_kafka import KafkaError, KafkaException, Producer
 from ..policy.decision import Decision
 from ..policy.keys import KeyRing
 from ..policy.parking import Kind, park
+from ..policy.waiting import key_digest
 from ..schemas.event import Record
 from .callbacks import Callbacks
 from .codes import STATE, UNKNOWN_PARTITION, error_of
 from .connection import ConfigMap
 
-__all__ = ["POINTER_HEADER", "Done", "Parking", "inherited"]
+__all__ = ["POINTER_HEADER", "POINTER_KEY_HEADER", "Done", "Parking", "inherited"]
 
 log = logging.getLogger("streamwarden")
 
@@ -34,6 +35,9 @@ Done: TypeAlias = Callable[[KafkaError | None], None]
 #: On a parked record that is only a pointer: how many bytes the event's value has. The value is
 #: at the origin's coordinates.
 POINTER_HEADER = "streamwarden-pointer"
+#: On a pointer whose key is too large as well: the digest of the key, by which events of one key
+#: wait behind one another.
+POINTER_KEY_HEADER = "streamwarden-pointer-key"
 
 #: Enough for the head of a decision, when all of it does not fit.
 _CUT_DECISION_MAX_BYTES = 512
@@ -401,5 +405,6 @@ def _pointer(record: Record, decision: Decision) -> Record:
     headers.append((POINTER_HEADER, str(size).encode()))
     key = record.key
     if key is not None and len(key) > _POINTER_KEY_MAX_BYTES:
+        headers.append((POINTER_KEY_HEADER, key_digest(key).encode()))
         key = None
     return record._replace(key=key, value=None, headers=headers)

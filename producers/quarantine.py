@@ -7,7 +7,7 @@ import time
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from typing import cast
+from typing import Final, cast
 
 from confluent_kafka import TIMESTAMP_NOT_AVAILABLE, KafkaException, Message
 
@@ -18,7 +18,7 @@ from ..policy.parking import Kind, Parked, parked_topic, parse_parked
 from ..policy.waiting import key_digest
 from .codes import error_of
 from .connection import ConfigMap
-from .parking import POINTER_HEADER
+from .parking import POINTER_HEADER, POINTER_KEY_HEADER
 from .reading import BoundedReader, Span
 from .reviews import Review, is_review, parse_review
 
@@ -36,6 +36,8 @@ __all__ = [
 
 _Header = tuple[str, bytes | None]
 
+#: Kinds of the topic of held events.
+_HELD: Final[tuple[Kind, ...]] = ("held", "waiting")
 #: Parked events that one operation looks at; more than people can, and than memory may bear.
 _EVENTS_MAX = 100_000
 
@@ -83,7 +85,9 @@ class ParkedEvent:
     """One parked event. `reviews` are what people did with it so far, oldest first.
 
     `value_size` is None for a tombstone; key, value and headers themselves are there only where
-    they were asked for; `digest` stands for the key of an event that was parked at consume. `pointer` is True where the parked record only points to the event.
+    they were asked for; `digest` stands for the key of an event that was parked at consume.
+    `pointer` is True where the parked record only points to the event. `kind` is what it counts as
+    where it is; what its own header claims is in `parked`.
     """
 
     kind: Kind
@@ -146,12 +150,14 @@ class Listing:
     """Parked events, the oldest first.
 
     `foreign` counts records of the topics that are not parked events of this origin; `unverified`
-    counts reviews that were not made with one of the guard's keys: they do not count. `complete`
+    counts reviews that were not made with one of the guard's keys: they do not count. `misplaced`
+    are those of `events` that call themselves of a kind that their topic is not for. `complete`
     is False when there were more than `max`, or than an operation looks at.
     """
 
     events: tuple[ParkedEvent, ...]
     foreign: int = 0
+    misplaced: int = 0
     unverified: int = 0
     complete: bool = True
 
@@ -220,7 +226,7 @@ class _Scan:
                 place = topic, review.partition, review.offset
                 self.reviews.setdefault(place, []).append(review)
             return
-        event = _event(message, headers, topic)
+        event = _event(message, headers, topic, self._quarantine)
         if event is None or event.parked.origin_topic != self._quarantine.topic:
             self.foreign += 1
         elif _fits(event, self._selection):
@@ -239,9 +245,11 @@ class _Scan:
         wanted = sorted(events, key=_age)
         limit = self._selection.max
         complete = self.complete and (limit is None or len(wanted) <= limit)
+        taken = tuple(wanted if limit is None else heapq.nsmallest(limit, wanted, key=_age))
         return Listing(
-            tuple(wanted if limit is None else heapq.nsmallest(limit, wanted, key=_age)),
+            taken,
             self.foreign,
+            sum(_is_misplaced(event, self._quarantine) for event in taken),
             self.unverified,
             complete,
         )
@@ -259,7 +267,7 @@ def scan(
     found = _Scan(quarantine, selection)
     kinds: tuple[Kind, ...] = ("quarantined", "held")
     if selection.kind is not None:
-        kinds = ("held",) if selection.kind in ("held", "waiting") else ("quarantined",)
+        kinds = ("held",) if selection.kind in _HELD else ("quarantined",)
     topics = topics or list(dict.fromkeys(quarantine.topic_of(kind) for kind in kinds))
     spans = {topic: reader.bounds(topic) for topic in topics}
     if not any(spans.values()):
@@ -287,7 +295,26 @@ def _narrowed(bounds: dict[int, Span], selection: Selection) -> dict[int, Span]:
     }
 
 
-def _event(message: Message, headers: list[_Header], topic: str) -> ParkedEvent | None:
+def _kind_in(topic: str, said: Kind, quarantine: Quarantine) -> Kind:
+    """The kind of a record in a parking topic whose header says `said`.
+
+    A header is a claim of whoever wrote the record, and what is held needs names to be released:
+    in the topic of held events nothing counts as less. Where one topic takes all there is only the
+    claim. A held record among the quarantined is one of a time when they had one topic.
+    """
+    if topic == quarantine.topic_of("quarantined") or said in _HELD:
+        return said
+    return "held"
+
+
+def _is_misplaced(event: ParkedEvent, quarantine: Quarantine) -> bool:
+    """True where the record says that it belongs into the other parking topic."""
+    return quarantine.topic_of(event.parked.kind) != event.topic
+
+
+def _event(
+    message: Message, headers: list[_Header], topic: str, quarantine: Quarantine
+) -> ParkedEvent | None:
     parked = parse_parked(headers)
     if parked is None:
         return None
@@ -295,9 +322,9 @@ def _event(message: Message, headers: list[_Header], topic: str) -> ParkedEvent 
     assert partition is not None
     assert offset is not None
     kind, timestamp = message.timestamp()
-    key, value = message.key(), message.value()
+    value = message.value()
     return ParkedEvent(
-        kind=parked.kind,
+        kind=_kind_in(topic, parked.kind, quarantine),
         topic=topic,
         partition=partition,
         offset=offset,
@@ -305,8 +332,18 @@ def _event(message: Message, headers: list[_Header], topic: str) -> ParkedEvent 
         parked=parked,
         value_size=None if value is None else len(value),
         pointer=any(name == POINTER_HEADER for name, _ in headers),
-        digest=None if key is None or parked.origin_offset is None else key_digest(key),
+        digest=None if parked.origin_offset is None else _digest(message.key(), headers),
     )
+
+
+def _digest(key: bytes | None, headers: Iterable[_Header]) -> str | None:
+    """What stands for the key of a parked event; a pointer may have nothing else of it."""
+    if key is not None:
+        return key_digest(key)
+    for name, value in headers:
+        if name == POINTER_KEY_HEADER and value is not None:
+            return value.decode("ascii", "replace")
+    return None
 
 
 def _fits(event: ParkedEvent, selection: Selection) -> bool:

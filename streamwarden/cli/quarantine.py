@@ -143,6 +143,7 @@ def _list(
             {
                 "events": [event_json(event) for event in listing.events],
                 "foreign": listing.foreign,
+                "misplaced": listing.misplaced,
                 "unverified": listing.unverified,
                 "complete": listing.complete,
             }
@@ -154,6 +155,11 @@ def _list(
         output.note(f"{counted(len(listing.events), 'parked event')}{state}")
     if not listing.complete:
         output.warn("there are more; say --max, or select less")
+    if listing.misplaced:
+        records = counted(listing.misplaced, "record")
+        output.warn(
+            f"{records} of a kind that the topic is not for; what is in held counts as held"
+        )
     if listing.unverified:
         reviews = counted(listing.unverified, "review")
         output.warn(f"{reviews} not signed with these keys, which do not count")

@@ -13,6 +13,7 @@ from confluent_kafka import Producer
 
 from streamwarden.consumers.consumer import GuardedConsumer
 from streamwarden.errors import QuarantineError
+from streamwarden.policy.guard import Guard
 from streamwarden.policy.model import Effect
 from streamwarden.policy.stamp import Stamp, verify
 from streamwarden.producers.producer import GuardedProducer
@@ -321,8 +322,6 @@ def test_what_a_new_policy_lets_pass_is_released(
     park(guarded, BAD)
     policies = write_policy(tmp_path / "new", guarded.topic) / "limits.yaml"
     policies.write_text(policies.read_text().replace('"EUR"', '"EUR", "XXX"'))
-    from streamwarden.policy.guard import Guard
-
     today = Guarded(guarded.topic, Guard.from_directory(policies.parent), guarded.config)
 
     report = release(quarantine_of(today), Selection())
@@ -395,6 +394,75 @@ def test_discarded_events_are_never_released(guarded: Guarded, consume_all: Cons
     assert release(quarantine, HELD, signatures=[ALICE]).counts == {"released": 1}
     assert len(list_parked(quarantine, all_states=True).events) == 2
     assert len(consume_all(guarded.topic)) == 1
+
+
+def copy_with(
+    guarded: Guarded, record: Any, kind: bytes, *, topic: str, said: bytes = b"held"
+) -> None:
+    """The parked `record` once more, into `topic`, with another kind in its decision."""
+    headers = [
+        (name, data.replace(b'"kind":"' + said + b'"', b'"kind":"' + kind + b'"'))
+        for name, data in record.headers
+    ]
+    producer = Producer(guarded.config)
+    producer.produce(topic, record.value, record.key, headers=headers)
+    assert producer.flush(30) == 0
+
+
+def test_what_is_in_held_needs_a_name_whatever_it_says(
+    guarded: Guarded, consume_all: ConsumeAll, tmp_path: Path
+) -> None:
+    """A header is a claim; the topic is where only guards and reviewers write."""
+    park(guarded, LARGE)
+    (held,) = consume_all(guarded.held)
+    for kind in (b"quarantined", b"handler"):
+        copy_with(guarded, held, kind, topic=guarded.held)
+    policies = write_policy(tmp_path / "new", guarded.topic) / "limits.yaml"
+    policies.write_text(policies.read_text().replace("50000", "90000"))
+    today = Guarded(guarded.topic, Guard.from_directory(policies.parent), guarded.config)
+    quarantine = quarantine_of(today)
+
+    listing = list_parked(quarantine)
+    report = release(quarantine, Selection())
+    named = release(quarantine, Selection(), signatures=[ALICE])
+
+    assert [event.kind for event in listing.events] == ["held"] * 3
+    assert [event.parked.kind for event in listing.events] == ["held", "quarantined", "handler"]
+    assert listing.misplaced == 2
+    assert report.counts == {"refused": 3}
+    assert {each.why.partition(";")[0] for each in report.outcomes} == {"0 of 1 names"}
+    assert named.counts == {"released": 3}
+
+
+def test_a_held_record_among_the_quarantined_stays_held(
+    guarded: Guarded, consume_all: ConsumeAll
+) -> None:
+    """It may be of a time when both had one topic."""
+    park(guarded, LARGE)
+    (held,) = consume_all(guarded.held)
+    copy_with(guarded, held, b"held", topic=guarded.quarantine)
+
+    listing = list_parked(quarantine_of(guarded))
+
+    assert [(event.kind, event.topic) for event in listing.events] == [
+        ("held", guarded.held),
+        ("held", guarded.quarantine),
+    ]
+    assert listing.misplaced == 1
+
+
+def test_one_topic_for_both_kinds_has_only_what_records_say(
+    guarded: Guarded, consume_all: ConsumeAll
+) -> None:
+    """Where the topic does not tell, the header does. No bundle is like that."""
+    park(guarded, LARGE)
+    (held,) = consume_all(guarded.held)
+    copy_with(guarded, held, b"quarantined", topic=guarded.held)
+
+    listing = list_parked(quarantine_of(guarded, quarantine=guarded.held))
+
+    assert [event.kind for event in listing.events] == ["held", "quarantined"]
+    assert listing.misplaced == 0
 
 
 @pytest.mark.parametrize("signatures", [[Signature("", "why")], [Signature("alice", " ")]])

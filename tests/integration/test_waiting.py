@@ -202,6 +202,29 @@ def test_only_the_first_of_a_key_is_released_by_itself(
     assert group.run() == [(b"a", numbered(5))]
 
 
+def test_a_pointer_with_a_long_key_keeps_its_place(
+    make_guarded: Make, make_topic: MakeTopic, consume_all: ConsumeAll
+) -> None:
+    """Of an event that is too large to park not even such a key is parked, but what stands for it."""
+    small, to = make_topic("small", config={"max.message.bytes": "7000"}), make_topic("to")
+    guarded = make_guarded(policy=PARKS, stamp_keys=KEYS, bundle=f"held: {small}\n")
+    group, key = Group(guarded), "k" * 5000
+    large = event(amount=60_000, note="x" * 9000)
+    send(guarded, (key, large), (key, numbered(1)), ("b", numbered(2)))
+
+    assert group.run() == [(b"b", numbered(2))]
+    first, second = list_parked(quarantine_of(guarded)).events
+    report = release(quarantine_of(guarded), HEAD, signatures=[ALICE], to=to)
+
+    assert (first.pointer, first.kind, second.kind) == (True, "held", "waiting")
+    assert first.digest == second.digest
+    assert {record.key for record in consume_all(small)} == {None, key.encode()}
+    assert outcomes(report) == [("released", "")] * 2
+    assert [record.value for record in consume_all(to)] == [large, numbered(1)]
+    send(guarded, (key, numbered(3)))
+    assert group.run() == [(key.encode(), numbered(3))]
+
+
 @pytest.mark.parametrize("mode", MODES)
 def test_events_wait_behind_what_a_handler_could_not_deal_with(waiting: Guarded, mode: str) -> None:
     """And what an undone transaction let wait does not."""
