@@ -232,4 +232,5 @@ def _told(error: RedisError | OSError, shown: str) -> StoreError:
 def _line(error: BaseException) -> str:
     """The server's or the system's own words, on one line of a sensible length."""
     text = " ".join(str(error).split())[:200].rstrip(".")
-    return text[:1].lower() + text[1:]
+    # "DB index is out of range" begins with a name.
+    return text if text[1:2].isupper() else text[:1].lower() + text[1:]

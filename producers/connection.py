@@ -76,6 +76,9 @@ PARKING_OVERHEAD_BYTES = 16_384
 _MESSAGE_MAX_BYTES_LIMIT = 1_000_000_000
 #: Parked records are few and their callers wait for the outcome.
 _PARKING_LINGER_MS = 5
+#: What the client of parked events writes to stderr by itself: errors. That it tries again, or what
+#: it thinks of settings that the user's own client has, is no news of the first refused event.
+_LOG_ERRORS = 3
 #: How long a topic that the brokers do not know may be one that was made a moment ago. The client's
 #: own 30 s are long to wait for what a missing parking topic is: a mistake in the set-up.
 _NEW_TOPIC_MS = 3000
@@ -116,6 +119,8 @@ def parking_config(config: ConfigMap, own: ConfigMap | None = None) -> dict[str,
         "topic.metadata.propagation.max.ms": _NEW_TOPIC_MS,
         **(own or {}),
     }
+    if not {"debug", "logger"} & found.keys():
+        found.setdefault("log_level", _LOG_ERRORS)
     if own is None or "message.max.bytes" not in own:
         limit = int(found.get("message.max.bytes", _MESSAGE_MAX_BYTES))
         limit = min(limit + PARKING_OVERHEAD_BYTES, _MESSAGE_MAX_BYTES_LIMIT)

@@ -19,7 +19,8 @@ from uuid import UUID
 
 import msgspec
 from ruamel.yaml import YAML
-from ruamel.yaml.error import YAMLError
+from ruamel.yaml.error import MarkedYAMLError, YAMLError
+from ruamel.yaml.reader import ReaderError
 
 from streamwarden.errors import ConfigurationError
 
@@ -212,10 +213,8 @@ def read_index(directory: Path) -> list[Row] | None:
         yaml = cast("_Yaml", YAML(typ="safe", pure=True))
         rows = msgspec.convert(yaml.load(read_file(path)) or [], list[Row])
     except (YAMLError, msgspec.ValidationError, RecursionError) as error:
-        deep = isinstance(error, RecursionError)
-        said = "it is nested too deeply" if deep else " ".join(str(error).split())
         raise ConfigurationError(
-            f"`{path}` is no index of schemas: {said}",
+            f"`{path}` is no index of schemas: {_what_is_wrong(error)}",
             remedy="entries are `{id: 7, subject: payments-value, version: 3, file: F.avsc}`",
         ) from None
     if len(rows) > _ROWS_MAX:
@@ -226,6 +225,53 @@ def read_index(directory: Path) -> list[Row] | None:
     if len(set(keys)) < len(keys):
         raise ConfigurationError(f"`{path}` has two entries for one version of a subject")
     return rows
+
+
+#: What an index has, by the names that its decoder has for it.
+_NOUNS: Final = {
+    "array": "a list",
+    "bool": "true or false",
+    "float": "a number",
+    "int": "a whole number",
+    "null": "nothing",
+    "object": "a mapping",
+    "str": "text",
+}
+_FIELDS: Final = (
+    ("Object missing required field", "it lacks the field"),
+    ("Object contains unknown field", "it has an unknown field"),
+)
+_PLACE: Final = re.compile(r" - at `\$\[(\d+)\]\.?(.*)`$")
+_EXPECTED: Final = re.compile(r"Expected `(\w+)`, got `(\w+)`")
+
+
+def _what_is_wrong(error: Exception) -> str:
+    """What a parser or decoder found, in words of the file."""
+    if isinstance(error, RecursionError):
+        return "it is nested too deeply"
+    if isinstance(error, MarkedYAMLError):
+        marked: Any = error  # the library says nothing of their types
+        mark = marked.problem_mark or marked.context_mark
+        where = "" if mark is None else f"line {mark.line + 1}, column {mark.column + 1}: "
+        said = str(marked.problem or marked.context or "it is no YAML")
+        return where + said.replace("but got '<stream end>'", "but the file ends")
+    if isinstance(error, ReaderError):
+        return f"it has the character {error.character:#x}, which YAML does not allow"
+    said = " ".join(str(error).split())
+    place = _PLACE.search(said)
+    where = ""
+    if place is not None:
+        said = said[: place.start()]
+        field = f", `{place[2]}`" if place[2] else ""
+        where = f"entry {int(place[1]) + 1}{field}: "
+    said = _EXPECTED.sub(lambda m: f"it is {_noun(m[2])}, not {_noun(m[1])}", said)
+    for theirs, ours in _FIELDS:
+        said = said.replace(theirs, ours)
+    return where + said
+
+
+def _noun(name: str) -> str:
+    return _NOUNS.get(name, name)
 
 
 class _Yaml(Protocol):

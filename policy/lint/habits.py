@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 from ..cel.ast import Call, Literal, walk
@@ -22,28 +22,50 @@ _NOT_KEPT: Final = {
     "stamp": "ask for a header or field that the event carries",
 }
 _FLAGS: Final = re.compile(r"\(\?[a-zA-Z-]+\)")
+#: Rules that one warning names.
+_NAMED: Final = 5
 _STARTS: Final = ("^", r"\A", ".*", "[^")
 _ENDS: Final = ("$", r"\z", ".*")
 
 
 def missing_words(subjects: Iterable[Subject]) -> None:
-    """Warn about rules without a reason or severity; those that are off say nothing to anybody."""
-    for subject in subjects:
-        rule = subject.rule
-        if rule.effect is None or rule.mode is Mode.OFF:
-            continue
-        if not rule.reason:
-            subject.warn(
-                "SW172",
-                f"the rule {quoted(rule.id)} gives no reason",
-                remedy="say in `reason:` what people are to read; `{value.amount}` fills in a field",
-            )
-        if rule.severity is None:
-            subject.warn(
-                "SW173",
-                f"the rule {quoted(rule.id)} has no severity",
-                remedy="add `severity:`, one of critical, high, medium, low, info",
-            )
+    """Warn of the rules without a reason or severity, once a policy.
+
+    Exemptions need none, and those that are off say nothing to anybody.
+    """
+    said = [each for each in subjects if each.rule.effect is not None and _is_on(each)]
+    _tell_once(
+        [each for each in said if not each.rule.reason],
+        "SW172",
+        "gives no reason",
+        "give no reason",
+        remedy="say in `reason:` what people are to read; `{value.amount}` fills in a field",
+    )
+    _tell_once(
+        [each for each in said if each.rule.severity is None],
+        "SW173",
+        "has no severity",
+        "have no severity",
+        remedy="add `severity:`, one of critical, high, medium, low, info",
+    )
+
+
+def _is_on(subject: Subject) -> bool:
+    return subject.rule.mode is not Mode.OFF
+
+
+def _tell_once(found: Sequence[Subject], code: str, one: str, many: str, *, remedy: str) -> None:
+    """One warning for all rules of a policy, at the first of them."""
+    by_policy: dict[int, list[Subject]] = {}
+    for subject in found:
+        by_policy.setdefault(id(subject.written), []).append(subject)
+    for subjects in by_policy.values():
+        names = ", ".join(quoted(each.rule.id) for each in subjects[:_NAMED])
+        more = f" and {len(subjects) - _NAMED} more" if len(subjects) > _NAMED else ""
+        what = (
+            f"the rule {names} {one}" if len(subjects) == 1 else f"the rules {names}{more} {many}"
+        )
+        subjects[0].warn(code, what, remedy=remedy)
 
 
 def replay_gaps(subjects: Iterable[Subject]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import signal
 import sys
 import threading
@@ -46,6 +47,13 @@ _REMEDIES = {
 }
 
 
+_NUMBERS = (
+    (re.compile(r"is not a valid (?:integer|float)(?: range)?$"), "is no number"),
+    (re.compile(r"is not in the range x>=(\d+)$"), r"is less than \1"),
+    (re.compile(r"is not in the range (\d+)<=x<=(\d+)$"), r"is not between \1 and \2"),
+)
+
+
 def run(command: Callable[[], object], *, debug: bool = False) -> int:
     """Run a command to its exit status; a traceback is shown with `debug` only."""
     try:
@@ -77,7 +85,7 @@ def _tell(error: BaseException, *, debug: bool) -> None:
 def describe(error: BaseException) -> str:
     """What went wrong and what to do next, on one line (problems in policies: several)."""
     if isinstance(error, click.UsageError):
-        usage = error.format_message().rstrip(".")
+        usage = _in_words(error.format_message().rstrip("."))
         path = None if error.ctx is None else error.ctx.command_path
         return usage if path is None else f"{_lowered(usage)}; see `{path} --help`"
     if isinstance(error, click.ClickException):
@@ -106,7 +114,14 @@ def _kafka(error: BaseException) -> str:
 
 
 def _lowered(text: str) -> str:
-    return text[:1].lower() + text[1:]
+    return text if text[1:2].isupper() else text[:1].lower() + text[1:]
+
+
+def _in_words(text: str) -> str:
+    """What the parser of the command line says about numbers, as people say it."""
+    for pattern, words in _NUMBERS:
+        text = pattern.sub(words, text)
+    return text
 
 
 def _drop_stdout() -> None:

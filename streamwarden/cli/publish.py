@@ -131,9 +131,10 @@ def _summary(output: Output, publishing: Publishing, seconds: float) -> None:
         f"{account.undecodable:,} undecodable" if account.undecodable else "",
         f"{account.shadow:,} with a rule in shadow mode" if account.shadow else "",
     ]
+    said = ", ".join(filter(None, [effects, *beside]))
     output.print(
         f"{counted(account.read, 'event')} in {seconds:.1f} s by {bundle.label} "
-        f"({bundle.digest[:12]}): " + ", ".join(filter(None, [effects, *beside]))
+        f"({bundle.digest[:12]})" + (f": {said}" if said else "")
     )
 
 

@@ -77,7 +77,9 @@ def scope_options(function: _F) -> _F:
     @click.option("--owner", "owners", multiple=True, metavar="NAME", help="… of this owner.")
     @click.option("--class", "classes", multiple=True, metavar="CLASS", help="… of this class.")
     @click.option(
-        "--sample", metavar="N%|N", help="Judge a random part, and estimate the rest from it."
+        "--sample",
+        metavar="N%|N",
+        help="Judge a random part, about N events, and estimate the rest from it.",
     )
     @click.option(
         "--as-of", metavar="TIME|N", help="Judge by what --store had active then, or by version N."

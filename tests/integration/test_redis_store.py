@@ -46,6 +46,14 @@ def opened(url: str, **client: object) -> BundleStore:
     return open_store(url, client=client)
 
 
+def test_a_database_that_is_not_there_is_told(server: RedisServer) -> None:
+    """In the server's own words."""
+    number_less = server.url.rsplit("/", 1)[0]
+
+    with pytest.raises(StoreError, match=r"DB index is out of range; "):
+        opened(f"{number_less}/99?bundle=b").active()
+
+
 def test_users_need_few_rights(server: RedisServer) -> None:
     """The rights that the docs list are enough; what is not allowed is told, without passwords."""
     reading = ["+get", "+hget", "+hgetall", "+smembers", "+subscribe"]

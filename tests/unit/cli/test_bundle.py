@@ -143,7 +143,8 @@ def test_changes_are_shown_to_people(run: Run, store: str, policies: Path) -> No
         (["active"], "no bundle is active"),
         (["activate", "7"], "there is no bundle 7 in"),
         (["activate", "7"], "nothing was published there yet"),
-        (["activate", "0"], "0"),
+        (["activate", "0"], "invalid value for 'N': 0 is less than 1; see"),
+        (["activate", "x"], "invalid value for 'N': 'x' is no number; see"),
     ],
 )
 def test_what_is_not_there_is_told(run: Run, store: str, arguments: list[str], words: str) -> None:

@@ -38,6 +38,7 @@ def failing(error: BaseException) -> int:
             "error: Broker: Topic authorization failed (TOPIC_AUTHORIZATION_FAILED); ask for",
         ),
         (click.ClickException("Odd."), "error: odd\n"),
+        (click.ClickException("DB is odd."), "error: DB is odd\n"),
         (KeyboardInterrupt(), "interrupted\n"),
         (ValueError("a\nb\x1b[31m"), "error: internal error: ValueError: a b\\x1b[31m; "),
     ],

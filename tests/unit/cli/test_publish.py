@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import io
 import json
+import re
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -350,6 +351,17 @@ def test_words_for_people_say_the_same(run: Run, broker: EmbeddedBroker, policie
     assert result.stdout.startswith("6 events in ")
     assert "1 allow, 1 warn, 1 mask, 1 hold, 2 reject, 1 undecodable" in result.stdout
     assert result.stdout.count("\n") == 1
+
+
+def test_no_events_are_told_too(run: Run, broker: EmbeddedBroker, policies: Path) -> None:
+    """There is nothing to list then."""
+    result = run(
+        *("publish", "-t", "payments", "-b", broker.bootstrap, "--policies", policies, "-"),
+        stdin=b"",
+    )
+
+    assert result.exit_code == 0
+    assert re.fullmatch(r"0 events in [0-9.]+ s by payments@0 \([0-9a-f]{12}\)\n", result.stdout)
 
 
 def test_a_guard_that_decides_no_more_ends_it(

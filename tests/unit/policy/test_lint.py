@@ -350,6 +350,20 @@ def test_missing_words(tmp_path: Path) -> None:
     assert told(tmp_path, text + off) == [("SW172", 6), ("SW173", 6)]
 
 
+def test_missing_words_are_told_once_a_policy(tmp_path: Path) -> None:
+    """At the first rule that lacks them, with the names of the others."""
+    plain = "effect: warn, when: value.a == 9"
+    text = policy(*(f"{plain.replace('9', str(n))}" for n in range(7)))
+    for words in (", reason: x", ", severity: low"):
+        text = text.replace(words, "")
+
+    found = [each for each in advice(tmp_path, text) if each.code in ("SW172", "SW173")]
+
+    assert [(each.code, each.location.line) for each in found] == [("SW172", 6), ("SW173", 6)]
+    assert found[0].message == "the rules `r0`, `r1`, `r2`, `r3`, `r4` and 2 more give no reason"
+    assert found[1].message.endswith("`r4` and 2 more have no severity")
+
+
 def test_topics_that_no_policy_covers(tmp_path: Path) -> None:
     """Of the bundle document, and those asked for; parking topics need no policy."""
     bundle = (

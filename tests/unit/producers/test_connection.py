@@ -68,6 +68,17 @@ def test_parked_events_have_room_for_what_parking_adds() -> None:
     )
 
 
+def test_the_client_of_parked_events_is_quiet_unless_asked() -> None:
+    """It begins with the first refused event, and what it tries again is nobody's concern."""
+    own = {"log_level": 7}
+
+    assert parking_config({})["log_level"] == 3
+    assert parking_config({"log_level": 0})["log_level"] == 0
+    assert parking_config({}, own)["log_level"] == 7
+    assert "log_level" not in parking_config({"debug": "msg"})
+    assert "log_level" not in parking_config({"logger": object()})
+
+
 def test_own_settings_win_but_for_what_makes_the_writes_safe() -> None:
     """`parking={…}` tunes the producer of parked events; it cannot make it lose some."""
     found = parking_config(USER, {"linger.ms": 50, "acks": 0, "transactional.id": "x"})

@@ -109,11 +109,22 @@ def test_references_are_named_by_the_index(tmp_path: Path) -> None:
         ("- {id: -1, subject: s, version: 1, file: a.avsc}", "id -1, version 1 of `s` cannot be"),
         ("- {id: 4294967296, subject: s, version: 1, file: a.avsc}", "cannot be"),
         ("- {id: 1, subject: s, version: 0, file: a.avsc}", "version 0 of `s` cannot be"),
-        ("- {id: x, subject: s, version: 1, file: a.avsc}", "is no index of schemas"),
-        ("- {id: 1, subject: s, version: 1, file: a.avsc, idd: 2}", "is no index of schemas"),
-        ("- {id: 1, id: 2, subject: s, version: 1, file: a.avsc}", "is no index of schemas"),
-        ("id: 1", "is no index of schemas"),
-        ("- [", "is no index of schemas"),
+        (
+            "- {id: x, subject: s, version: 1, file: a.avsc}",
+            "is no index of schemas: entry 1, `id`: it is text, not a whole number;",
+        ),
+        (
+            "- {id: 1, subject: s, version: 1, file: a.avsc, idd: 2}",
+            "is no index of schemas: entry 1: it has an unknown field `idd`;",
+        ),
+        ("- {id: 1, subject: s}", "is no index of schemas: entry 1: it lacks the field `version`;"),
+        (
+            "- {id: 1, id: 2, subject: s, version: 1, file: a.avsc}",
+            "is no index of schemas: line 1, column 11: found duplicate key",
+        ),
+        ("id: 1", "is no index of schemas: it is a mapping, not a list;"),
+        ("- [", "is no index of schemas: line 1, column 4: expected the node content, but"),
+        ("\x01", "is no index of schemas: it has the character 0x1, which YAML does not allow"),
         (
             """
 - {id: 1, subject: s, version: 1, file: a.avsc}
