@@ -252,7 +252,8 @@ def _activate(
 
       streamwarden bundle activate 14 --store dir:bundles --reason 'back to the old limit'
 
-    Guards that follow the store take it within a second. On a terminal it asks before.
+    Guards that follow the store take it within a second. On a terminal it asks before; elsewhere
+    it does as it is told, so that a rollback can stand in a script.
     """
     with _open(url, client) as store:
         active, chosen = store.active(), store.get(number)
