@@ -10,11 +10,12 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Future
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
-from confluent_kafka import IsolationLevel, TopicPartition
+from confluent_kafka import IsolationLevel, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient, OffsetSpec
 
 from tests.servers.kafka import Cluster
@@ -31,6 +32,7 @@ BROKER_SETTINGS = {"transaction.abort.timed.out.transaction.cleanup.interval.ms"
 _LATEST: OffsetSpec = OffsetSpec.latest()  # type: ignore[no-untyped-call]
 _LOOK_S = 0.02
 _LIMIT_S = 100.0  # for work that makes no progress any more
+_LOOK_FOR_PROGRESS_S = 5.0
 _DRAINS_MAX = 5
 _MANY = 255
 
@@ -98,6 +100,10 @@ class Campaign:
     memory: dict[str, list[float]] = field(default_factory=dict[str, list[float]])
     _workers: list[_Worker] = field(default_factory=list[_Worker])
     _topic: str = ""
+    #: How far everything had come, when that was last seen to change, and when to look again.
+    _seen: tuple[int, int] = (0, 0)
+    _moved_at: float = 0.0
+    _look_at: float = 0.0
 
     def run(self) -> Tally:
         """Work, kill, let a last consumer come to the end, and count."""
@@ -157,14 +163,14 @@ class Campaign:
         """Until the producers are done; workers that end otherwise are started again."""
         plan, chance = self.plan, random.Random(self.plan.seed)
         self._workers = [_Worker(work, self._spawn(work)) for work in self._works()]
-        began = now = time.monotonic()
+        began = now = self._moved_at = time.monotonic()
         kills, restarts = plan.kills, plan.restarts
         kill_at = now + _wait(chance, plan.kill_every_s)
         restart_at = now + _wait(chance, plan.restart_every_s)
         report_at = now + (self.report_s or float("inf"))
         while any(each.work.role == "produce" for each in self._workers):
             now = time.monotonic()
-            if now > began + plan.seconds + _LIMIT_S:
+            if now > began + plan.seconds and not self._moves():
                 raise TimeoutError(f"producers do not come to an end:\n{self._logs()}")
             self._restart_the_ended()
             if kills and now >= kill_at and self._workers:
@@ -202,12 +208,15 @@ class Campaign:
         self._wait_for_open_transactions()
         work = self._work_of("drain", 0, 1)
         for _ in range(_DRAINS_MAX):
-            process = self._spawn(work)
+            process, self._moved_at = self._spawn(work), time.monotonic()
             try:
-                if process.wait(_LIMIT_S) == 0:
+                while process.poll() is None and self._moves():
+                    time.sleep(_LOOK_S)
+                if process.poll() == 0:
                     break
             finally:
                 process.kill()
+                process.wait()
         else:
             raise RuntimeError(f"the end cannot be read to:\n{self._logs()}")
         self._wait_for_open_transactions()
@@ -225,6 +234,21 @@ class Campaign:
             if time.monotonic() > deadline:
                 raise TimeoutError("a transaction stays open")
             time.sleep(0.2)
+
+    def _moves(self) -> bool:
+        """False once nothing was produced, handled or parked for a while."""
+        now = time.monotonic()
+        if now >= self._look_at:
+            self._look_at = now + _LOOK_FOR_PROGRESS_S
+            admin = AdminClient({"bootstrap.servers": self.cluster.bootstrap, "log_level": 0})
+            topics = (self._topic, f"handled-{self._topic}", *self._parking())
+            places = [TopicPartition(t, n) for t in topics for n in range(self.plan.partitions)]
+            with suppress(KafkaException):  # the broker is being restarted
+                ends = sum(_ends(admin, places, IsolationLevel.READ_UNCOMMITTED))
+                written = sum(path.stat().st_size for path in handled_files(self.folder))
+                if (ends, written) != self._seen:
+                    self._seen, self._moved_at = (ends, written), time.monotonic()
+        return now < self._moved_at + _LIMIT_S
 
     def _parking(self) -> tuple[str, str]:
         return f"quarantine.{self._topic}", f"held.{self._topic}"
