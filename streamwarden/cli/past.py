@@ -306,7 +306,8 @@ def _headline(said: _Json) -> Text:
     total = _drift(said["moved"])
     style = "bold red" if total > 0 else "bold green" if total < 0 else "bold"
     many = f"{abs(total):,} {'more' if total > 0 else 'fewer'}" if total else "as many"
-    return Text(f"{runs}{many} findings of drift.", style)
+    findings = "finding" if abs(total) == 1 else "findings"
+    return Text(f"{runs}{many} {findings} of drift.", style)
 
 
 def _compared(offsets: _Json) -> str:
@@ -325,8 +326,13 @@ def _compared(offsets: _Json) -> str:
 def _cause_table(causes: Sequence[_Json]) -> Table:
     table = Table(box=None, pad_edge=False, header_style="dim")
     table.add_column("cause")
-    aside = [name for name in ("unseen", "older") if any(cause[name] for cause in causes)]
-    for heading in ("before", "after", *(f"of which {name}" for name in aside)):
+    columns = [
+        name
+        for name in ("before", "unseen", "after", "older")
+        if name in ("before", "after") or any(cause[name] for cause in causes)
+    ]
+    for name in columns:
+        heading = name if name in ("before", "after") else f"of which {name}"
         table.add_column(heading, justify="right")
     table.add_column("which is", overflow="fold")
     styles = {"appeared": "red", "grew": "red", "vanished": "green", "shrank": "green"}
@@ -342,7 +348,7 @@ def _cause_table(causes: Sequence[_Json]) -> Table:
         change = str(cause["change"])
         table.add_row(
             Text(change, styles.get(change, "")),
-            *(f"{cause[name]:,}" for name in ("before", "after", *aside)),
+            *(f"{cause[name]:,}" for name in columns),
             Text(sentence),
         )
     return table
