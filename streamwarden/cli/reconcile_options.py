@@ -79,7 +79,7 @@ def scope_options(function: _F) -> _F:
     @click.option(
         "--sample",
         metavar="N%|N",
-        help="Judge a random part, about N events, and estimate the rest from it.",
+        help="Judge a random part, of about N events; estimate the rest.",
     )
     @click.option(
         "--as-of", metavar="TIME|N", help="Judge by what --store had active then, or by version N."
