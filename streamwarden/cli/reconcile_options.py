@@ -77,9 +77,7 @@ def scope_options(function: _F) -> _F:
     @click.option("--owner", "owners", multiple=True, metavar="NAME", help="… of this owner.")
     @click.option("--class", "classes", multiple=True, metavar="CLASS", help="… of this class.")
     @click.option(
-        "--sample",
-        metavar="N%|N",
-        help="Judge a random part, of about N events; estimate the rest.",
+        "--sample", metavar="N%|N", help="Judge about so many at random; estimate the rest."
     )
     @click.option(
         "--as-of", metavar="TIME|N", help="Judge by what --store had active then, or by version N."
