@@ -31,6 +31,10 @@ from streamwarden.policy.yaml_reader import Document
 
 __all__ = ["FakeGuard", "PolicyAssertions", "explained"]
 
+#: pytest leaves the frames of this module out of what it prints: their arguments are events as they
+#: are, where the trail below them shows `***`.
+__tracebackhide__ = True
+
 #: Decisions that a fake guard keeps; a test that looks at more of them counts something else.
 _DECISIONS_MAX: Final = 10_000
 _UNSET: Final = object()
@@ -155,7 +159,6 @@ def _named(match: Match, rule: str) -> bool:
 
 
 def _fail(wanted: str, decision: Decision, rule: str | None = None) -> NoReturn:
-    __tracebackhide__ = True
     raise AssertionError(f"{wanted}\n{explained(decision, rule)}")
 
 

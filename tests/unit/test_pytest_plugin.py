@@ -101,6 +101,31 @@ def test_the_fixtures_read_setting_and_marker(pytester: pytest.Pytester) -> None
     )
 
 
+def test_a_failure_prints_no_event(pytester: pytest.Pytester) -> None:
+    """Neither the frames that hold it nor the trail, in which it is masked."""
+    pytester.mkdir("policies").joinpath("limits.yaml").write_text(POLICY)
+    pytester.makepyfile(
+        events=f"IBAN = {'GB' + '123'!r}\nEVENT = dict(amount=1, country='DE', iban=IBAN)\n",
+        test_it="""
+            import pytest
+            from events import EVENT
+
+            @pytest.mark.streamwarden("policies", topic="payments")
+            @pytest.mark.parametrize("check", ["rejected", "warned"])
+            def test_that_fails(streamwarden_policies, check):
+                getattr(streamwarden_policies, f"assert_{check}")(EVENT, rule="iban")
+        """,
+    )
+
+    result = run(pytester, "--tb=long")
+
+    result.assert_outcomes(failed=2)
+    shown = result.stdout.str()
+    assert "GB123" not in shown
+    assert "testing.py" not in shown
+    assert shown.count('value.iban: "***"') == 2
+
+
 def test_without_policies_it_says_what_to_set(pytester: pytest.Pytester) -> None:
     """Instead of an error from within."""
     pytester.makepyfile("def test_it(streamwarden_policies): pass")
