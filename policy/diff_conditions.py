@@ -19,6 +19,7 @@ from typing import Final, Literal, TypeAlias, cast
 from .canonical import canonical_json, portable
 from .cel.ast import And, Call, Expr, Ident, Index, ListExpr, Not, Or, Select, walk
 from .cel.ast import Literal as Constant
+from .cel.names import renamed
 from .cel.unparse import unparse
 from .cel.values import UInt
 
@@ -106,8 +107,11 @@ def _list_name(node: Expr) -> str | None:
 
 
 def outcomes(old: Expr | None, new: Expr | None, lists: Lists) -> Outcomes:
-    """The possible pairs of outcomes; None is a condition that is always true."""
-    return _related(old or Constant(True), new or Constant(True), lists)
+    """The possible pairs of outcomes; None is a condition that is always true.
+
+    What the variables of macros are called makes no difference.
+    """
+    return _related(renamed(old or Constant(True)), renamed(new or Constant(True)), lists)
 
 
 def _related(old: Expr, new: Expr, lists: Lists) -> Outcomes:

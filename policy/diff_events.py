@@ -17,6 +17,7 @@ from .compiler.framed import FramedValues
 from .decision import Decision
 from .keys import KeyRing
 from .model import Effect, Mode
+from .plan import SyntheticRule
 from .plan_table import PlanTable
 from .testing import run_cases
 
@@ -69,7 +70,13 @@ def different(before: Decision, after: Decision) -> bool:
 
 
 def _counted(decision: Decision) -> set[tuple[str, str]]:
-    return {(match.policy, match.rule) for match in decision.matches if match.counts}
+    """The rules that count; what a bundle itself says is the same under any name of the bundle."""
+    counted = (entry.rule for entry in decision.outcome.entries if entry.counts)
+    ruled = (decision.plan.rules[each] if isinstance(each, int) else each for each in counted)
+    return {
+        ("", each.id) if isinstance(each, SyntheticRule) else (each.policy.id, each.rule.id)
+        for each in ruled
+    }
 
 
 def tried_cases(

@@ -6,7 +6,7 @@ first; `resolve` finds them in a tree, where they look like selections.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import replace
 from typing import Final
 
@@ -28,7 +28,7 @@ from .ast import (
 )
 from .values import CelType
 
-__all__ = ["TYPE_NAMES", "dotted_name", "resolve"]
+__all__ = ["TYPE_NAMES", "dotted_name", "renamed", "resolve"]
 
 #: What names a type, as a value.
 TYPE_NAMES: Final = {
@@ -63,14 +63,48 @@ def resolve(
         return resolve(child, names, container, bound)
 
     match node:
-        case Literal():
-            return node
         case Ident():
             return _resolved(node, node.name, names, container, bound) or node
         case Select():
             found = _resolved(node, dotted_name(node), names, container, bound)
             return found or replace(node, operand=inner(node.operand))
-        case Has() | Not():
+        case Comprehension():
+            within = bound | set(node.variables)
+            args = tuple(resolve(arg, names, container, within) for arg in node.args)
+            return replace(node, range=inner(node.range), args=args)
+        case _:
+            return _rebuilt(node, inner)
+
+
+def renamed(node: Expr, bound: Mapping[str, str] | None = None, depth: int = 0) -> Expr:
+    """`node` with the variables of macros called by how many there are around them.
+
+    Expressions that differ in the names of such variables alone become the same one. `bound` has
+    the new names of the `depth` variables around the expression.
+    """
+    bound = bound or {}
+    match node:
+        case Ident():
+            return replace(node, name=bound.get(node.name, node.name))
+        case Comprehension():
+            new = {name: f"@{depth + number}" for number, name in enumerate(node.variables)}
+            within, inside = {**bound, **new}, depth + len(new)
+            return replace(
+                node,
+                range=renamed(node.range, bound, depth),
+                variables=tuple(new.values()),
+                args=tuple(renamed(arg, within, inside) for arg in node.args),
+            )
+        case _:
+            return _rebuilt(node, lambda child: renamed(child, bound, depth))
+
+
+def _rebuilt(node: Expr, inner: Callable[[Expr], Expr]) -> Expr:
+    """`node`, which binds no names, with `inner` of each of its operands."""
+    match node:
+        case Literal() | Ident() | Comprehension():
+            return node
+        case Select() | Has() | Not():
             return replace(node, operand=inner(node.operand))
         case Index():
             return replace(node, operand=inner(node.operand), index=inner(node.index))
@@ -90,10 +124,6 @@ def resolve(
                 for entry in node.entries
             )
             return replace(node, entries=entries)
-        case Comprehension():
-            within = bound | set(node.variables)
-            args = tuple(resolve(arg, names, container, within) for arg in node.args)
-            return replace(node, range=inner(node.range), args=args)
 
 
 def _resolved(

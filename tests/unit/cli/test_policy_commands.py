@@ -361,6 +361,24 @@ def test_a_diff_says_what_it_means_and_for_which_events(
     ]
 
 
+def test_a_copy_in_another_folder_decides_no_event_differently(
+    run: Run, policies: Path, tmp_path: Path
+) -> None:
+    """What the bundle itself says of an event counts without the bundle's name."""
+    copy, events = tmp_path / "copy", tmp_path / "events.jsonl"
+    shutil.copytree(policies, copy)
+    (copy / "bundle.yaml").write_text(
+        (copy / "bundle.yaml").read_text().replace("payments", "copy")
+    )
+    events.write_text('{"amount": 60000, "country": "DE"}\nnonsense\n')
+
+    arguments = ("--events", events, "-t", "payments", "--exit-code")
+    result = run("policy", "diff", policies, copy, *arguments)
+
+    assert "of 2 events, 0 decide differently" in result.stdout
+    assert "reject" not in result.stdout
+
+
 def test_a_diff_of_stored_versions(run: Run, policies: Path, tmp_path: Path) -> None:
     """By number, after `#` or `@`."""
     store = f"dir:{tmp_path / 'store'}"

@@ -165,3 +165,25 @@ def test_what_is_not_understood_may_be_anything() -> None:
         ('value.a.startsWith("x")', 'value.a.startsWith("xy")'),
     ):
         assert outcomes(parse(old), parse(new), none) == ALL
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "same"),
+    [
+        ("value.l.exists(x, x > 5)", "value.l.exists(y, y > 5)", True),
+        ("value.l.all(k, v, k > v)", "value.l.all(i, x, i > x)", True),
+        ("value.l.all(k, v, k > v)", "value.l.all(v, k, k > v)", False),
+        ("value.l.exists(x, x > y.z)", "value.l.exists(y, y > y.z)", False),
+        ("value.l.exists(x, x.l.all(x, x > 1))", "value.l.exists(a, a.l.all(b, b > 1))", True),
+        ("value.l.exists(x, x.l.all(y, x > 1))", "value.l.exists(a, a.l.all(b, b > 1))", False),
+        ("cel.bind(s, value.a, s > 1)", "cel.bind(t, value.a, t > 1)", True),
+        ("cel.bind(value, value.a, value > 1)", "cel.bind(t, value.a, t > 1)", True),
+        ("cel.bind(value, value.a, .value > 1)", "cel.bind(t, value.a, t > 1)", False),
+        ("[x].exists(x, x > 1) && x", "[x].exists(y, y > 1) && x", True),
+    ],
+)
+def test_what_a_loop_calls_its_variable_is_nothing(old: str, new: str, same: bool) -> None:
+    """As long as every name stands for the same."""
+    found = outcomes(parse(old), parse(new), Lists.of({}, {}))
+
+    assert (found == {("T", "T"), ("F", "F"), ("E", "E")}) is same
