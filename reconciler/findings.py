@@ -48,7 +48,7 @@ class Finding:
     `current` makes today's decision when it is written down; explaining it costs more than finding
     it. `rules` are the rules behind today's decision, `policy/rule`; `because` says more of them.
     `told` gives them with their reasons, out of what `current` made. `detail` says what is wrong
-    with the stamp or cannot be known. `what_if` is how a candidate changes the decision.
+    with the stamp or cannot be known, `lacking` is the id of a schema that is not at hand. `what_if` is how a candidate changes the decision.
     """
 
     kind: str
@@ -65,6 +65,7 @@ class Finding:
     because: tuple[Because, ...] = ()
     told: Callable[[Mapping[str, Any]], list[dict[str, Any]]] | None = None
     what_if: Mapping[str, Any] | None = None
+    lacking: str = ""
 
     @property
     def severity(self) -> str | None:

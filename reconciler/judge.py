@@ -22,6 +22,7 @@ from ..policy.stamp import STAMP_HEADER, Stamp, StampError
 from .batch import Batch, Swept
 from .findings import Finding
 from .history import History
+from .lacking import lacks
 from .lanes import Lane, sweep
 from .pairs import Pair, lost_to, pair_of
 from .possibilities import Branch, Outlook
@@ -252,7 +253,8 @@ class Judge:
 
     def _slowly(self, event: Seen, lane: Lane, stamp: Stamp | None, pair: Pair) -> Finding | None:
         trusted = stamp is not None and not lane.forged
-        outlooks = pair.outlooks(event)
+        lacking = pair.lacking(event)
+        outlooks = None if lacking else pair.outlooks(event)
         misrecorded = ""
         agreeing: Sequence[Outlook] | None = outlooks
         if trusted and stamp is not None:
@@ -265,11 +267,12 @@ class Judge:
             if agreeing is None
             else {drift_of(honest, _masks(outlook, pair), outlook.now) for outlook in agreeing}
         )
-        if pair.same and honest is not None and drifts is None and honest.ov is None:
+        same = pair.same and honest is not None and honest.ov is None
+        if same and drifts is None and not lacking:
             drifts = {None}  # the same policy on the same event: nothing can have changed
         drift = next(iter(drifts)) if drifts is not None and len(drifts) == 1 else None
         now = pair.now.branch(pair.now.case(event)) if not agreeing else agreeing[0].now
-        unsure = _unsure(drifts, pair, now)
+        unsure = lacks(lacking) if lacking else _unsure(drifts, pair, now)
         if lane.forged:
             kind, detail = "forged", lane.forged
         elif misrecorded:
@@ -295,6 +298,7 @@ class Judge:
             pair=pair,
             then=lane.version,
             missing=lane.stamp.label if lane.stamp and lane.missing else "",
+            lacking=lacking,
         )
 
 

@@ -13,6 +13,7 @@ from ..policy.plan import Outcome, Plan, PlanRule
 from ..policy.stamp import Stamp
 from ..schemas.event import Event
 from .batch import Batch
+from .lacking import lacking_schema, needs_schemas
 from .possibilities import Outlook, Possibilities, Side
 from .sweeping import Sweep
 from .unknowns import Unknowns, overlaps
@@ -57,6 +58,7 @@ class Pair:
         self._possibilities = Possibilities(self.then, self.now, unknowns)
         self.certain = self._possibilities.certain
         self.unknown_names = tuple(_names(then, now, unknowns))
+        self._needs_schemas = any(needs_schemas(plan) for plan in (now, then) if plan is not None)
         self._clear = self._clear_way()
         self._parallel = self.then is not None and _are_parallel(self.then, self.now)
 
@@ -122,6 +124,10 @@ class Pair:
         if not now.masks:
             return False
         return masks_anew(self.now.case(event), self.now.plan, now.masks, then.masks)
+
+    def lacking(self, event: Event) -> str:
+        """The id of a schema that a decision on `event` hangs on and that is not at hand, or empty."""
+        return lacking_schema(event, self.now.plan) if self._needs_schemas else ""
 
     def outlooks(
         self, event: Event, given: Mapping[str, object] = _NOTHING

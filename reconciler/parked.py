@@ -28,12 +28,13 @@ from .batch import Batch, Swept
 from .findings import Finding
 from .history import Found, History
 from .judge import Terms
+from .lacking import lacks
 from .pairs import Pair, pair_of
 from .possibilities import Outlook
 from .seen import Seen
 from .writing import FindingMaker
 
-__all__ = ["ParkedJudge", "given_by"]
+__all__ = ["ParkedJudge", "given_by", "was_undecodable"]
 
 _PAIRS_MAX = 256
 #: As facts are logged: hidden, cut, and what JSON lacks as text.
@@ -111,7 +112,8 @@ class ParkedJudge:
         if not forged and version is None:
             self.unverifiable += 1
         pair = self._pair(event, None if forged else stamp, found)
-        outlooks = pair.outlooks(event, given_by(event, parked))
+        lacking = pair.lacking(event)
+        outlooks = None if lacking else pair.outlooks(event, given_by(event, parked))
         now = pair.now.branch(pair.now.case(event))
         agreeing: Sequence[Outlook] | None = outlooks
         kind = detail = ""
@@ -126,7 +128,8 @@ class ParkedJudge:
                 detail = f"the decision says {stamp.effect}, {stamp.label} does not"
                 agreeing = outlooks
         if not kind:
-            kind, detail = self._fine_today(record, agreeing, pair, now.undecodable is not None)
+            undecodable = was_undecodable(parked) if lacking else now.undecodable is not None
+            kind, detail = self._fine_today(record, agreeing, pair, undecodable, lacking)
         if not kind:
             return None
         fitting = [o for o in agreeing or () if o.now.effect.passes]
@@ -142,10 +145,16 @@ class ParkedJudge:
             pair=pair,
             then=version,
             missing=stamp.label if stamp is not None and version is None and not forged else "",
+            lacking=lacking,
         )
 
     def _fine_today(
-        self, record: Seen, agreeing: Sequence[Outlook] | None, pair: Pair, undecodable: bool
+        self,
+        record: Seen,
+        agreeing: Sequence[Outlook] | None,
+        pair: Pair,
+        undecodable: bool,
+        lacking: str,
     ) -> tuple[str, str]:
         """Kind and detail of a record that today's policy would, or may, let through."""
         if undecodable or pair.same:
@@ -159,6 +168,8 @@ class ParkedJudge:
             return "", ""
         if verdicts == {True}:
             return "now-allowed", ""
+        if lacking:
+            return "undecidable", lacks(lacking)
         return "undecidable", f"hangs on {', '.join(pair.unknown_names)}"
 
     def _pair(self, event: Seen, stamp: Stamp | None, found: Found) -> Pair:
@@ -212,6 +223,20 @@ def _original(record: Seen, parked: Parked, now: int) -> Seen:
         parked.origin_partition,
         parked.origin_offset,
         kept,
+    )
+
+
+def was_undecodable(parked: Parked) -> bool:
+    """Whether the bundle refused the value because it could not be decoded."""
+    decision = parked.decision or {}
+    name = str(decision.get("bundle")).rpartition("@")[0]
+    matches: Any = decision.get("matches")
+    said = cast("list[Any]", matches) if isinstance(matches, list) else []
+    return any(
+        isinstance(match, dict)
+        and match.get("policy") == name
+        and match.get("rule") == "undecodable"
+        for match in said
     )
 
 

@@ -174,6 +174,7 @@ class _Account:
             return False
         if found is None:
             return True
+        self._tally.lack(found)
         if self._takes is not None and not self._takes(found):
             self._tally.leave_out(found)
             return True

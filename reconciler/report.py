@@ -13,6 +13,7 @@ from .candidate import told
 from .catalogue import Catalogue, counted_by, rule_names
 from .decision_log import LogCheck
 from .findings import DRIFT, KINDS, NOT_DRIFT, WOULD_CHANGE
+from .lacking import told_lacking
 from .reading import Gap
 from .sampling import CONFIDENCE, METHOD, estimates
 from .slices import Partition
@@ -184,8 +185,9 @@ class Report:
             "version": __version__,
         }
         said |= self._parts()
-        if self.problems or self.account.problems:
-            said["problems"] = [*self.problems, *self.account.problems]
+        lacking = told_lacking(self.account.lacking)
+        if self.problems or self.account.problems or lacking:
+            said["problems"] = [*self.problems, *self.account.problems, *lacking]
         return said
 
     def sample(self) -> dict[str, Any] | None:

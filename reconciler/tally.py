@@ -27,6 +27,7 @@ from .breakdown import (
 )
 from .candidate import ChangeCount, Changes
 from .findings import Finding
+from .lacking import LACKING_MAX
 from .reading import Gap
 from .slices import Slice
 
@@ -101,7 +102,8 @@ class SliceReport:
     by the date of the record and kind, and its `events`; `rules` by the rules behind them, joined
     as those of causes; `versions` by the version that is stamped. `left_out` are findings that the
     run was not asked about, by kind; `population` are the records that `drawn` ones were drawn from;
-    `changes` what a candidate would change.
+    `changes` what a candidate would change; `lacking` the ids of schemas that were not at hand, one
+    more than are told.
     """
 
     events: int = 0
@@ -119,6 +121,7 @@ class SliceReport:
     population: int = 0
     drawn: int = 0
     changes: Changes = field(default_factory=Changes)
+    lacking: tuple[str, ...] = ()
 
 
 class Tally:
@@ -139,11 +142,17 @@ class Tally:
         self._rules: dict[str, dict[str, int]] = {}
         self._versions: dict[str, dict[str, int]] = {}
         self._causes: dict[_CauseName, tuple[int, list[Finding]]] = {}
+        self._lacking: set[str] = set()
 
     def count_day(self, timestamp: int | None, events: int) -> None:
         """Count `events` of the date of `timestamp`."""
         if events:
             add_count(self._days, day_name(timestamp), EVENTS, events)
+
+    def lack(self, finding: Finding) -> None:
+        """Take notice of the schema that was not at hand, if it was one."""
+        if finding.lacking and finding.lacking not in self._lacking:
+            self._lacking = set(_lacking(self._lacking, (finding.lacking,)))
 
     def leave_out(self, finding: Finding) -> None:
         """Count one finding that the run was not asked about."""
@@ -206,6 +215,7 @@ class Tally:
             self.population,
             self.drawn,
             self._changes.total(),
+            lacking=_lacking(self._lacking, ()),
         )
 
 
@@ -243,7 +253,13 @@ def merge(one: SliceReport, other: SliceReport) -> SliceReport:
         one.population + other.population,
         one.drawn + other.drawn,
         one.changes.merged(other.changes),
+        lacking=_lacking(one.lacking, other.lacking),
     )
+
+
+def _lacking(one: Iterable[str], other: Iterable[str]) -> tuple[str, ...]:
+    found = sorted({*one, *other}, key=lambda name: (len(name), name))
+    return tuple(found[: LACKING_MAX + 1])
 
 
 def _sum(one: Mapping[str, int], other: Mapping[str, int]) -> dict[str, int]:

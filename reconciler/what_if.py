@@ -73,6 +73,9 @@ class _Comparison:
         """
         if pair.same or (found is None and _untouched(pair, event)):
             return found
+        if pair.lacking(event):
+            change = {"from": None, "to": None, "topic": event.topic, "rules": list[str]()}
+            return None if found is None else replace(found, what_if=change)
         outlooks = pair.outlooks(event, given)
         if outlooks is not None and said is not None:
             outlooks = [o for o in outlooks if o.then and o.then.effect is said] or outlooks

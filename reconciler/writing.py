@@ -44,11 +44,13 @@ class FindingMaker:
         pair: Pair,
         then: Version | None,
         missing: str,
+        lacking: str = "",
     ) -> Finding:
         """The finding on the record `event`.
 
         `chosen` stands for all `possible` decisions (None: too many to try); `missing` is the
-        label of a version that is not at hand.
+        label of a version that is not at hand, `lacking` the id of a schema: then no rule is known
+        to be behind it.
         """
         assert event.partition is not None  # read from a log
         assert event.offset is not None
@@ -57,7 +59,7 @@ class FindingMaker:
         # What was parked is told by the rules that parked it, also where today's would mask it.
         refused = now if now.effect.rank > _WARN and kind != "now-allowed" else then_decision
         because: tuple[Because, ...] = ()
-        if refused is not None and refused.effect.rank > _WARN:
+        if refused is not None and refused.effect.rank > _WARN and not lacking:
             because = behind(refused)
         effects = None if possible is None else {outlook.now.effect for outlook in possible}
         unknown = pair.now.open.keys()
@@ -77,6 +79,7 @@ class FindingMaker:
             detail=detail,
             current=lambda: current(now, place, effects, unknown),
             because=because,
+            lacking=lacking,
             told=lambda said: _told(refused if because else None, now, said),
         )
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import fastavro
@@ -12,8 +12,13 @@ import pytest
 
 from streamwarden.policy.compiler.framed import FramedValues
 from streamwarden.policy.plan_table import PlanTable
+from streamwarden.reconciler.findings import Finding
 from streamwarden.reconciler.judge import Judge, Terms
 from streamwarden.reconciler.replay import replay
+from streamwarden.reconciler.report import Report
+from streamwarden.reconciler.slices import Slice
+from streamwarden.reconciler.tally import merge_all
+from streamwarden.reconciler.what_if import WhatIfJudge
 from streamwarden.schemas.framing import SchemaId
 from streamwarden.schemas.registry import SchemaAnswer, Unavailable
 from streamwarden.schemas.schema_directory import DirectorySource
@@ -35,6 +40,12 @@ MASK = "{id: card, when: value.card != null, effect: mask, mask: [{field: value.
 NOTE = "{id: note, when: 'value.note == \"secret\"', effect: reject}"
 
 Encode = Callable[..., bytes]
+
+
+def said(findings: Sequence[Finding]) -> list[tuple[str, str | None, str]]:
+    """Kind, drift and detail; a schema that is not at hand is no rule's fault."""
+    assert not any(finding.rules for finding in findings if finding.lacking)
+    return [(finding.kind, finding.drift, finding.detail) for finding in findings]
 
 
 @pytest.fixture
@@ -106,13 +117,120 @@ def test_a_masked_field_is_unknown(source: DirectorySource, encode: Encode) -> N
 
 
 def test_bytes_of_no_known_schema_are_undecidable(source: DirectorySource) -> None:
-    """An id that the directory does not have cannot be decoded."""
+    """A guard that lacked the schema then says nothing about what today's would have."""
     then = make_bundle(policy(OVER_50), number=1, settings="undecodable: allow\n")
     today = make_bundle(policy(OVER_10), number=2)
     past = Past(then, today, schemas=source)
     past.guarded(then, b"\0\0\0\0\x63rest")
 
-    assert [(f.kind, f.drift) for f in past.findings(today)] == [("undecidable", "now-rejected")]
+    assert said(past.findings(today)) == [("undecidable", None, "schema `99` is not at hand")]
+
+
+@pytest.mark.parametrize("kept", ["none", "another"])
+def test_without_the_schema_honest_events_are_undecidable(
+    source: DirectorySource, encode: Encode, tmp_path: Path, kept: str
+) -> None:
+    """The guard had the schema, and the replay does not know what it read."""
+    then = make_bundle(policy(OVER_50, MASK.replace("HOW", "last4")), number=1)
+    past = Past(then, schemas=source)
+    past.guarded(then, encode(20.0, "4111111111111111"))
+    past.guarded(then, encode(20.0))
+    past.guarded(then, {"amount": 1})
+    past.bypass(encode(20.0))
+    past.bypass(encode(20.0), stamp=f"1;b@1;{then.digest[:12]};reject;produce")
+    (tmp_path / "empty").mkdir()
+    past.schemas = None if kept == "none" else DirectorySource(tmp_path / "empty")
+    lacking = "schema `1` is not at hand"
+
+    assert said(past.findings(then)) == [
+        ("undecidable", None, lacking),
+        ("undecidable", None, lacking),
+        ("unchecked", None, "no stamp: something bypassed the guard"),
+        ("misrecorded", None, "delivered although its stamp says reject"),
+    ]
+
+
+def test_without_the_schema_rules_on_other_things_decide(
+    source: DirectorySource, encode: Encode
+) -> None:
+    """No rule needs the value, so whatever it is cannot matter."""
+    bundle = make_bundle(
+        policy("{id: test, when: '\"test\" in headers', effect: reject}"), number=1
+    )
+    past = Past(bundle, schemas=source)
+    past.guarded(bundle, encode(20.0))
+    past.schemas = None
+
+    assert past.findings(bundle) == []
+
+
+def test_a_damaged_value_is_told_as_ever(source: DirectorySource, encode: Encode) -> None:
+    """Its schema is at hand: that it cannot be decoded is known."""
+    then = make_bundle(policy(OVER_50), number=1)
+    past = Past(then, schemas=source)
+    past.bypass(encode(20.0)[:-3], stamp=f"1;b@1;{then.digest[:12]};allow;produce")
+
+    assert past.kinds(then) == ["misrecorded"]
+
+
+def test_parked_events_without_their_schema(source: DirectorySource, encode: Encode) -> None:
+    """Whether they would pass today is not known, unless nothing changed or they never decoded."""
+    then = make_bundle(policy(OVER_10), number=1)
+    laxer = make_bundle(policy(OVER_50), number=2)
+    past = Past(then, laxer, schemas=source)
+    past.guarded(then, encode(20.0))
+    past.guarded(then, b"\0\0\0\0\x63rest")
+    past.schemas = None
+
+    assert past.findings(then) == []
+    assert said(past.findings(laxer)) == [("undecidable", None, "schema `1` is not at hand")]
+
+
+def test_a_candidate_is_not_compared_without_the_schema(
+    source: DirectorySource, encode: Encode
+) -> None:
+    """Whether it decides otherwise is counted as uncertain."""
+    then = make_bundle(policy(OVER_50), number=1)
+    past = Past(then, schemas=source)
+    past.guarded(then, encode(20.0))
+    candidate = make_bundle(policy(OVER_10), settings="undecodable: allow\n")
+    current = PlanTable(then, detective=True, replay=True)
+    judge = WhatIfJudge(
+        current,
+        "t",
+        past.history(candidate),
+        PlanTable(candidate, detective=True, replay=True),
+        Terms(now=NOON),
+    )
+
+    account = replay([past.topics["t"]], judge).report(Slice(0, "t", 0, 0, 1), (), "")
+
+    assert account.counts == {"t": {"undecidable": 1}}
+    assert account.changes.uncertain == 1
+
+
+def test_the_report_says_once_which_schemas_are_lacking(
+    source: DirectorySource, encode: Encode
+) -> None:
+    """One line, however many events and slices there are, with what to do."""
+    then = make_bundle(policy(OVER_50), number=1)
+    past = Past(then, schemas=source)
+    for _ in range(3):
+        past.guarded(then, encode(20.0))
+    past.bypass(b"\0\0\0\0\x07rest")
+    table = PlanTable(then, detective=True, replay=True)
+    judge = Judge("t", past.history(then), table, Terms(now=NOON))
+    records = past.topics["t"]
+    accounts = [
+        replay([records[first:end]], judge).report(Slice(at, "t", 0, first, end), (), "")
+        for at, (first, end) in enumerate([(0, 2), (2, 4)])
+    ]
+
+    report = Report("b@1", then.digest, (), merge_all(accounts), 0.0).to_dict()
+
+    (problem,) = report["problems"]
+    assert problem.startswith("schemas `1`, `7` not at hand: ")
+    assert "give `--schemas`" in problem
 
 
 class Away:
