@@ -2,6 +2,7 @@
 
     DIR/plan.json        what was asked for, and the frozen ranges
     DIR/00000012.jsonl   the findings of slice 12, in order
+    DIR/00000012.causes  what was too much of its causes for its account, a line each
     DIR/00000012.notes   what its events must match in a decision log, where one is compared
     DIR/00000012.json    its account, written last: a slice without one is done again
 
@@ -14,8 +15,8 @@ from __future__ import annotations
 
 import fcntl
 import os
-from collections.abc import Generator, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Generator, Iterable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
@@ -24,13 +25,15 @@ import msgspec
 
 from streamwarden.errors import ReconcileError
 
+from .causes import Cause
 from .slices import Partition, Slice
 from .tally import SliceReport
 
 __all__ = ["Plan", "Spool"]
 
 _COPY_BYTES = 1 << 20
-_SUFFIXES = (".json", ".jsonl", ".notes", ".part")
+_as_cause = msgspec.json.Decoder(Cause).decode
+_SUFFIXES = (".json", ".jsonl", ".causes", ".notes", ".part")
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +105,28 @@ class Spool:
             yield out
             _sync(out)
 
+    @contextmanager
+    def causes(self, piece: Slice) -> Generator[Callable[[Iterable[Cause]], None]]:
+        """Takes the causes of a slice that are too many for its account; mostly there are none."""
+        path = self._causes(piece)
+        path.unlink(missing_ok=True)
+
+        def put_away(causes: Iterable[Cause]) -> None:
+            with path.open("ab") as out:
+                out.writelines(msgspec.json.encode(cause) + b"\n" for cause in causes)
+
+        yield put_away
+        if path.exists():
+            with path.open("ab") as out:
+                _sync(out)
+
+    def put_away(self, piece: Slice) -> Iterator[Cause]:
+        """The causes of a slice that are not in its account; names may come more than once."""
+        path = self._causes(piece)
+        if path.exists():
+            with path.open("rb") as found:
+                yield from map(_as_cause, found)
+
     def notes(self, piece: Slice, size: int) -> Iterator[bytes]:
         """What was noted of a slice, in pieces of `size` bytes."""
         path = self._notes(piece)
@@ -111,12 +136,30 @@ class Spool:
                     yield note
 
     def pieces(self, piece: Slice, size: int) -> Iterator[tuple[str, bytes]]:
-        """The files of a slice but its account, in pieces of `size` bytes: `findings`, `notes`."""
-        for kind, path in (("findings", self._findings(piece)), ("notes", self._notes(piece))):
+        """The files of a slice but its account, by their kind, in pieces of `size` bytes."""
+        for kind, path in self._files(piece).items():
             if path.exists():
                 with path.open("rb") as found:
                     while data := found.read(size):
                         yield kind, data
+
+    @contextmanager
+    def taking(self, piece: Slice) -> Generator[Callable[[str, bytes], None]]:
+        """Makes the files of a slice of the pieces that another spool gave."""
+        files = self._files(piece)
+        for path in files.values():
+            path.unlink(missing_ok=True)
+        with ExitStack() as stack:
+            made: dict[str, BinaryIO] = {}
+
+            def take(kind: str, data: bytes) -> None:
+                if kind not in made:
+                    made[kind] = stack.enter_context(files[kind].open("wb"))
+                made[kind].write(data)
+
+            yield take
+            for out in made.values():
+                _sync(out)
 
     def save(self, piece: Slice, report: SliceReport) -> None:
         """The slice is done."""
@@ -164,6 +207,16 @@ class Spool:
         for path in self.folder.iterdir():
             if path.stem.isdigit() and path.suffix in _SUFFIXES:
                 path.unlink(missing_ok=True)
+
+    def _files(self, piece: Slice) -> dict[str, Path]:
+        return {
+            "findings": self._findings(piece),
+            "notes": self._notes(piece),
+            "causes": self._causes(piece),
+        }
+
+    def _causes(self, piece: Slice) -> Path:
+        return self.folder / f"{piece.index:08d}.causes"
 
     def _account(self, piece: Slice) -> Path:
         return self.folder / f"{piece.index:08d}.json"

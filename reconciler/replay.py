@@ -14,6 +14,7 @@ from streamwarden.errors import SchemaUnavailableError
 from ..policy.compiler import UnavailableError
 from .batch import Batch, Swept
 from .breakdown import DAY_MS
+from .causes import Cause
 from .findings import Finding
 from .seen import Seen
 from .tally import Tally
@@ -62,14 +63,16 @@ def replay(
     tick: Callable[[int], None] | None = None,
     draw: Callable[[int | None], bool] | None = None,
     takes: Callable[[Finding], bool] | None = None,
+    put_away: Callable[[Iterable[Cause]], None] | None = None,
 ) -> Tally:
     """The account of records, which come in the order of their offsets.
 
     `sink` takes every finding; `tick` is told now and then how many records were seen since. Where
     the schema of a record cannot be had now, nothing is guessed: the replay stops there. `draw`
-    says by their offsets which records are judged, `takes` which findings count.
+    says by their offsets which records are judged, `takes` which findings count; `put_away` takes
+    causes that are too many to be held.
     """
-    account = _Account(judge, window, sink, draw, takes)
+    account = _Account(judge, window, sink, draw, takes, put_away)
     seen = 0
     for batch in batches:
         goes_on = account.take(batch)
@@ -95,12 +98,13 @@ class _Account:
         sink: Callable[[Finding], None] | None,
         draw: Callable[[int | None], bool] | None,
         takes: Callable[[Finding], bool] | None,
+        put_away: Callable[[Iterable[Cause]], None] | None,
     ) -> None:
         self._judge, self._sink, self._draw, self._takes = judge, sink, draw, takes
         since, until = window
         self._since = -_NEVER if since is None else since
         self._until = _NEVER if until is None else until
-        self._tally = Tally()
+        self._tally = Tally(put_away)
         self._unverifiable = judge.unverifiable
         #: Events by the days since 1970.
         self._days: Counter[int | None] = Counter()

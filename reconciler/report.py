@@ -11,13 +11,14 @@ from streamwarden._version import __version__
 from .breakdown import EVENTS
 from .candidate import told
 from .catalogue import Catalogue, counted_by, rule_names
+from .causes import Cause, most_frequent
 from .decision_log import LogCheck
 from .findings import DRIFT, KINDS, NOT_DRIFT, WOULD_CHANGE
 from .lacking import told_lacking
 from .reading import Gap
 from .sampling import CONFIDENCE, METHOD, estimates
 from .slices import Partition
-from .tally import Cause, Coverage, SliceReport
+from .tally import Coverage, SliceReport
 
 __all__ = ["Report"]
 
@@ -153,7 +154,7 @@ class Report:
 
     def causes(self) -> list[Cause]:
         """Why there are findings, the most frequent first."""
-        return sorted(self.account.causes, key=lambda cause: (-cause.count, cause.name))
+        return most_frequent(self.account.causes, len(self.account.causes))
 
     def to_dict(self) -> dict[str, Any]:
         """The report as JSON has it."""
@@ -169,7 +170,7 @@ class Report:
             "unverifiable": self.account.unverifiable,
             "partitions": [_partition(part, covered) for part, covered in self.coverage()],
             "causes": [_cause(cause) for cause in causes[:_CAUSES_SHOWN]],
-            "causes_omitted": max(0, len(causes) - _CAUSES_SHOWN),
+            "causes_omitted": self.account.causes_more + max(0, len(causes) - _CAUSES_SHOWN),
             "topics": {topic: dict(row) for topic, row in self.counts_by_topic().items()},
             "days": self.days(),
             "rules": self.rules(),

@@ -8,11 +8,13 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
+from itertools import chain
 from pathlib import Path
 from threading import Lock
 
 from ..policy.bundle import Bundle
 from .catalogue import catalogue_of
+from .causes import CauseSum
 from .checkpoint import Plan, Spool
 from .decision_log import check_log
 from .engines import make_engine
@@ -25,7 +27,7 @@ from .reading import Gap, Reader
 from .report import Report
 from .reviewed import read_reviews
 from .slices import Slice, cut
-from .tally import SliceReport, Tally, merge_all
+from .tally import SliceReport, Tally, merge
 from .text import first_sentence
 from .work import Work
 
@@ -191,18 +193,24 @@ def _asked_topics(options: ReconcileOptions, plan: Plan) -> Iterable[str]:
 
 
 def _report(today: Bundle, plan: Plan, slices: Sequence[Slice], spool: Spool) -> Report:
-    accounts: list[SliceReport] = []
-    for piece in slices:
-        account = spool.load(piece)
-        if account is None:
-            gap = Gap(piece.first, piece.end, "unread")
-            account = Tally().report(piece, [gap], "the worker that read it ended")
-        accounts.append(account)
+    whole = SliceReport()
+    with CauseSum.opened() as causes:
+        for piece in slices:
+            account = spool.load(piece)
+            if account is None:
+                gap = Gap(piece.first, piece.end, "unread")
+                account = Tally().report(piece, [gap], "the worker that read it ended")
+            else:
+                for cause in chain(account.causes, spool.put_away(piece)):
+                    causes.add(cause)
+            whole = merge(whole, replace(account, causes=()))
+        kept, number = causes.total()
+    whole = replace(whole, causes=kept, causes_more=number - len(kept))
     return Report(
         bundle=today.label,
         digest=today.digest,
         partitions=plan.partitions,
-        account=merge_all(accounts),
+        account=whole,
         seconds=0.0,
     )
 

@@ -2,17 +2,14 @@
 
 Merging is associative, and commutative where the slices are distinct, so engines may merge in any
 grouping. Everything is bounded whatever the number of findings: examples and holes by lowest
-coordinates, causes by lowest name. A cause that was left out of one account has enough smaller
-names beside it to be left out of every sum, so those that are kept are counted exactly.
+coordinates. Of causes none is left out here; those that are too many to be held go to where the
+slice keeps its findings, and are summed by `causes`.
 """
 
 from __future__ import annotations
 
-import heapq
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from operator import itemgetter
-from typing import Any
 
 from .breakdown import (
     EVENTS,
@@ -26,16 +23,14 @@ from .breakdown import (
     shown,
 )
 from .candidate import ChangeCount, Changes
+from .causes import CAUSES_MAX, EXAMPLES_MAX, Cause, CauseName, joined
 from .findings import Finding
 from .lacking import LACKING_MAX
 from .reading import Gap
 from .slices import Slice
 
 __all__ = [
-    "CAUSES_MAX",
-    "EXAMPLES_MAX",
     "HOLES_MAX",
-    "Cause",
     "Coverage",
     "SliceReport",
     "Tally",
@@ -43,38 +38,11 @@ __all__ = [
     "merge_all",
 ]
 
-#: Distinct causes kept; hardly a run has a hundred.
-CAUSES_MAX = 500
-EXAMPLES_MAX = 3
 #: Holes listed for a partition: with transactions of one record there is one for each of them.
 HOLES_MAX = 1000
 _PROBLEMS_MAX = 20
 
 _LOST = frozenset({"retention", "unread"})
-
-_CauseName = tuple[str, str, str, str, str]
-
-
-@dataclass(frozen=True, slots=True)
-class Cause:
-    """Findings that have the same reason. `rule` joins several with `, `; `""` is none.
-
-    `shown` are the findings at the places of `examples`, as lines of the findings file.
-    """
-
-    kind: str
-    rule: str
-    change: str
-    drift: str
-    stamped: str
-    count: int
-    examples: tuple[tuple[str, int, int], ...]
-    shown: tuple[Mapping[str, Any], ...] = ()
-
-    @property
-    def name(self) -> _CauseName:
-        """What tells causes apart."""
-        return (self.kind, self.rule, self.change, self.drift, self.stamped)
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +71,7 @@ class SliceReport:
     as those of causes; `versions` by the version that is stamped. `left_out` are findings that the
     run was not asked about, by kind; `population` are the records that `drawn` ones were drawn from;
     `changes` what a candidate would change; `lacking` the ids of schemas that were not at hand, one
-    more than are told.
+    more than are told; `causes_more` counts causes that were left out of a sum.
     """
 
     events: int = 0
@@ -122,12 +90,17 @@ class SliceReport:
     drawn: int = 0
     changes: Changes = field(default_factory=Changes)
     lacking: tuple[str, ...] = ()
+    causes_more: int = 0
 
 
 class Tally:
-    """Counts while a slice is replayed; `report` ends it."""
+    """Counts while a slice is replayed; `report` ends it.
 
-    def __init__(self) -> None:
+    `put_away` takes causes when there are too many to be held; they are not in the report then.
+    """
+
+    def __init__(self, put_away: Callable[[Iterable[Cause]], None] | None = None) -> None:
+        self._put_away = put_away
         self.events = 0
         self.parked = 0
         self.unverifiable = 0
@@ -141,7 +114,7 @@ class Tally:
         self._days: dict[str, dict[str, int]] = {}
         self._rules: dict[str, dict[str, int]] = {}
         self._versions: dict[str, dict[str, int]] = {}
-        self._causes: dict[_CauseName, tuple[int, list[Finding]]] = {}
+        self._causes: dict[CauseName, tuple[int, list[Finding]]] = {}
         self._lacking: set[str] = set()
 
     def count_day(self, timestamp: int | None, events: int) -> None:
@@ -177,8 +150,12 @@ class Tally:
         if len(examples) < EXAMPLES_MAX:
             examples.append(finding)
         self._causes[name] = (count + 1, examples)
-        if len(self._causes) > 2 * CAUSES_MAX:
-            self._causes = {name: self._causes[name] for name in sorted(self._causes)[:CAUSES_MAX]}
+        if len(self._causes) >= CAUSES_MAX and self._put_away is not None:
+            self._put_away(self._held())
+            self._causes = {}
+
+    def _held(self) -> Iterable[Cause]:
+        return (_cause(name, *self._causes[name]) for name in sorted(self._causes))
 
     def report(self, piece: Slice, gaps: Iterable[Gap], problem: str) -> SliceReport:
         """The account of `piece`, read with these `gaps`."""
@@ -196,7 +173,7 @@ class Tally:
             self.unverifiable,
             self._counts,
             self._drift,
-            tuple(_cause(name, *self._causes[name]) for name in sorted(self._causes)[:CAUSES_MAX]),
+            tuple(self._held()),
             (
                 Coverage(
                     piece.topic,
@@ -219,7 +196,7 @@ class Tally:
         )
 
 
-def _cause(name: _CauseName, count: int, found: Iterable[Finding]) -> Cause:
+def _cause(name: CauseName, count: int, found: Iterable[Finding]) -> Cause:
     places = tuple((each.topic, each.partition, each.offset) for each in found)
     return Cause(*name, count, places, tuple(shown(each) for each in found))
 
@@ -267,21 +244,11 @@ def _sum(one: Mapping[str, int], other: Mapping[str, int]) -> dict[str, int]:
 
 
 def _merge_causes(one: Iterable[Cause], other: Iterable[Cause]) -> tuple[Cause, ...]:
-    merged: dict[_CauseName, Cause] = {cause.name: cause for cause in one}
+    merged = {cause.name: cause for cause in one}
     for cause in other:
         present = merged.get(cause.name)
-        if present is None:
-            merged[cause.name] = cause
-            continue
-        both = zip(present.examples + cause.examples, present.shown + cause.shown, strict=True)
-        examples = heapq.nsmallest(EXAMPLES_MAX, both, key=itemgetter(0))
-        merged[cause.name] = Cause(
-            *cause.name,
-            present.count + cause.count,
-            tuple(place for place, _ in examples),
-            tuple(said for _, said in examples),
-        )
-    return tuple(merged[name] for name in sorted(merged)[:CAUSES_MAX])
+        merged[cause.name] = cause if present is None else joined(present, cause)
+    return tuple(merged[name] for name in sorted(merged))
 
 
 def _merge_coverage(one: Iterable[Coverage], other: Iterable[Coverage]) -> tuple[Coverage, ...]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any, BinaryIO, Protocol
@@ -14,6 +14,7 @@ from ..policy.compiler.framed import FramedValues
 from ..policy.keys import KeyRing
 from ..policy.plan_table import PlanTable
 from ..schemas.schema_sources import Schemas, open_schemas
+from .causes import Cause
 from .decision_log import Noting
 from .findings import Finding
 from .history import History
@@ -82,6 +83,10 @@ class Saving(Protocol):
         """Where notes for a comparison with the decision log go."""
         ...
 
+    def causes(self, piece: Slice) -> AbstractContextManager[Callable[[Iterable[Cause]], None]]:
+        """Takes causes that are too many to be held."""
+        ...
+
     def save(self, piece: Slice, report: SliceReport) -> None:
         """The slice is done."""
         ...
@@ -142,7 +147,7 @@ def run_slices(work: Work, slices: Sequence[Slice], saving: Saving, watch: Watch
             reading, judge = reader.read(piece), judges.of(piece)
             opened = saving.findings(piece) if work.with_findings else nullcontext(None)
             noted = saving.noting(piece) if work.noting else nullcontext(None)
-            with opened as out, noted as notes:
+            with opened as out, noted as notes, saving.causes(piece) as put_away:
                 tally = replay(
                     reading.batches(),
                     judge if notes is None else Noting(judge, notes),
@@ -152,6 +157,7 @@ def run_slices(work: Work, slices: Sequence[Slice], saving: Saving, watch: Watch
                     tick=watch.seen,
                     draw=None if rate is None else drawer(rate, piece.topic, piece.partition),
                     takes=takes,
+                    put_away=put_away,
                 )
             gaps, problem = reading.gaps, reading.problem
             if tally.stopped is not None:

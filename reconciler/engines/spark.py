@@ -23,7 +23,7 @@ import tempfile
 import uuid
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from contextlib import ExitStack, contextmanager, nullcontext, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from itertools import groupby
 from operator import itemgetter
@@ -122,7 +122,7 @@ class SparkEngine:
 
         def run_task(group: Sequence[Slice]) -> None:
             task = spark.parallelize([list(group)], 1).mapPartitions(_task(shared))
-            take_parts(task.toLocalIterator(), group, work, spool, watch)
+            take_parts(task.toLocalIterator(), group, spool, watch)
 
         def run_group(group: Sequence[Slice]) -> None:
             spark.setJobGroup(job_group, "streamwarden reconcile", interruptOnCancel=True)
@@ -280,24 +280,18 @@ class _Counter:
 # ------------------------------------------------------------------------------- in the driver
 
 
-def take_parts(
-    parts: Iterable[_Part], group: Sequence[Slice], work: Work, spool: Spool, watch: Watch
-) -> None:
+def take_parts(parts: Iterable[_Part], group: Sequence[Slice], spool: Spool, watch: Watch) -> None:
     """Put what `group` came to into the spool; a slice counts when its account is there."""
     by_index = {piece.index: piece for piece in group}
     for index, found in groupby(parts, itemgetter(0)):
         piece = by_index[index]
         account = b""
-        opened = spool.findings(piece) if work.with_findings else nullcontext(None)
-        noted = spool.noting(piece) if work.noting else nullcontext(None)
-        with opened as out, noted as notes:
+        with spool.taking(piece) as take:
             for _, kind, data in found:
                 if kind == "account":
                     account = data
                     continue
-                target = out if kind == "findings" else notes
-                assert target is not None  # executors write what was asked for
-                target.write(zstandard.decompress(data, _PIECE_BYTES))
+                take(kind, zstandard.decompress(data, _PIECE_BYTES))
         records, report = msgspec.json.decode(account, type=tuple[int, SliceReport])
         spool.save(piece, report)
         watch.seen(records)

@@ -69,7 +69,7 @@ def test_what_executors_say_is_put_where_slices_are_kept(spool: Spool) -> None:
     heard = Heard()
     parts = [findings(ONE, b"a\n"), findings(ONE, b"b\n"), account(ONE, 7), account(TWO, 3)]
 
-    take_parts(parts, [ONE, TWO], work(), spool, heard)
+    take_parts(parts, [ONE, TWO], spool, heard)
 
     assert list(spool.lines([ONE, TWO])) == [b"a\n", b"b\n"]
     assert [spool.load(piece) for piece in (ONE, TWO)] == [
@@ -88,7 +88,7 @@ def test_a_slice_of_which_the_account_is_missing_is_not_done(spool: Spool) -> No
         raise EOFError
 
     with pytest.raises(EOFError):
-        take_parts(broken(), [ONE, TWO], work(), spool, Heard())
+        take_parts(broken(), [ONE, TWO], spool, Heard())
 
     assert spool.load(ONE) is not None
     assert spool.load(TWO) is None

@@ -8,12 +8,11 @@ import hypothesis.strategies as st
 from hypothesis import given
 
 from streamwarden.reconciler.breakdown import DAYS_MAX, SHOWN_MAX_BYTES
+from streamwarden.reconciler.causes import CAUSES_MAX, EXAMPLES_MAX, Cause, CauseSum
 from streamwarden.reconciler.findings import DRIFT, KINDS, Finding
 from streamwarden.reconciler.reading import Gap
 from streamwarden.reconciler.slices import Slice
 from streamwarden.reconciler.tally import (
-    CAUSES_MAX,
-    EXAMPLES_MAX,
     HOLES_MAX,
     SliceReport,
     Tally,
@@ -115,21 +114,52 @@ def test_examples_are_the_lowest_coordinates() -> None:
     assert len(cause.examples) == EXAMPLES_MAX
 
 
-def test_memory_is_bounded_and_what_is_kept_is_exact() -> None:
-    """Any number of causes: the first by name are kept, each with all of its findings."""
+def test_causes_that_are_too_many_to_be_held_are_put_away() -> None:
+    """None is lost on the way: what is away and what is held together have all findings."""
     many = 3 * CAUSES_MAX
-    piece = Slice(0, "t", 0, 0, many)
-    tally = Tally()
+    away: list[Cause] = []
+    tally = Tally(away.extend)
     for offset in range(2 * many):
         tally.add(finding(offset, change=f"{offset % many:06d}"))
-    one = tally.report(piece, [], "")
 
-    both = merge(one, one)
+    found = tally.report(Slice(0, "t", 0, 0, many), [], "")
 
-    assert len(one.causes) == len(both.causes) == CAUSES_MAX
-    assert [cause.change for cause in both.causes] == [f"{n:06d}" for n in range(CAUSES_MAX)]
-    assert {cause.count for cause in both.causes} == {4}
-    assert both.counts == {"t": {"now-rejected": 4 * many}}
+    assert len(found.causes) < CAUSES_MAX
+    assert sum(cause.count for cause in (*away, *found.causes)) == 2 * many
+    assert found.counts == {"t": {"now-rejected": 2 * many}}
+
+
+def test_the_most_frequent_causes_are_kept_however_history_is_cut() -> None:
+    """What is frequent comes last by name, after more causes of one event than are held."""
+    frequent = 40
+    names = [f"made up {n:06d}" for n in range(6 * CAUSES_MAX)]
+    names[::100] = ["the cause of most"] * len(names[::100])
+    names[1:frequent:2] = ["another"] * len(names[1:frequent:2])
+    totals: list[tuple[tuple[Cause, ...], int]] = []
+    for size in (len(names), 1000, 77):
+        with CauseSum.opened() as causes:
+            starts = range(0, len(names), size)
+            for index, first in reversed(list(enumerate(starts))):
+                end = min(first + size, len(names))
+                away: list[Cause] = []
+                tally = Tally(away.extend)
+                for offset in range(first, end):
+                    tally.add(finding(offset, change=names[offset]))
+                piece = Slice(index, "t", 0, first, end)
+                for cause in (*tally.report(piece, [], "").causes, *away):
+                    causes.add(cause)
+            totals.append(causes.total())
+
+    assert totals[0] == totals[1] == totals[2]
+    kept, number = totals[0]
+    assert number == len(set(names))
+    assert len(kept) == CAUSES_MAX
+    counts = {cause.change: cause.count for cause in kept}
+    assert counts["the cause of most"] == names.count("the cause of most")
+    assert counts["another"] == names.count("another")
+    first = next(cause for cause in kept if cause.change == "the cause of most")
+    assert first.examples == (("t", 0, 0), ("t", 0, 100), ("t", 0, 200))
+    assert [said["offset"] for said in first.shown] == [0, 100, 200]
 
 
 def test_what_was_not_read_is_not_covered() -> None:
