@@ -157,9 +157,9 @@ def test_the_most_frequent_causes_are_kept_however_history_is_cut() -> None:
     counts = {cause.change: cause.count for cause in kept}
     assert counts["the cause of most"] == names.count("the cause of most")
     assert counts["another"] == names.count("another")
-    first = next(cause for cause in kept if cause.change == "the cause of most")
-    assert first.examples == (("t", 0, 0), ("t", 0, 100), ("t", 0, 200))
-    assert [said["offset"] for said in first.shown] == [0, 100, 200]
+    most = next(cause for cause in kept if cause.change == "the cause of most")
+    assert most.examples == (("t", 0, 0), ("t", 0, 100), ("t", 0, 200))
+    assert [said["offset"] for said in most.shown] == [0, 100, 200]
 
 
 def test_what_was_not_read_is_not_covered() -> None:
