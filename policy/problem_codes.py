@@ -196,8 +196,8 @@ PROBLEM_CODES: Final[dict[str, ProblemCode]] = {
     ),
     "SW182": ProblemCode(
         "rule that never fires",
-        "Parts of the condition exclude each other, or what is known of every event: stages and "
-        "topics of the policy. Where a field is missing the condition fails, which still counts as "
+        "Parts of the condition exclude each other, or what is known of every event, which are the "
+        "stages and topics of the policy; or one part is always false. Where a field is missing the condition fails, which still counts as "
         "fired unless `on_error` says otherwise.",
     ),
     "SW183": ProblemCode(
@@ -209,7 +209,9 @@ PROBLEM_CODES: Final[dict[str, ProblemCode]] = {
     "SW184": ProblemCode(
         "exemption that lifts nothing",
         "The exemption and the rule that it names never fire on one event: their conditions "
-        "exclude each other, or they have no topic, stage or time in common, or the rule is off.",
+        "exclude each other, or they have no topic, stage or time in common, or the rule is off. Or "
+        "the exemption is in shadow mode, by itself, its policy or the bundle: it is recorded then, "
+        "and what it would lift counts as ever.",
     ),
     "SW185": ProblemCode(
         "rule that a replay cannot judge",

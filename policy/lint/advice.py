@@ -7,7 +7,13 @@ from collections.abc import Collection
 from ..problems import quoted
 from ..written import Adviser, Written
 from .coverage import topic_schemas, uncovered_topics
-from .firing import exemption_targets, idle_exemptions, lifted_rules, never_firing
+from .firing import (
+    exemption_targets,
+    idle_exemptions,
+    lifted_rules,
+    never_firing,
+    shadow_exemptions,
+)
 from .habits import missing_words, replay_gaps, unanchored_patterns
 from .masked import masked_reads
 from .shadowing import COMPARISONS_MAX, Idle, idle_rules
@@ -33,6 +39,7 @@ def adviser(topics: Collection[str] = ()) -> Adviser:
                 f"{skipped:,} pairs of rules were not compared with each other",
                 remedy=f"at most {COMPARISONS_MAX:,} are; check directories one by one",
             )
+        shadow_exemptions(subjects, written.settings.mode)
         idle_exemptions(pairs)
         masked_reads(subjects)
         replay_gaps(subjects)

@@ -7,6 +7,7 @@ claimed. Errors count: a rule fires where its condition is true or an error.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import combinations
 from typing import Final
 
@@ -101,6 +102,16 @@ def _atom_covers(narrow: Atom, wide: Atom) -> bool:
     return _text_covers(narrow, wide)
 
 
+def _denies(denied: Atom, narrow: Atom) -> bool:
+    """`!(v > 3)` and `v > 5`: whatever makes the second true makes true what the first denies."""
+    if not denied.denied:
+        return False
+    wide = replace(denied, asks=denied.denied)
+    if narrow.ordered and wide.ordered:
+        return _order_covers(narrow, wide)
+    return _text_covers(narrow, wide)
+
+
 def _order_covers(narrow: Atom, wide: Atom) -> bool:
     """`v > 100` and `v > 50`: where the second is false, there is a number for the first."""
     if narrow.asks[0] != wide.asks[0]:
@@ -149,6 +160,8 @@ def _atom_excludes(one: Atom, other: Atom, certainly: bool) -> bool:
         return True
     if one.asks == other.asks and one.asks in ("startsWith", "endsWith"):
         return _ends_differ(one, other)
+    if _denies(one, other) or _denies(other, one):
+        return True
     return not certainly and bool(one.kind and other.kind and one.kind != other.kind)
 
 

@@ -12,7 +12,13 @@ from .formulas import All, Atom, atoms, one_of
 from .scopes import meets
 from .subjects import Subject
 
-__all__ = ["exemption_targets", "idle_exemptions", "lifted_rules", "never_firing"]
+__all__ = [
+    "exemption_targets",
+    "idle_exemptions",
+    "lifted_rules",
+    "never_firing",
+    "shadow_exemptions",
+]
 
 
 def never_firing(subjects: Iterable[Subject]) -> None:
@@ -30,8 +36,22 @@ def never_firing(subjects: Iterable[Subject]) -> None:
             "SW182",
             f"no event makes the condition true{end}",
             key="when" if subject.written_rule.when is not None else "require",
-            remedy="two of its parts exclude each other: change one, or remove the rule",
+            remedy=f"{_why_never(subject, known)}, or remove the rule",
         )
+
+
+def _why_never(subject: Subject, known: Sequence[Atom]) -> str:
+    """What makes the condition true for no event, and what to change."""
+    formula, policy = subject.formula, subject.policy
+    if not never_true(formula):
+        if never_true(formula, known[:1]):
+            return f"the policy's `stages` are {', '.join(policy.stages)}: change one of the two"
+        return f"the policy's `topics` are {', '.join(policy.topics)}: change one of the two"
+    parts = formula.parts if isinstance(formula, All) else (formula,)
+    if any(never_true(part) for part in parts):
+        which = "it is" if len(parts) == 1 else "one of its parts is"
+        return f"{which} false whatever the event holds: change it"
+    return "two of its parts exclude each other: change one"
 
 
 def _is_false(subject: Subject) -> bool:
@@ -88,11 +108,31 @@ def _target(subject: Subject, found: Sequence[Subject]) -> Subject | None:
     return chosen[0] if chosen else None
 
 
+def shadow_exemptions(subjects: Iterable[Subject], bundle: Mode) -> None:
+    """Warn about exemptions in shadow mode, which lift nothing at all; once where the bundle is."""
+    for subject in subjects:
+        own, policy = subject.rule.mode, subject.policy.mode
+        mode = bundle.weakest(policy, own)
+        if subject.rule.effect is not None or mode is not Mode.SHADOW:
+            continue  # One that is off is off on purpose.
+        which = "bundle" if bundle is mode else "policy" if policy is mode else "exemption"
+        subject.warn(
+            "SW184",
+            f"the {which} is in shadow mode, in which exemptions lift nothing: the rules that "
+            + ("they" if bundle is mode else "it")
+            + " would lift fire on",
+            key="mode" if which == "exemption" else "exempts",
+            remedy="take out `mode: shadow` where these events are to be let through",
+        )
+        if bundle is mode:
+            return
+
+
 def idle_exemptions(pairs: Iterable[tuple[Subject, str, Subject]]) -> None:
     """Warn about exemptions that lift nothing of a rule that they name."""
     for subject, name, target in pairs:
         if not subject.enforced:
-            continue  # A shadow exemption is being tried out.
+            continue  # Those in shadow mode are told already.
         why = _lifts_nothing(subject, target)
         if why:
             subject.warn(

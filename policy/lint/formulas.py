@@ -83,11 +83,18 @@ class Atom:
         return self.asks in _ORDERS
 
     @property
+    def denied(self) -> str:
+        """`>` of `!(v > 5)`, and so on; empty for what denies no order and no test of text."""
+        asks = self.asks[1:] if self.asks.startswith("!") else ""
+        return asks if asks in _ORDERS or asks in _TEXT_TESTS else ""
+
+    @property
     def kind(self) -> str:
         """What a subject is for which the atom is true; empty where it can be anything."""
-        if self.asks in _TEXT_TESTS:
+        asks = self.denied or self.asks
+        if asks in _TEXT_TESTS:
             return "string"
-        kinds = {_KINDS.get(type(value), "") for value in self.values} if self.ordered else {""}
+        kinds = {_KINDS.get(type(value), "") for value in self.values} if asks in _ORDERS else {""}
         return kinds.pop() if len(kinds) == 1 else ""
 
     @property

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Sequence
 from typing import Final
 
@@ -11,6 +10,7 @@ from ..compiler.reads import reads_of
 from ..conditions import Part
 from ..model import Mode
 from ..problems import quoted
+from .anchors import Anchors, anchors_of
 from .subjects import Subject
 
 __all__ = ["missing_words", "replay_gaps", "unanchored_patterns"]
@@ -21,11 +21,8 @@ _NOT_KEPT: Final = {
     "client": "ask for a header or field that the event carries",
     "stamp": "ask for a header or field that the event carries",
 }
-_FLAGS: Final = re.compile(r"\(\?[a-zA-Z-]+\)")
 #: Rules that one warning names.
 _NAMED: Final = 5
-_STARTS: Final = ("^", r"\A", ".*", "[^")
-_ENDS: Final = ("$", r"\z", ".*")
 
 
 def missing_words(subjects: Iterable[Subject]) -> None:
@@ -98,52 +95,28 @@ def _pattern(subject: Subject, part: Part, node: Call) -> None:
     literal = node.args[-1]
     if not isinstance(literal, Literal) or not isinstance(literal.value, str):
         return
-    problem = _loose(literal.value)
+    anchors = anchors_of(literal.value)
+    problem = _loose(literal.value, anchors)
     if problem:
         place = part.index(subject.written.reader, literal.span.start)
-        subject.warn("SW186", problem, place=place, remedy=_anchored(literal.value))
+        subject.warn("SW186", problem, place=place, remedy=_anchored(anchors))
 
 
-def _loose(pattern: str) -> str:
+def _loose(pattern: str, anchors: Anchors) -> str:
     """What a pattern lets through that it may not mean to; empty where it is anchored."""
-    body = _FLAGS.sub("", pattern, count=1) if pattern.startswith("(?") else pattern
-    if not body:
+    if anchors.fixed or not anchors.bare:
         return ""
-    starts, ends = body.startswith(_STARTS[:3]), _ends(body)
-    if not starts and not ends:
-        return f"the pattern {quoted(pattern)} matches anywhere in the text"
-    if _has_choice(body) and (starts or ends):
-        return f"in the pattern {quoted(pattern)} `^` and `$` belong to one alternative each"
-    return ""
+    if anchors.lines:
+        signs = " and ".join(map(quoted, anchors.lines))
+        verb = "stands for a line" if len(anchors.lines) == 1 else "stand for lines"
+        return f"in the pattern {quoted(pattern)} {signs} {verb} of the text, because of `(?m)`"
+    if anchors.some:
+        signs = " and ".join(map(quoted, anchors.some))
+        verb = "belongs" if len(anchors.some) == 1 else "belong"
+        return f"in the pattern {quoted(pattern)} {signs} {verb} to some of the alternatives only"
+    return f"the pattern {quoted(pattern)} matches anywhere in the text"
 
 
-def _ends(body: str) -> bool:
-    if not body.endswith(_ENDS):
-        return False
-    escapes = len(body[:-1]) - len(body[:-1].rstrip("\\"))
-    return not body.endswith("$") or escapes % 2 == 0
-
-
-def _has_choice(body: str) -> bool:
-    """Whether a `|` stands outside of every group and set."""
-    depth, inside, at = 0, False, 0
-    while at < len(body):
-        character = body[at]
-        if character == "\\":
-            at += 1
-        elif inside:
-            inside = character != "]"
-        elif character == "[":
-            inside = True
-            at += body[at + 1 : at + 2] in ("^", "]")
-        elif character in "()":
-            depth += 1 if character == "(" else -1
-        elif character == "|" and depth == 0:
-            return True
-        at += 1
-    return False
-
-
-def _anchored(pattern: str) -> str:
-    written = f"^(?:{pattern.removeprefix('^').removesuffix('$')})$"
+def _anchored(anchors: Anchors) -> str:
+    written = f"{anchors.flags}^(?:{anchors.bare})$"
     return f"write {quoted(written)} for the whole text, or `.*` where any text may stand"

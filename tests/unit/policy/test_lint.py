@@ -203,6 +203,19 @@ def test_many_rules_are_compared_by_what_they_ask(
         ('topic == "t" && value.a > 1', False),
         ('topic == "u" && value.a > 1', True),
         ('topic.startsWith("pay")', True),
+        ("value.a > 5 && !(value.a > 3)", True),
+        ("!(value.a > 3) && value.a > 3", True),
+        ("value.a > 5 && !(value.a >= 5)", True),
+        ("value.a >= 5 && !(value.a > 5)", False),
+        ("value.a > 3 && !(value.a > 5)", False),
+        ("value.a < 3 && !(3.5 > value.a)", True),
+        ("value.a > 5 && !(value.a < 3)", False),
+        ("!(value.a > 3) && !(value.a <= 3)", False),  # NaN is neither
+        ('value.k.startsWith("abc") && !value.k.startsWith("ab")', True),
+        ('value.k.startsWith("ab") && !value.k.startsWith("abc")', False),
+        ('value.k.endsWith("abc") && !value.k.contains("b")', True),
+        ('value.a > 5 && !value.a.contains("b")', True),
+        ("value.a in []", True),
     ],
 )  # fmt: skip
 def test_conditions_that_no_event_makes_true(tmp_path: Path, condition: str, never: bool) -> None:
@@ -225,6 +238,24 @@ def test_firing_by_error_is_told_apart(tmp_path: Path) -> None:
     assert by_error.location.column == by_error.text.index("when: ") + 7
 
 
+@pytest.mark.parametrize(
+    ("condition", "remedy"),
+    [
+        ('stage == "prodce"', "the policy's `stages` are produce, consume: change one of the two"),
+        ('topic == "u" && value.a > 1', "the policy's `topics` are t: change one of the two"),
+        ("1 > 2", "it is false whatever the event holds: change it"),
+        ("value.a > 1 && value.b in []", "one of its parts is false whatever the event holds"),
+        ("value.a > 5 && !(value.a > 3)", "two of its parts exclude each other: change one"),
+    ],
+)
+def test_what_makes_a_condition_false_is_told(tmp_path: Path, condition: str, remedy: str) -> None:
+    """Two parts only where there are two."""
+    (found,) = advice(tmp_path, policy(f"effect: warn, when: '{condition}'"))
+
+    assert found.remedy.startswith(remedy)
+    assert found.remedy.endswith(", or remove the rule")
+
+
 def test_topics_by_globs(tmp_path: Path) -> None:
     """A topic that the globs of the policy do not name never comes."""
     rules = ('effect: warn, when: topic == "a.b"', 'effect: warn, when: topic == "b"')
@@ -244,7 +275,10 @@ def test_topics_by_globs(tmp_path: Path) -> None:
         ("when: 'value.k == \"a\" && value.a > 1'", "when: 'value.k == \"b\"'", "never does"),
         # Missing, the field makes the rule fire by error, and then it is lifted.
         ("when: value.a > 10", "when: '!has(value.a)'", ""),
-        ("when: value.a > 10", "mode: shadow, when: value.a < 5", ""),
+        ("when: value.a > 10", "mode: shadow, when: value.b < 5", "the exemption is in shadow"),
+        ("mode: shadow, when: value.a > 10", "mode: shadow, when: value.b < 5", "lift nothing"),
+        ("mode: shadow, when: value.a > 10", "when: value.b < 5", ""),
+        ("when: value.a > 10", "mode: off, when: value.b < 5", ""),
     ],
 )
 def test_exemptions_that_lift_nothing(tmp_path: Path, rule: str, exemption: str, why: str) -> None:
@@ -253,6 +287,21 @@ def test_exemptions_that_lift_nothing(tmp_path: Path, rule: str, exemption: str,
 
     assert [(p.code, p.location.line) for p in found] == ([("SW184", 7)] if why else [])
     assert why in "".join(p.message for p in found)
+
+
+def test_exemptions_in_shadow_lift_nothing(tmp_path: Path) -> None:
+    """By the mode of their policy, or of the bundle, which is told once."""
+    rules = ("effect: warn, when: value.a > 10", *["when: value.b < 5, exempts: [r0]"] * 2)
+    text = policy(*rules).replace("rules:", "mode: shadow\nrules:")
+
+    by_policy = advice(tmp_path, text)
+    enforced = text.replace("mode: shadow\n", "")
+    by_bundle = advice(tmp_path, enforced, bundle="bundle: b\nmode: shadow\n")
+
+    assert [(p.code, p.location.line) for p in by_policy] == [("SW184", 8), ("SW184", 9)]
+    assert by_policy[0].message.startswith("the policy is in shadow mode")
+    assert [(p.code, p.location.line) for p in by_bundle] == [("SW184", 7)]
+    assert by_bundle[0].message.startswith("the bundle is in shadow mode")
 
 
 def test_exemptions_elsewhere_lift_nothing(tmp_path: Path) -> None:
@@ -321,6 +370,33 @@ def test_rules_that_a_replay_cannot_judge(tmp_path: Path) -> None:
         ("^[a|b]$", False),
         ("^a\\\\|b$", False),
         ("\\\\Aabc\\\\z", False),
+        ("^a$|^b$", False),
+        ("^a$|b$", False),
+        ("^a$|b", True),
+        ("^a|b", True),
+        ("(^a$)", False),
+        ("((?:^)(a)$)", False),
+        ("(^a|^b)", False),
+        ("(^a|b)", True),
+        ("(^a)?b", True),
+        ("(?:^a)+b", False),
+        ("(.*a|^b)", False),
+        (".+a", False),
+        ("[\\\\s\\\\S]*a", False),
+        ("\\\\bab", True),
+        ("a{2,}", True),
+        ("(?m)^a$", True),
+        ("(?m:^a$)", True),
+        ("(?m)\\\\Aa\\\\z", False),
+        ("(?m:^a$)|^b$", True),
+        ("(?i-m)^a$", False),
+        ("(?P<x>^a)", False),
+        ("[[:alpha:]^]a", True),
+        ("[]|^]a", True),
+        ("\\\\Q^a$\\\\E", True),
+        ("^\\\\Qa|b\\\\E", False),
+        ("\\\\x{5e}a", True),
+        ("", False),
     ],
 )
 def test_patterns_without_anchors(tmp_path: Path, pattern: str, loose: bool) -> None:
@@ -328,6 +404,27 @@ def test_patterns_without_anchors(tmp_path: Path, pattern: str, loose: bool) -> 
     found = told(tmp_path, policy(f"effect: warn, when: 'value.a.matches(\"{pattern}\")'"))
 
     assert found == ([("SW186", 6)] if loose else [])
+
+
+@pytest.mark.parametrize(
+    ("pattern", "message", "written"),
+    [
+        ("a", "matches anywhere in the text", "^(?:a)$"),
+        ("^a|b$", "`^` and `$` belong to some of the alternatives only", "^(?:a|b)$"),
+        ("(?i)(a|b$)", "`$` belongs to some of the alternatives only", "(?i)^(?:(a|b))$"),
+        ("(?im)^a$", "`^` and `$` stand for lines of the text, because of `(?m)`", "(?i)^(?:a)$"),
+    ],
+)
+def test_a_loose_pattern_is_told_with_an_anchored_one(
+    tmp_path: Path, pattern: str, message: str, written: str
+) -> None:
+    """In which the signs hold for all alternatives, and for the text."""
+    (found,) = advice(tmp_path, policy(f"effect: warn, when: 'value.a.matches(\"{pattern}\")'"))
+
+    assert message in found.message
+    assert f"write `{written}`" in found.remedy
+    (tmp_path / "0.yaml").unlink()
+    assert advice(tmp_path, policy(f"effect: warn, when: 'value.a.matches(\"{written}\")'")) == []
 
 
 def test_structured_patterns_are_looked_at_too(tmp_path: Path) -> None:
