@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final, TypeAlias, cast
@@ -37,6 +38,8 @@ _CLIENT: Final = record("client", {"id": STRING, "labels": map_of(STRING, STRING
 _PLAIN_PARTS_MAX: Final = 4
 #: Parts of a schema whose size is looked up.
 _SIZES_MAX: Final = 5000
+#: Parts inside parts, of which no rule names more.
+_DEPTH_MAX: Final = 16
 _SIZE_ONE: Final = frozenset({
     "bool", "int", "uint", "double", "decimal",
     "google.protobuf.Timestamp", "google.protobuf.Duration",
@@ -235,14 +238,18 @@ def bounds_of(env: Environment) -> Bounds:
         known = cast("Mapping[str, object]", env.lists)
         held = {name: cast("list[object]", v) for name, v in known.items() if _has_size(v)}
         sizes = {f"lists.{name}": len(value) for name, value in held.items()}
-    stack = [("value", type_), ("message", type_)]
-    while stack and len(sizes) < _SIZES_MAX:
-        path, found = stack.pop()
+    # Nearest parts first, since records can lead back to themselves without an end.
+    parts: deque[tuple[str, Type, int]] = deque([("value", type_, 0), ("message", type_, 0)])
+    visited = 0
+    while parts and visited < _SIZES_MAX:
+        visited += 1
+        path, found, depth = parts.popleft()
         found = bare(found)
         size = 1 if found.kind in _SIZE_ONE else found.size
         if size is not None and "." in path:
             sizes[path] = size
-        stack += [(f"{path}.{name}", inner) for name, inner in found.fields]
-        if found.kind in ("list", "map"):
-            stack.append((f"{path}[]", found.params[-1]))
+        if depth < _DEPTH_MAX:
+            parts += [(f"{path}.{name}", inner, depth + 1) for name, inner in found.fields]
+            if found.kind in ("list", "map"):
+                parts.append((f"{path}[]", found.params[-1], depth + 1))
     return Bounds(sizes=sizes)

@@ -1,18 +1,21 @@
 """What a JSON Schema says about values, as far as the checker of conditions can use it.
 
-Understood are type, properties, required, additionalProperties, items, enum, const, maxItems,
-maxLength, references within the schema, and oneOf, anyOf and allOf of what has one type; the rest
-is left open, so that nothing is called wrong that a valid event can be. Objects may have fields
+Understood are type, properties, required, additionalProperties, items, enum, const, the least and
+most of numbers, texts and lists, the most of objects, references within the schema, oneOf and anyOf, and allOf of
+objects; the rest is left open, so that nothing is called wrong that a valid event can be. Objects may have fields
 that the schema does not name unless it says `additionalProperties: false`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from functools import partial
 from typing import Final, cast
 from urllib.parse import unquote
 
 from ..schemas.json_projection import DecodeError, decode_json
+from .cel.ranges import Number, Range
 from .cel.types import (
     BOOL,
     DOUBLE,
@@ -20,22 +23,23 @@ from .cel.types import (
     INT,
     NULL,
     STRING,
+    LazyFields,
     Type,
+    either,
     list_of,
     map_of,
-    nullable,
     record,
     symbols,
 )
 
 __all__ = ["json_schema_type"]
 
+#: Types inside types, and all of them, that are told apart on the way to one field; what lies
+#: beyond is not checked.
 _DEPTH_MAX: Final = 16
 _TYPES_MAX: Final = 5000
 _PLAIN: Final[Mapping[str, Type]] = {
     "boolean": BOOL,
-    "integer": INT,
-    "number": DOUBLE,
     "null": NULL,
 }
 #: What says something about an object without naming its fields.
@@ -53,12 +57,25 @@ def json_schema_type(text: str) -> Type:
 
 
 class _Converter:
-    """References that lead back to themselves are open, since types have no cycles."""
+    """Objects are looked at field by field, as conditions ask, so that they may lead back to themselves.
+
+    References that do so without an object between them are open.
+    """
 
     def __init__(self, root: object) -> None:
         self._root = root
         self._following: list[str] = []
         self._count = 0
+        # By identity; what is written is kept, so that nothing else can have the same.
+        self._objects: dict[int, tuple[dict[str, object], Type]] = {}
+
+    def field(self, written: object) -> Type:
+        """The type of one field of an object."""
+        outer = self._following, self._count
+        self._following, self._count = [], 0
+        found = self.type(written, 0)
+        self._following, self._count = outer
+        return found
 
     def type(self, written: object, depth: int) -> Type:
         self._count += 1
@@ -71,7 +88,8 @@ class _Converter:
         for word in ("oneOf", "anyOf"):
             branches = said.get(word)
             if isinstance(branches, list) and "type" not in said and "properties" not in said:
-                return _either([self.type(b, depth + 1) for b in cast("list[object]", branches)])
+                parts = cast("list[object]", branches)
+                return either([self.type(part, depth + 1) for part in parts])
         if isinstance(said.get("allOf"), list):
             return self._all(said, depth)
         return self._plain(said, depth)
@@ -102,13 +120,12 @@ class _Converter:
             known += [type_] if type_.kind != "dyn" else []
         if not known or not all(found.kind == "record" for found in known):
             return known[0] if len(known) == 1 else DYN
-        fields: dict[str, Type] = {}
+        fields: dict[str, Callable[[], Type]] = {}
         for found in known:
-            fields |= found.fields
-            required |= {name for name, _ in found.fields} - found.optional
-        return record(
-            _title(said) or known[0].name, fields, open=True, optional=fields.keys() - required
-        )
+            fields |= {name: partial(_named, found, name) for name in found.field_names}
+            required |= set(found.field_names) - found.optional
+        title = _title(said) or known[0].name
+        return record(title, LazyFields(fields), open=True, optional=fields.keys() - required)
 
     def _plain(self, said: dict[str, object], depth: int) -> Type:
         if "const" in said:
@@ -117,9 +134,8 @@ class _Converter:
             return _enumerated(cast("list[object]", said["enum"]))
         kind = said.get("type")
         if isinstance(kind, list):
-            return _either(
-                [self._of_kind(each, said, depth) for each in cast("list[object]", kind)]
-            )
+            kinds = cast("list[object]", kind)
+            return either([self._of_kind(each, said, depth) for each in kinds])
         if kind is None and any(word in said for word in _OBJECT_WORDS):
             kind = "object"
         return self._of_kind(kind, said, depth)
@@ -131,9 +147,15 @@ class _Converter:
             case "array":
                 items = said.get("items")
                 type_ = DYN if "prefixItems" in said else self.type(items, depth + 1)
-                return list_of(type_, _size(said.get("maxItems")))
+                found = list_of(type_, _size(said.get("maxItems")))
+                return replace(found, least=_size(said.get("minItems")) or 0)
             case "string":
-                return Type("string", size=_size(said.get("maxLength")))
+                least = _size(said.get("minLength")) or 0
+                return Type("string", size=_size(said.get("maxLength")), least=least)
+            case "integer":
+                return replace(INT, range=_range(said))
+            case "number":
+                return replace(DOUBLE, range=_range(said))
             case str():
                 return _PLAIN.get(kind, DYN)
             case _:
@@ -146,16 +168,27 @@ class _Converter:
         if not isinstance(properties, dict):
             closed = others is False
             others = self.type(others, depth + 1)
-            return record("", {}) if closed else map_of(STRING, others)
-        written = cast("dict[str, object]", properties)
-        fields = {name: self.type(each, depth + 1) for name, each in written.items()}
-        required = _names(said.get("required"))
-        return record(
-            _title(said),
-            fields,
-            open=others is not False,
-            optional=[name for name in fields if name not in required],
-        )
+            most = _size(said.get("maxProperties"))
+            return record("", {}) if closed else replace(map_of(STRING, others), size=most)
+        if id(said) not in self._objects:
+            written = cast("dict[str, object]", properties)
+            fields = {name: partial(self.field, each) for name, each in written.items()}
+            required = _names(said.get("required"))
+            made = record(
+                _title(said),
+                LazyFields(fields),
+                open=others is not False,
+                optional=[name for name in fields if name not in required],
+            )
+            most = _size(said.get("maxProperties"))
+            if most is None and others is False:
+                most = len(fields)
+            self._objects[id(said)] = said, replace(made, size=most)
+        return self._objects[id(said)][1]
+
+
+def _named(type_: Type, name: str) -> Type:
+    return type_.field(name) or DYN
 
 
 def _title(said: dict[str, object]) -> str:
@@ -172,26 +205,46 @@ def _size(written: object) -> int | None:
     return written if type(written) is int and written >= 0 else None
 
 
+def _number(written: object) -> Number | None:
+    return written if type(written) is int or type(written) is float else None
+
+
+def _range(said: dict[str, object]) -> Range | None:
+    """The numbers between the limits; `exclusive…: true` is how drafts up to 4 say it."""
+    low, low_open = _limit(said, "minimum", "exclusiveMinimum", max)
+    high, high_open = _limit(said, "maximum", "exclusiveMaximum", min)
+    return None if low is None and high is None else Range(low, high, low_open, high_open)
+
+
+def _limit(
+    said: dict[str, object],
+    word: str,
+    exclusive: str,
+    narrower: Callable[[Number, Number], Number],
+) -> tuple[Number | None, bool]:
+    limit, beyond = _number(said.get(word)), said.get(exclusive)
+    if isinstance(beyond, bool):
+        return limit, beyond and limit is not None
+    other = _number(beyond)
+    if limit is None or other is None:
+        return (limit, False) if other is None else (other, True)
+    return (other, True) if narrower(limit, other) == other else (limit, False)
+
+
 def _enumerated(values: list[object]) -> Type:
+    """One of a few values: texts, numbers, true and false, null."""
+    types: list[Type] = []
     texts = [value for value in values if isinstance(value, str)]
-    others = [value for value in values if value is not None and not isinstance(value, str)]
-    if others:
-        if all(type(value) is bool for value in values):
-            return BOOL
-        return INT if all(type(value) is int for value in values) else DYN
-    if not texts:
-        return NULL
-    return nullable(symbols(texts)) if None in values else symbols(texts)
-
-
-def _either(types: list[Type]) -> Type:
-    """One type, or null as well; what differs otherwise is open."""
-    kinds = list(dict.fromkeys(type_ for type_ in types if type_.kind != "null_type"))
-    without_null = [type_.params[0] if type_.kind == "nullable" else type_ for type_ in kinds]
-    if not kinds:
-        return NULL if types else DYN
-    if len(set(without_null)) > 1:
-        return DYN
-    may_be_null = len(kinds) < len(types) and any(type_.kind == "null_type" for type_ in types)
-    may_be_null = may_be_null or any(type_.kind == "nullable" for type_ in kinds)
-    return nullable(without_null[0]) if may_be_null else without_null[0]
+    numbers = [number for value in values if (number := _number(value)) is not None]
+    flags = [value for value in values if isinstance(value, bool)]
+    if texts:
+        types.append(symbols(texts))
+    if numbers:
+        whole = all(type(number) is int for number in numbers)
+        types.append(replace(INT if whole else DOUBLE, range=Range(values=tuple(numbers))))
+    if flags:
+        types.append(replace(BOOL, range=Range(values=tuple(flags))))
+    nulls = values.count(None)
+    types += [NULL] if nulls else []
+    others = len(values) - len(texts) - len(numbers) - len(flags) - nulls
+    return DYN if others else either(types)

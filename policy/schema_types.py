@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
+from functools import partial
 from typing import Final
 
 from ..schemas.avro_splice import check_mask
@@ -18,6 +20,7 @@ from ..schemas.avro_types import (
 )
 from ..schemas.avro_wire import TIME_UNITS_NS
 from ..schemas.registry import Schema, SchemaSource, Unavailable
+from .cel.ranges import Range
 from .cel.types import (
     BOOL,
     BYTES,
@@ -28,10 +31,11 @@ from .cel.types import (
     NULL,
     STRING,
     TIMESTAMP,
+    LazyFields,
     Type,
+    either,
     list_of,
     map_of,
-    nullable,
     record,
     symbols,
 )
@@ -40,15 +44,11 @@ from .model import Path
 
 __all__ = ["SchemaTypes", "type_of"]
 
-#: Types inside types, and all of them, that are told apart; what lies beyond is not checked.
-_DEPTH_MAX: Final = 16
-_TYPES_MAX: Final = 5000
-
 _PRIMITIVES: Final[Mapping[str, Type]] = {
     "null": NULL,
     "boolean": BOOL,
-    "int": INT,
-    "long": INT,
+    "int": replace(INT, range=Range(-(2**31), 2**31 - 1)),
+    "long": replace(INT, range=Range(-(2**63), 2**63 - 1)),
     "float": DOUBLE,
     "double": DOUBLE,
     "bytes": BYTES,
@@ -81,20 +81,17 @@ class SchemaTypes:
 
 def type_of(type_: AvroType) -> Type:
     """What the checker of conditions knows of an Avro type."""
-    return _Converter().type(type_, 0)
+    return _Converter().type(type_)
 
 
 class _Converter:
-    """Recursive records are open at the second encounter, since types have no cycles."""
+    """Each record becomes one type, whose fields are looked at when a condition asks for them."""
 
     def __init__(self) -> None:
-        self._inside: list[Record] = []
-        self._count = 0
+        # By identity; the record is kept beside its type, so that no other one can have the same.
+        self._records: dict[int, tuple[Record, Type]] = {}
 
-    def type(self, type_: AvroType, depth: int) -> Type:
-        self._count += 1
-        if depth > _DEPTH_MAX or self._count > _TYPES_MAX:
-            return DYN
+    def type(self, type_: AvroType) -> Type:
         match type_:
             case Primitive(logical=str() as logical) if logical in TIME_UNITS_NS:
                 return TIMESTAMP
@@ -103,32 +100,21 @@ class _Converter:
             case Primitive():
                 return _PRIMITIVES[type_.name]
             case Fixed():
-                return STRING if type_.logical == "uuid" else Type("bytes", size=type_.size)
+                uuid = type_.logical == "uuid"
+                return STRING if uuid else Type("bytes", size=type_.size, least=type_.size)
             case Enum():
                 return symbols(type_.symbols)
             case Array():
-                return list_of(self.type(type_.items, depth + 1))
+                return list_of(self.type(type_.items))
             case Map():
-                return map_of(STRING, self.type(type_.values, depth + 1))
+                return map_of(STRING, self.type(type_.values))
             case Union():
-                return self._union(type_, depth)
+                return either(map(self.type, type_.branches))
             case Record():
-                return self._record(type_, depth)
+                return self._record(type_)
 
-    def _union(self, type_: Union, depth: int) -> Type:
-        types = [self.type(branch, depth + 1) for branch in type_.branches]
-        kinds = {each for each in types if each is not NULL}
-        if not kinds:
-            return NULL
-        if len(kinds) > 1:
-            return DYN
-        only = kinds.pop()
-        return nullable(only) if NULL in types else only
-
-    def _record(self, type_: Record, depth: int) -> Type:
-        if any(each is type_ for each in self._inside):
-            return DYN
-        self._inside.append(type_)
-        fields = {field.name: self.type(field.type, depth + 1) for field in type_.fields}
-        self._inside.pop()
-        return record(type_.name, fields)
+    def _record(self, type_: Record) -> Type:
+        if id(type_) not in self._records:
+            fields = {field.name: partial(self.type, field.type) for field in type_.fields}
+            self._records[id(type_)] = type_, record(type_.name, LazyFields(fields))
+        return self._records[id(type_)][1]

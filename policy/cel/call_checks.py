@@ -2,19 +2,34 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Final
 
 from .arithmetic import ARITHMETIC
-from .ast import Call, Expr, Ident, ListExpr, Literal, Span
+from .ast import Call, Ident, Literal
+from .comparison_checks import OPEN, ComparisonChecks
 from .library import Function, Overload
 from .macros import MACROS, QUALIFIED
 from .operators import ORDER
-from .problems import CelProblem, closest
+from .problems import closest
+from .ranges import Range
 from .regex import pattern_problem
-from .types import BOOL, BYTES, DECIMAL, DOUBLE, DURATION, DYN, STRING, TIMESTAMP, Type
-from .unify import NUMBERS, Unifier, bare
+from .types import (
+    BOOL,
+    BYTES,
+    DECIMAL,
+    DOUBLE,
+    DURATION,
+    DYN,
+    INT,
+    STRING,
+    TIMESTAMP,
+    Type,
+    alternatives,
+    plain,
+)
+from .unify import NUMBERS, bare
 from .values import CelError
 
 __all__ = ["CallChecks"]
@@ -33,9 +48,7 @@ _SUMS: Final[Mapping[str, tuple[tuple[Type, Type, Type], ...]]] = {
         (DURATION, DURATION, DURATION),
     ),
 }
-_ORDERED: Final = frozenset({"string", "bytes", "bool", TIMESTAMP.kind, DURATION.kind})
-_TIMES: Final = {TIMESTAMP.kind: "timestamp", DURATION.kind: "duration"}
-_OPEN: Final = frozenset({"dyn", "param"})
+_OPEN: Final = OPEN | {"either"}
 #: Functions that read a text, which is wrong for good where it is a literal.
 _READERS: Final = frozenset({"timestamp", "duration", "ip", "cidr"})
 _MACRO_FORMS: Final = {
@@ -47,50 +60,17 @@ _MACRO_FORMS: Final = {
     "filter": "list.filter(x, x > 1)",
     "bind": "cel.bind(x, value.amount, x > 1 && x < 5)",
 }
-#: Values of an enum that are listed where none is near.
-_SYMBOLS_SHOWN: Final = 6
+#: Signatures that are listed where none fits.
+_FORMS_SHOWN: Final = 6
 _LENGTHS: Final = frozenset({"length", "len", "count", "getlength"})
 
 
-class CallChecks(ABC):
+class CallChecks(ComparisonChecks):
     """The part of the checker that looks at calls; `type_of` is the rest of it."""
 
     def __init__(self, functions: Mapping[str, Function]) -> None:
+        super().__init__()
         self.functions = functions
-        self.unifier = Unifier()
-        self.problems: list[CelProblem] = []
-        #: Nodes that hang on an event, by identity: their numbers are promoted.
-        self.from_event: set[int] = set()
-
-    @abstractmethod
-    def type_of(self, node: Expr) -> Type:
-        """The type of an expression; problems are noted."""
-
-    def problem(
-        self, code: str, message: str, span: Span, remedy: str = "", severity: str = "error"
-    ) -> None:
-        """Note a problem."""
-        self.problems.append(CelProblem(code, message, span, remedy, severity))
-
-    def note(self, node: Expr, type_: Type, *parts: Expr) -> Type:
-        """`type_`; `node` hangs on an event where one of its parts does."""
-        if any(id(part) in self.from_event for part in parts):
-            self.from_event.add(id(node))
-        return type_
-
-    def shown(self, type_: Type) -> str:
-        """A type in a message."""
-        return str(self.unifier.settle(type_)).replace("google.protobuf.", "").lower()
-
-    def a(self, type_: Type) -> str:
-        """The same with its article."""
-        text = self.shown(type_)
-        return "null" if text == "null_type" else f"a{'n' if text[0] in 'aeio' else ''} {text}"
-
-    def expect_condition(self, node: Expr, type_: Type) -> None:
-        """Note a problem where `node` cannot be true or false."""
-        if bare(self.unifier.look(type_)).kind not in {"bool", *_OPEN}:
-            self.problem("SW123", f"true or false is needed here, not {self.a(type_)}", node.span)
 
     def call(self, node: Call) -> Type:
         """The type of an operator or call."""
@@ -99,7 +79,7 @@ class CallChecks(ABC):
             if node.function in ARITHMETIC:
                 return self.note(node, self._arithmetic(node), left, right)
             if node.function in ("==", "!=", "in") or node.function in ORDER:
-                self._comparison(node)
+                self.comparison(node)
                 return self.note(node, BOOL, left, right)
         if node.target is None and node.function == "-" and len(node.args) == 1:
             return self.note(node, self._minus(node), node.args[0])
@@ -107,15 +87,13 @@ class CallChecks(ABC):
 
     # Operators.
 
-    def _wrong_operands(self, node: Call, types: Sequence[Type], remedy: str = "") -> None:
-        shown = " and ".join(self.shown(type_) for type_ in types)
-        self.problem("SW123", f"`{node.function}` does not take {shown}", node.span, remedy)
-
     def _minus(self, node: Call) -> Type:
         type_ = bare(self.unifier.look(self.type_of(node.args[0])))
-        if type_.kind in {"int", "double", "decimal", DURATION.kind, *_OPEN}:
-            return type_
-        self._wrong_operands(node, [type_])
+        if type_.kind in {"int", "double", "decimal", DURATION.kind, *OPEN}:
+            return plain(type_)
+        if self.can_be(type_, "int", "double", "decimal", DURATION.kind):
+            return DYN
+        self.wrong_operands(node, [type_])
         return DYN
 
     def _arithmetic(self, node: Call) -> Type:
@@ -141,116 +119,21 @@ class CallChecks(ABC):
         remedy = ""
         if sign == "+" and "string" in (left.kind, right.kind):
             remedy = "turn the other one into text with `string(…)`"
-        self._wrong_operands(node, [left, right], remedy)
+        self.wrong_operands(node, [left, right], remedy)
         return DYN
 
     def _number_arithmetic(self, node: Call, left: Type, right: Type) -> Type:
         kinds = {left.kind, right.kind}
         promotes = any(id(arg) in self.from_event for arg in node.args)
         if node.function == "%" and "double" in kinds:
-            self._wrong_operands(node, [left, right], "`%` is for whole numbers")
+            self.wrong_operands(node, [left, right], "`%` is for whole numbers")
             return DYN
         if len(kinds) == 1:
-            return left
+            return plain(left)
         if "uint" not in kinds and promotes:
             return DECIMAL if "decimal" in kinds else DOUBLE
-        self._wrong_operands(node, [left, right], "write both as the same type, for example `2.0`")
+        self.wrong_operands(node, [left, right], "write both as the same type, for example `2.0`")
         return DYN
-
-    def comparable(self, left: Type, right: Type) -> bool:
-        """Whether values of the two types can ever be equal."""
-        left, right = self.unifier.look(left), self.unifier.look(right)
-        if "null_type" in (left.kind, right.kind):
-            return True
-        left, right = bare(left), bare(right)
-        if left.kind in NUMBERS and right.kind in NUMBERS:
-            return True
-        if left.kind == right.kind and left.kind in ("list", "map", "optional_type"):
-            return all(map(self.comparable, left.params, right.params))
-        return self.unifier.fits(left, right) or self.unifier.fits(right, left)
-
-    def _comparison(self, node: Call) -> None:
-        left, right = (self.unifier.look(self.type_of(arg)) for arg in node.args)
-        sign = node.function
-        if sign == "in":
-            self._membership(node, left, bare(right))
-        elif sign in ORDER:
-            one, two = bare(left), bare(right)
-            ordered = one.kind in NUMBERS and two.kind in NUMBERS
-            ordered = ordered or (one.kind == two.kind and one.kind in _ORDERED)
-            for a, b in ((one, two), (two, one)):
-                ordered = ordered or (a.kind in _OPEN and b.kind in {*_ORDERED, *NUMBERS, *_OPEN})
-            if not ordered:
-                self._wrong_operands(node, [left, right], self._conversion(node, one, two))
-        elif not self.comparable(left, right):
-            verdict = "never" if sign == "==" else "always"
-            message = (
-                f"{self.shown(left)} and {self.shown(right)} are never equal, "
-                f"so this is {verdict} true"
-            )
-            self.problem(
-                "SW123", message, node.span, self._conversion(node, bare(left), bare(right))
-            )
-        else:
-            for type_, other, beside in (
-                (bare(left), right, node.args[1]),
-                (bare(right), left, node.args[0]),
-            ):
-                self._symbol(type_, beside, other)
-
-    def _symbol(self, type_: Type, beside: Expr, other: Type) -> None:
-        """Note a text compared with values that a schema lists, and that is none of them."""
-        if not type_.symbols:
-            return
-        if isinstance(beside, Literal) and isinstance(beside.value, str):
-            if beside.value not in type_.symbols:
-                near = closest(beside.value, type_.symbols)
-                few = ", ".join(f"`{symbol}`" for symbol in type_.symbols[:_SYMBOLS_SHOWN])
-                remedy = f"did you mean `{near}`?" if near else f"the schema has {few}"
-                message = f"the schema has no value `{beside.value}` here"
-                self.problem("SW131", message, beside.span, remedy)
-        elif bare(other).symbols and not {*type_.symbols} & {*bare(other).symbols}:
-            message = "the two have no value in common, by the schema"
-            self.problem("SW131", message, beside.span)
-
-    def _conversion(self, node: Call, left: Type, right: Type) -> str:
-        """How to make the operands of a comparison comparable."""
-        for type_, other, arg, beside in (
-            (left, right, node.args[0], node.args[1]),
-            (right, left, node.args[1], node.args[0]),
-        ):
-            if type_.kind != "string" or other.kind not in {*NUMBERS, *_TIMES}:
-                continue
-            function = _TIMES.get(other.kind, other.kind)
-            if not isinstance(arg, Literal):
-                quoted = ""
-                if isinstance(beside, Literal):
-                    quoted = f'; or write the literal in quotes: `"{beside.value}"`'
-                return f"read the text with `{function}(…)`{quoted}"
-            if other.kind in NUMBERS:
-                return "write the number without quotes"
-            return f'write `{function}("{arg.value}")`'
-        return ""
-
-    def _membership(self, node: Call, element: Type, container: Type) -> None:
-        if isinstance(node.args[1], ListExpr):
-            for item in node.args[1].elements:
-                self._symbol(bare(element), item, DYN)
-        if container.kind in ("list", "map"):
-            if not self.comparable(container.params[0], element):
-                self.problem(
-                    "SW123",
-                    f"{self.a(element)} is never in {self.a(container)}",
-                    node.span,
-                    self._conversion(
-                        node, bare(element), bare(self.unifier.look(container.params[0]))
-                    ),
-                )
-        elif container.kind == "string":
-            remedy = "a part of a text is found with `text.contains(part)`"
-            self._wrong_operands(node, [element, container], remedy)
-        elif container.kind not in {"record", *_OPEN}:
-            self._wrong_operands(node, [element, container])
 
     # Functions and methods.
 
@@ -278,7 +161,9 @@ class CallChecks(ABC):
         if not results:
             self._no_overload(node, function, types)
             return DYN
-        if all(self.unifier.look(type_).kind not in _OPEN for type_ in types):
+        if node.function == "size" and len(types) == 1:
+            return _length(types[0])
+        if all(bare(self.unifier.look(type_)).kind not in _OPEN for type_ in types):
             return results[0]
         settled = {self.unifier.settle(result) for result in results}
         return results[0] if len(settled) == 1 else DYN
@@ -291,7 +176,7 @@ class CallChecks(ABC):
         before = dict(self.unifier.found)
         for wanted, given, event in zip(params, types, events, strict=True):
             type_ = bare(self.unifier.look(given))
-            promoted = event and wanted.kind == "double" and type_.kind in ("int", "decimal")
+            promoted = event and wanted.kind == "double" and self.can_be(type_, "int", "decimal")
             if not promoted and not self.unifier.fits(wanted, type_):
                 self.unifier.found = before
                 return None
@@ -300,17 +185,27 @@ class CallChecks(ABC):
     def _no_overload(self, node: Call, function: Function, types: list[Type]) -> None:
         method = node.target is not None
         shown = ", ".join(self.shown(type_) for type_ in types[method:])
-        on = f" of {self.a(types[0])}" if method else ""
-        remedy = ""
         same_form = [overload for overload in function.overloads if overload.method is method]
+        name = node.function
         if not same_form:
-            name = node.function
             remedy = f"write `{name}(x)`" if method else f"write `x.{name}(…)`"
-        elif len(same_form) <= 6:
-            forms = {", ".join(map(str, overload.params[method:])) for overload in same_form}
-            remedy = "it takes " + " or ".join(f"({form})" for form in sorted(forms))
-        message = f"`{node.function}`{on} does not take ({shown})"
-        self.problem("SW123", message, node.span, remedy)
+            on = f" of {self.a(types[0])}" if method else ""
+            self.problem("SW123", f"`{name}`{on} does not take ({shown})", node.span, remedy)
+            return
+        fitting = [each for each in same_form if self.unifier.fits(each.params[0], bare(types[0]))]
+        if method and not fitting:
+            owners = sorted({self.shown(each.params[0]).partition("(")[0] for each in same_form})
+            remedy = f"`{name}` is a method of {_listed(owners)}"
+            self.problem("SW123", f"{self.a(types[0])} has no `{name}`", node.span, remedy)
+            return
+        forms = {
+            ", ".join(self.shown(param) for param in overload.params[method:])
+            for overload in (fitting if method else same_form)
+        }
+        remedy = "it takes " + " or ".join(f"({form})" for form in sorted(forms))
+        on = f" of {self.a(types[0])}" if method else ""
+        message = f"`{name}`{on} does not take ({shown})"
+        self.problem("SW123", message, node.span, remedy if len(forms) <= _FORMS_SHOWN else "")
 
     def _is_misnamed(self, node: Call) -> bool:
         """Note `math.foo(1)`, whose target is a namespace and no variable."""
@@ -365,3 +260,17 @@ class CallChecks(ABC):
         result = None if read is None else read(text)
         if isinstance(result, CelError):
             self.problem("SW127", f"`{node.function}`: {result.message}", node.args[-1].span)
+
+
+def _listed(names: list[str]) -> str:
+    *others, last = names
+    return f"{', '.join(others)} and {last}" if others else last
+
+
+def _length(type_: Type) -> Type:
+    """What `size` gives: a number within what a schema says of the value."""
+    found = alternatives(type_)
+    sizes = [each.size for each in found if each.size is not None]
+    most = max(sizes) if len(sizes) == len(found) else None
+    least = min(each.least for each in found)
+    return replace(INT, range=Range(least or None, most)) if least or most is not None else INT

@@ -42,9 +42,11 @@ from .types import (
     TYPE,
     UINT,
     Type,
+    either,
     list_of,
     map_of,
     optional_of,
+    record,
 )
 from .unify import bare
 from .values import UInt
@@ -90,7 +92,7 @@ def check(expr: Expr, env: Environment) -> Checked:
     """Every problem of an expression, in the order of the text."""
     checker = _Checker(env)
     type_ = checker.unifier.settle(checker.type_of(expr))
-    if env.expect_bool and bare(type_).kind not in ("bool", "dyn"):
+    if env.expect_bool and not checker.can_be(type_, "bool"):
         checker.problem(
             "SW124",
             f"a condition is true or false, and this is {checker.a(type_)}",
@@ -122,7 +124,6 @@ class _Checker(CallChecks):
     def __init__(self, env: Environment) -> None:
         super().__init__(env.functions)
         self.env = env
-        self.scope: dict[str, tuple[Type, bool]] = {}
         self.types: dict[int, Type] = {}
 
     def type_of(self, node: Expr) -> Type:
@@ -146,10 +147,14 @@ class _Checker(CallChecks):
                 return self.subscript(node)
             case Not() | And() | Or():
                 operands = (node.operand,) if isinstance(node, Not) else node.operands
+                if not isinstance(node, And):
+                    aside = self.denied if isinstance(node, Not) else self.alternative
+                    aside.update(map(id, operands))
                 for operand in operands:
                     self.expect_condition(operand, self.type_of(operand))
                 return self.note(node, BOOL, *operands)
             case Conditional():
+                self.alternative.add(id(node.test))
                 self.expect_condition(node.test, self.type_of(node.test))
                 type_ = self.unifier.join(self.type_of(node.then), self.type_of(node.otherwise))
                 return self.note(node, type_, node.test, node.then, node.otherwise)
@@ -207,6 +212,8 @@ class _Checker(CallChecks):
             return TYPE
         type_ = self.type_of(node.operand)
         found = self.field_type(node.operand, type_, node.field, node.span)
+        if node.field in bare(self.unifier.look(type_)).optional:
+            self.may_miss.add(id(node))
         if node.optional and bare(self.unifier.look(type_)).kind != "optional_type":
             found = optional_of(found)
         return self.note(node, found, node.operand)
@@ -217,6 +224,8 @@ class _Checker(CallChecks):
         type_ = bare(self.unifier.look(type_))
         if type_.kind == "optional_type":
             return optional_of(self.field_type(operand, type_.params[0], name, span))
+        if type_.kind == "either":
+            return self.field_of_either(type_, name, span)
         if type_.kind == "record":
             found = type_.field(name)
             if found is None and type_.name != "lists":
@@ -229,9 +238,29 @@ class _Checker(CallChecks):
             self.problem("SW123", f"{self.a(type_)} has no fields, so no `{name}`", span)
         return DYN
 
+    def field_of_either(self, type_: Type, name: str, span: Span) -> Type:
+        """Where one of the alternatives has the field, the condition may well hold."""
+        holders = [each for each in type_.params if each.kind in ("record", "map")]
+        if not holders:
+            self.problem("SW123", f"{self.a(type_)} has no fields, so no `{name}`", span)
+            return DYN
+        found = [
+            each.params[1] if each.kind == "map" else each.field(name)
+            for each in holders
+            if each.kind == "map" or name in each.field_names
+        ]
+        if not found:
+            names = dict.fromkeys(each.name for each in holders if each.name)
+            known = {field: DYN for each in holders for field in each.field_names}
+            may_have = any(each.open for each in holders)
+            self.unknown_field(record("` or `".join(names), known, open=may_have), name, span)
+        if any(each.open and name not in each.field_names for each in holders):
+            return DYN  # It may have the field too, with whatever type.
+        return either(each for each in found if each is not None) if found else DYN
+
     def unknown_field(self, type_: Type, name: str, span: Span) -> None:
         """An error, or a warning where the schema allows for fields that it does not name."""
-        near = closest(name, [known for known, _ in type_.fields])
+        near = closest(name, type_.field_names)
         where = f" in `{type_.name}`" if type_.name else ""
         if type_.open:
             message, severity = f"the schema does not name a field `{name}`{where}", "warning"
@@ -260,7 +289,7 @@ class _Checker(CallChecks):
 
     def element_type(self, node: Index, type_: Type, key: Type) -> Type:
         name = node.index.value if isinstance(node.index, Literal) else None
-        if isinstance(name, str) and type_.kind in ("record", "map", "dyn"):
+        if isinstance(name, str) and type_.kind in ("record", "map", "either", "dyn"):
             if type_.kind == "map":
                 self.expect_key(node, type_, key)
             return self.field_type(node.operand, type_, name, node.span)
@@ -275,7 +304,7 @@ class _Checker(CallChecks):
         if type_.kind == "map":
             self.expect_key(node, type_, key)
             return type_.params[1]
-        if type_.kind not in ("dyn", "param", "record"):
+        if not self.can_be(type_, "record", "list", "map"):
             self.problem("SW123", f"{self.a(type_)} has no elements", node.span)
         return DYN
 
@@ -344,7 +373,7 @@ class _Checker(CallChecks):
             return [STRING, DYN] if two else [STRING]
         if range_.kind == "map":
             return list(range_.params) if two else [range_.params[0]]
-        if range_.kind not in ("dyn", "param"):
+        if not self.can_be(range_, "list", "map", "record"):
             message = f"`{node.macro}` takes a list or a map, not {self.a(range_)}"
             self.problem("SW123", message, node.range.span)
         return [DYN] * len(node.variables)

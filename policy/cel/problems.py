@@ -61,7 +61,11 @@ PROBLEM_CODES: Final[Mapping[str, tuple[str, str]]] = {
     ),
     "SW131": (
         "value that the schema does not have",
-        "The field takes one of a few texts, and is compared with another one: that is never true.",
+        (
+            "The schema says which texts or numbers there are, or how large they get (an enum, the "
+            "range of an int, `minimum`, `maxLength` and the like), and the field is compared with "
+            "something else: that is never true."
+        ),
     ),
     "SW132": (
         "may be null",

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from .types import DYN, STRING, Type, map_of, symbols
+from .types import DYN, STRING, Type, alternatives, map_of, plain, symbols
 
 __all__ = ["NUMBERS", "Unifier", "bare"]
 
@@ -94,11 +94,16 @@ class Unifier:
             return True
         if given.kind == "null_type":
             return wanted.kind in _NULL_FITS
+        if "either" in (bare(wanted).kind, bare(given).kind):
+            return any(
+                self.fits(one, two) for one in alternatives(wanted) for two in alternatives(given)
+            )
         wanted, given = _as_map(bare(wanted), given), _as_map(bare(given), wanted)
         return (
-            (wanted.kind, wanted.name, len(wanted.params))
-            == (given.kind, given.name, len(given.params))
-            and wanted.fields == given.fields
+            wanted.kind == given.kind
+            and (wanted.name == given.name or wanted.kind == "record")
+            and len(wanted.params) == len(given.params)
+            and _share_fields(wanted, given)
             and all(map(self._fits, wanted.params, given.params))
         )
 
@@ -125,7 +130,7 @@ class Unifier:
         """The type of something that is either: `dyn` where they have nothing in common."""
         one, two = self.look(one), self.look(two)
         if one == two:
-            return one
+            return one if one is two else plain(one)
         if one.kind == "dyn" or two.kind == "dyn":
             return DYN
         if _is_variable(one) or _is_variable(two):
@@ -152,6 +157,16 @@ class Unifier:
                 return DYN
             params.append(joined)
         return Type(one.kind, tuple(params), one.name) if one.params else DYN
+
+
+def _share_fields(one: Type, two: Type) -> bool:
+    """Whether one map can be a value of both records: none must have what the other cannot."""
+    for record, other in ((one, two), (two, one)):
+        if not other.open:
+            must = set(record.field_names) - record.optional
+            if not must <= set(other.field_names):
+                return False
+    return True
 
 
 def _as_map(type_: Type, beside: Type) -> Type:
