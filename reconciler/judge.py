@@ -19,6 +19,7 @@ from ..policy.model import Effect, MaskField
 from ..policy.plan import Plan
 from ..policy.plan_table import FOREVER, PlanTable
 from ..policy.stamp import STAMP_HEADER, Stamp, StampError
+from .approvals import Approval, Approvals
 from .batch import Batch, Swept
 from .findings import Finding
 from .history import History
@@ -52,9 +53,11 @@ _NEVER = -1
 class Terms:
     """What a run was asked to judge by. Times are nanoseconds.
 
-    `known_id(kind, id)` says whether a grant (`ov`) or an approval (`ap`) exists, None where that
-    cannot be told; `released(topic, partition, offset)` whether a parked record was released.
-    Both add to what the parking topics themselves record.
+    `approvals` finds what parking topics record of approvals; without it none can be told. Beside
+    it `known_id(kind, id)` says whether a grant (`ov`) or an approval (`ap`) exists, None where that
+    cannot be told. Nothing else knows of grants: without it, none was ever made.
+    `released(topic, partition, offset)` says whether a parked record was released, which adds to
+    what `reviewed` has read.
     """
 
     now: int
@@ -65,15 +68,7 @@ class Terms:
     known_id: Callable[[str, str], bool | None] | None = None
     released: Callable[[str, int, int], bool] | None = None
     reviewed: Reviewed = field(default_factory=Reviewed)
-
-    def id_exists(self, stamp: Stamp) -> bool | None:
-        """Whether the grant or approval that `stamp` names exists; None where it cannot be told."""
-        kind, name = ("ov", stamp.ov) if stamp.ov is not None else ("ap", stamp.ap)
-        if name is None:
-            return None
-        if kind == "ap" and name in self.reviewed.approvals:
-            return True
-        return None if self.known_id is None else self.known_id(kind, name)
+    approvals: Approvals | None = None
 
     def is_settled(self, topic: str, partition: int, offset: int) -> bool:
         """Whether nobody waits for this parked record any more."""
@@ -161,7 +156,11 @@ class Judge:
         if stamp.mac is not None:
             kid, mac = (part.encode() for part in stamp.mac)
         forged = self._mac_problem(event, at, replace(stamp, mac=None).encode(), kid, mac)
-        lane = self._lane(stamp, forged)
+        forged = forged or self.history.find(stamp).never
+        doubtful = False
+        if not forged and (stamp.ov is not None or stamp.ap is not None):
+            forged, doubtful = self._id_problem(event, stamp, mac is not None)
+        lane = self._lane(stamp, forged, doubtful)
         if stamp.at is not None and not lane.forged:
             event = _at(event, stamp.at)
         return self.judged(event, lane, data)
@@ -181,14 +180,41 @@ class Judge:
         expected = mac_text(secret, stamp, self._topic_bytes, event.key, event.value)
         return "" if compare_digest(expected.encode(), mac) else "the mac does not fit"
 
-    def _lane(self, stamp: Stamp, forged: str) -> Lane:
+    def _id_problem(self, event: Seen, stamp: Stamp, signed: bool) -> tuple[str, bool]:
+        """What is wrong with the grant or approval that `stamp` names; whether that is unknown.
+
+        `signed`: the stamp has a mac; where that was looked at, it was a guard that wrote the id.
+        """
+        terms = self.terms
+        kind, word, name = (
+            ("ov", "override", stamp.ov) if stamp.ov is not None else ("ap", "approval", stamp.ap)
+        )
+        assert name is not None  # else nobody asks
+        recorded: Approval | bool = True
+        if kind == "ap" and terms.approvals is not None:
+            recorded = terms.approvals.of(self.topic, name)
+            if isinstance(recorded, Approval):
+                if recorded.is_of(event, stamp, masks=self._may_mask(stamp)):
+                    return "", recorded.event is None
+                return f"approval `{name}` was given to another event", False
+        known = None if terms.known_id is None else terms.known_id(kind, name)
+        if known is not None:
+            return ("", False) if known else (f"{word} `{name}` is not known", False)
+        if kind == "ov" and terms.known_id is None:
+            return f"override `{name}` is not known", False
+        if recorded is True or (signed and terms.stamp_keys is not None):
+            return "", True
+        return f"approval `{name}` is not known", False
+
+    def _may_mask(self, stamp: Stamp) -> bool:
+        """Whether what was released under `stamp` may have been masked on its way."""
+        version = self.history.find(stamp).version
+        policies = () if version is None else version.bundle.policies
+        return version is None or any(rule.masks for each in policies for rule in each.rules)
+
+    def _lane(self, stamp: Stamp, forged: str, doubtful: bool = False) -> Lane:
         found = self.history.find(stamp)
-        known = self.terms.id_exists(stamp)
         forged = forged or found.never
-        if not forged and known is False:
-            forged = (
-                f"{'override' if stamp.ov else 'approval'} `{stamp.ov or stamp.ap}` is not known"
-            )
         if forged:
             lane = self._unstamped(forged)
             lane.stamp = stamp
@@ -202,7 +228,7 @@ class Judge:
             then=None if version is None else version.table(stamp.mode),
             stage_then=stamp.stage,
             stage_now=self.terms.stage or stamp.stage,
-            unverifiable=version is None or (known is None and (stamp.ov or stamp.ap) is not None),
+            unverifiable=version is None or doubtful,
             missing=version is None,
             quick=stamp.effect if passed else None,
         )

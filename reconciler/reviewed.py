@@ -19,13 +19,12 @@ __all__ = ["Reviewed", "read_reviews"]
 
 @dataclass(frozen=True, slots=True)
 class Reviewed:
-    """Records of parking topics that nobody waits for any more, and approvals that were given.
+    """Records of parking topics that nobody waits for any more.
 
     `settled` holds (topic, partition, offset) of what was released or discarded.
     """
 
     settled: frozenset[tuple[str, int, int]] = frozenset()
-    approvals: frozenset[str] = frozenset()
 
 
 def read_reviews(reader: Reader, slices: Iterable[Slice], keys: KeyRing | None) -> Reviewed:
@@ -34,7 +33,6 @@ def read_reviews(reader: Reader, slices: Iterable[Slice], keys: KeyRing | None) 
     What cannot be read here is not missed in silence: the replay reads the same slices again.
     """
     settled: set[tuple[str, int, int]] = set()
-    approvals: set[str] = set()
     for piece in slices:
         for record in reader.read(piece):
             if not is_review(record.headers):
@@ -44,6 +42,4 @@ def read_reviews(reader: Reader, slices: Iterable[Slice], keys: KeyRing | None) 
                 continue
             if review.action in ("released", "discarded"):
                 settled.add((piece.topic, piece.partition, review.offset))
-            if review.action != "shown":
-                approvals.add(review.id)
-    return Reviewed(frozenset(settled), frozenset(approvals))
+    return Reviewed(frozenset(settled))

@@ -13,6 +13,7 @@ from pathlib import Path
 from threading import Lock
 
 from ..policy.bundle import Bundle
+from .approvals import Approvals
 from .catalogue import catalogue_of
 from .causes import CauseSum
 from .checkpoint import Plan, Spool
@@ -167,6 +168,7 @@ def _work(options: ReconcileOptions, plan: Plan, history: History, slices: Seque
         known_id=options.known_id,
         released=options.released,
         reviewed=reviewed,
+        approvals=Approvals(history.bundles(_VERSIONS_ASKED_MAX), options.stamp_keys),
     )
     return Work(
         config=options.config,

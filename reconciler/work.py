@@ -99,6 +99,8 @@ class _Judges:
         self._work = work
         framed = None if work.schemas is None else FramedValues(open_schemas(work.schemas))
         work.history.framed = framed
+        if work.terms.approvals is not None:
+            work.terms.approvals.reach(work.config, work.timeout_s)
         self._framed = framed
         self._today = self._table(work.history.today)
         self._current = None

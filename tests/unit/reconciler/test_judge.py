@@ -334,10 +334,24 @@ def test_break_glass_is_told_and_is_no_drift() -> None:
     """An override is its own kind; what today's policy says stands beside it."""
     past = Past(V1)
     past.released(V1, {"amount": 99}, field="ov")
+    terms = Terms(now=NOON, known_id=lambda kind, name: (kind, name) == ("ov", "x1"))
 
-    (found,) = past.findings(V1)
+    (found,) = past.findings(V1, terms=terms)
 
     assert (found.kind, found.drift) == ("overridden", "now-rejected")
+
+
+@pytest.mark.parametrize("told", [None, False])
+def test_an_override_that_never_was_is_forged(told: bool | None) -> None:
+    """No grant is known unless somebody says so: the id was made up to let an event pass."""
+    past = Past(V1)
+    past.bypass({"amount": 99}, stamp=f"1;b@1;{V1.digest[:12]};reject;produce;ov=whatever")
+    known = None if told is None else lambda _kind, _name: told
+
+    (found,) = past.findings(V1, terms=Terms(now=NOON, known_id=known))
+
+    assert (found.kind, found.drift) == ("forged", "now-rejected")
+    assert found.detail == "override `whatever` is not known"
 
 
 def test_what_people_approved_is_no_finding() -> None:
