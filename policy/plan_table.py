@@ -17,7 +17,7 @@ from .decision_sink import DecisionSink
 from .documents import STAGES
 from .keys import KeyRing
 from .masking import Masker
-from .model import Mode, Policy
+from .model import Mode, Path, Policy
 from .plan import Plan, PlanRule
 from .privacy import Privacy
 from .tallies import Ledger
@@ -38,8 +38,8 @@ class PlanTable:
     `mode` is the guard's. `detective` adds the policies of stage `reconcile` to every plan. With
     `replay`, masks are computed with a throw-away key where none is given, since only whether they
     can be applied matters. `framed` reads what a schema registry has framed. `excluded` are topics
-    that no glob matches. `ledger` keeps count of the plans,
-    and `sink` logs what they decide.
+    that no glob matches. `hidden` says which paths of a topic are sensitive besides those that the
+    bundle names. `ledger` keeps count of the plans, and `sink` logs what they decide.
     """
 
     def __init__(
@@ -54,6 +54,7 @@ class PlanTable:
         replay: bool = False,
         framed: FramedValues | None = None,
         excluded: Collection[str] = (),
+        hidden: Callable[[str], Collection[Path]] | None = None,
         ledger: Ledger | None = None,
         sink: DecisionSink | None = None,
     ) -> None:
@@ -66,7 +67,7 @@ class PlanTable:
         self.framed = framed
         self.masker = Masker(self.mask_keys, framed)
         self.next_id, self.sink = next_id or new_ids(), sink
-        self.detective, self._excluded = detective, excluded
+        self.detective, self._excluded, self._hidden = detective, excluded, hidden
         #: Plans that were dropped to stay within the limit.
         self.evicted = 0
         self._ledger = ledger
@@ -134,6 +135,9 @@ class PlanTable:
         rules = self._rules(policies)
         tombstones = {policy.id: self._tombstones(policy) for policy in policies}
         formats = bundle.formats(topic)
+        privacy = Privacy.of(covering)
+        if self._hidden is not None:
+            privacy = Privacy([*privacy.paths, *self._hidden(topic)])
         compiled = compile_rules(
             [
                 RuleInput(
@@ -159,7 +163,7 @@ class PlanTable:
             until=until,
             rules=rules,
             compiled=compiled,
-            privacy=Privacy.of(covering),
+            privacy=privacy,
             formats=formats,
             covered=bool(covering) or self.mode is Mode.OFF,
             tombstone_rejects=bool(rules) and "reject" in tombstones.values(),

@@ -22,6 +22,7 @@ from ..policy.model import Mode
 from ..policy.plan_table import PlanTable
 from ..policy.stamp import Stamp
 from ..policy.store import BundleStore
+from .secrecy import Secrets
 
 __all__ = ["Found", "History", "Version"]
 
@@ -33,10 +34,15 @@ class Version:
     """One version with its plans, by the mode of the guard that decided."""
 
     def __init__(
-        self, bundle: Bundle, mask_keys: KeyRing | None = None, framed: FramedValues | None = None
+        self,
+        bundle: Bundle,
+        mask_keys: KeyRing | None = None,
+        framed: FramedValues | None = None,
+        secrets: Secrets | None = None,
     ) -> None:
         self.bundle = bundle
         self._mask_keys, self._framed = mask_keys, framed
+        self._hidden = None if secrets is None else secrets.of
         self._tables: dict[str, PlanTable] = {}
 
     def table(self, mode: str | None) -> PlanTable:
@@ -50,6 +56,7 @@ class Version:
                 mask_keys=self._mask_keys,
                 replay=True,
                 framed=self._framed,
+                hidden=self._hidden,
             )
         return table
 
@@ -83,6 +90,8 @@ class History:
         self._mask_keys = mask_keys
         #: Reads what a schema registry has framed; set where slices are done, since it stays there.
         self.framed: FramedValues | None = None
+        #: What no version may show; set likewise.
+        self.secrets: Secrets | None = None
         self._versions: OrderedDict[str, Version | None] = OrderedDict()
         self._stored: dict[int, bytes] = {}
         #: Versions that the store should have and did not give, with its reason.
@@ -134,7 +143,9 @@ class History:
             self._versions.move_to_end(digest)
             return self._versions[digest]
         bundle = fetch()
-        version = None if bundle is None else Version(bundle, self._mask_keys, self.framed)
+        version = (
+            None if bundle is None else Version(bundle, self._mask_keys, self.framed, self.secrets)
+        )
         self._versions[digest] = version
         if len(self._versions) > _VERSIONS_MAX:
             self._versions.popitem(last=False)

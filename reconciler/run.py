@@ -27,6 +27,7 @@ from .planning import asked_of, current_bundle, plan_run, today_of
 from .reading import Gap, Reader
 from .report import Report
 from .reviewed import read_reviews
+from .secrecy import secrets_of
 from .slices import Slice, cut
 from .tally import SliceReport, Tally, merge
 from .text import first_sentence
@@ -184,7 +185,17 @@ def _work(options: ReconcileOptions, plan: Plan, history: History, slices: Seque
         rate=plan.rate,
         noting=options.decision_log is not None,
         selection=options.selection,
+        secrets=secrets_of(_involved(options, history)),
     )
+
+
+def _involved(options: ReconcileOptions, history: History) -> Iterable[Bundle]:
+    """Every version that a run has to do with: what judges, what is compared, active or stamped."""
+    yield current_bundle(options)
+    active = None if options.store is None else options.store.active()
+    if active is not None:
+        yield active.bundle
+    yield from history.bundles(_VERSIONS_ASKED_MAX)
 
 
 def _asked_topics(options: ReconcileOptions, plan: Plan) -> Iterable[str]:

@@ -24,6 +24,7 @@ from .parked import ParkedJudge
 from .reading import Gap, Reader
 from .replay import Judging, Window, replay
 from .sampling import drawer
+from .secrecy import Secrets
 from .selection import Selection
 from .slices import Slice
 from .tally import SliceReport
@@ -42,7 +43,7 @@ class Work:
     `asked` are the topics of the run; a parking topic that is one of them is judged whatever
     origin its records have. `current` is the bundle that a candidate is compared with, as JSON;
     `rate` the share of events that is drawn; `noting` that events are to be compared with a
-    decision log; `selection` says which findings count.
+    decision log; `selection` says which findings count; `secrets` what may not be shown.
     """
 
     config: Mapping[str, Any]
@@ -58,6 +59,7 @@ class Work:
     rate: float | None = None
     noting: bool = False
     selection: Selection = field(default_factory=Selection)
+    secrets: Secrets = field(default_factory=Secrets)
 
 
 class Watch(Protocol):
@@ -98,7 +100,7 @@ class _Judges:
     def __init__(self, work: Work) -> None:
         self._work = work
         framed = None if work.schemas is None else FramedValues(open_schemas(work.schemas))
-        work.history.framed = framed
+        work.history.framed, work.history.secrets = framed, work.secrets
         if work.terms.approvals is not None:
             work.terms.approvals.reach(work.config, work.timeout_s)
         self._framed = framed
@@ -115,6 +117,7 @@ class _Judges:
             detective=True,
             replay=True,
             framed=self._framed,
+            hidden=self._work.secrets.of,
         )
 
     def of(self, piece: Slice) -> Judging:
