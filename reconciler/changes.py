@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import fields
 from typing import cast
+
+import msgspec
 
 from ..policy.bundle import Bundle
 from ..policy.cel import unparse
@@ -20,6 +22,8 @@ __all__ = ["change_between", "deciding_rules"]
 _DIFFERENCES_MAX = 3
 _TEXT_MAX_CHARS = 100
 _RULES_MAX = 5
+#: Entries of a list that are named; of more it is told how many.
+_ENTRIES_MAX = 2
 
 
 def deciding_rules(decision: Decision) -> list[Entry]:
@@ -33,17 +37,26 @@ def deciding_rules(decision: Decision) -> list[Entry]:
     ]
 
 
-def change_between(then: Decision | None, now: Decision, old: Bundle | None, new: Bundle) -> str:
+def change_between(
+    then: Decision | None,
+    now: Decision,
+    old: Bundle | None,
+    new: Bundle,
+    unsure: tuple[Collection[int], Collection[int]] = ((), ()),
+) -> str:
     """The difference in a few words, `over-limit: 50000 → 10000`; empty where none is found.
 
-    `then` is what the stamped version decided, None where it is not at hand.
+    `then` is what the stamped version decided, None where it is not at hand. `unsure` are rules of
+    the one and the other plan of which it is not known whether they fire: they are left out.
     """
     if then is None or old is None:
         return ""
     told: list[str] = []
     strict = now.effect.rank >= then.effect.rank
     deciding, other = (now, then) if strict else (then, now)
-    for entry in deciding_rules(deciding)[:_RULES_MAX]:
+    left_out = unsure[1] if strict else unsure[0]
+    surely = [entry for entry in deciding_rules(deciding) if entry.rule not in left_out]
+    for entry in surely[:_RULES_MAX]:
         if isinstance(entry.rule, SyntheticRule):
             told += _setting_change(entry.rule.id, old, new)
             continue
@@ -86,7 +99,7 @@ def _rule_change(
     masks = (_masks(one), _masks(two))
     if masks[0] != masks[1]:
         told.append(f"{name}: masks {masks[0] or 'nothing'} → {masks[1] or 'nothing'}")
-    told += (f"{name}: {change}" for change in _lists(two, then.lists, now.lists))
+    told += (f"{name}: {change}" for change in _lists(two, then, now))
     return told
 
 
@@ -179,14 +192,23 @@ def _names(value: object) -> bool:
 
 
 def _short(expr: Expr | None) -> str:
-    text = "always" if expr is None else unparse(expr)
+    return _cut("always" if expr is None else unparse(expr))
+
+
+def _cut(text: str) -> str:
     return text if len(text) <= _TEXT_MAX_CHARS else text[: _TEXT_MAX_CHARS - 1] + "…"
 
 
-def _lists(rule: Rule, old: Mapping[str, object], new: Mapping[str, object]) -> Iterator[str]:
+def _lists(rule: Rule, then: Plan, now: Plan) -> Iterator[str]:
+    """How the lists differ that a rule reads: the entries where they are few, else how many.
+
+    What is looked up for a sensitive field may be what stands in it, and is not told.
+    """
     if rule.condition is None:
         return
-    paths = reads_of(rule.condition.expr).paths("lists")
+    old, new = then.lists, now.lists
+    reads = reads_of(rule.condition.expr)
+    paths = reads.paths("lists")
     names = {path[0] for path in paths if path} if all(paths) else {*old, *new}
     for name in sorted(str(name) for name in names):
         before, after = _members(old.get(name)), _members(new.get(name))
@@ -197,9 +219,10 @@ def _lists(rule: Rule, old: Mapping[str, object], new: Mapping[str, object]) -> 
 
 def _members(content: object) -> set[str]:
     if isinstance(content, Mapping):
-        return {repr(item) for item in cast("Mapping[object, object]", content).items()}
+        entries = cast("Mapping[object, object]", content)
+        return {f"{_entry(name)}: {_entry(entries[name])}" for name in entries}
     if isinstance(content, Iterable):
-        return {repr(item) for item in cast("Iterable[object]", content)}
+        return {_entry(item) for item in cast("Iterable[object]", content)}
     return set()
 
 
@@ -215,6 +238,11 @@ def _lifting_change(
             if (hit.policy.id, hit.rule.id) != (planned.policy.id, planned.rule.id):
                 continue
             lifter = next(
+def _entry(value: object) -> str:
+    """An entry of a list as policies write it."""
+    return msgspec.json.encode(value, enc_hook=repr).decode()
+
+
                 rule
                 for rule in decision.plan.rules
                 if f"{rule.policy.id}/{rule.rule.id}" == entry.exempted_by

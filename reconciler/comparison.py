@@ -21,6 +21,7 @@ import msgspec
 
 from streamwarden.errors import ReconcileError
 
+from .findings import named_rules
 from .overlap import Extent, Overlap, extents
 from .runs import StoredRun
 
@@ -111,6 +112,7 @@ class _Reason(msgspec.Struct):
     detail: str = ""
     stamped: _Stamped | None = None
     rules: list[_Behind] = []
+    unknown: list[str] = []
 
 
 @dataclass(slots=True)
@@ -262,7 +264,8 @@ def _count_cause(counts: dict[_Name, int], found: _Found, names: Collection[_Nam
         reason = _reason(found.raw)
     except msgspec.DecodeError:  # of no cause that a report could list
         return
-    rules = ", ".join(f"{each.policy}/{each.rule}" for each in reason.rules)
+    sure = [f"{each.policy}/{each.rule}" for each in reason.rules]
+    rules = ", ".join(named_rules(reason.kind, reason.drift, sure, reason.unknown))
     stamped = "" if reason.stamped is None else reason.stamped.bundle
     name = (reason.kind, rules, reason.change or reason.detail, reason.drift or "", stamped)
     if name in names:

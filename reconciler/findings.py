@@ -6,7 +6,16 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-__all__ = ["DRIFT", "KINDS", "NOT_DRIFT", "WOULD_CHANGE", "Because", "Finding"]
+__all__ = [
+    "DRIFT",
+    "KINDS",
+    "NOT_DRIFT",
+    "OF_VERSIONS",
+    "WOULD_CHANGE",
+    "Because",
+    "Finding",
+    "named_rules",
+]
 
 #: In the order in which they are tried: the first that fits is the event's.
 KINDS: Final = (
@@ -25,6 +34,8 @@ DRIFT: Final = ("now-rejected", "now-held", "now-masked")
 #: Only where a candidate is tried: no other kind fits, and the candidate decides differently than
 #: the current policy.
 WOULD_CHANGE: Final = "would-change"
+#: What is found since two versions differ: only of these it is told what made the difference.
+OF_VERSIONS: Final = frozenset({*DRIFT, "now-allowed", WOULD_CHANGE})
 #: Told, and no reason to fail a run.
 NOT_DRIFT: Final = frozenset({"overridden", "now-allowed", WOULD_CHANGE})
 _SEVERITIES: Final = ("critical", "high", "medium", "low", "info")
@@ -41,14 +52,29 @@ class Because:
     class_: str | None = None
 
 
+def named_rules(
+    kind: str, drift: str | None, sure: Sequence[str], unknown: Sequence[str]
+) -> tuple[str, ...]:
+    """The rules by which a finding is counted: the `sure` ones, else those it hangs on.
+
+    What is wrong whatever the rules say does not hang on any.
+    """
+    if sure or not (drift is not None or kind in OF_VERSIONS or kind == "undecidable"):
+        return tuple(sure)
+    return tuple(unknown)
+
+
 @dataclass(frozen=True, slots=True)
 class Finding:
     """One event, why it was found, and what today's policy says besides.
 
     `current` makes today's decision when it is written down; explaining it costs more than finding
-    it. `rules` are the rules behind today's decision, `policy/rule`; `because` says more of them.
-    `told` gives them with their reasons, out of what `current` made. `detail` says what is wrong
-    with the stamp or cannot be known, `lacking` is the id of a schema that is not at hand. `what_if` is how a candidate changes the decision.
+    it. `because` are the rules that are surely behind it, `unknown` those that may be: that hangs on
+    what was not kept. `told` gives the sure ones with their reasons, out of what `current` made.
+    `change` is what made the difference between two versions; `detail` says what is wrong with the
+    stamp or cannot be known, `lacking` is the id of a schema that is not at hand. `what_if` is how
+    a candidate changes the decision. `rules` are named as causes name them, `policy/rule`: the sure
+    ones, and where there is none those that may be.
     """
 
     kind: str
@@ -66,6 +92,7 @@ class Finding:
     told: Callable[[Mapping[str, Any]], list[dict[str, Any]]] | None = None
     what_if: Mapping[str, Any] | None = None
     lacking: str = ""
+    unknown: tuple[Because, ...] = ()
 
     @property
     def severity(self) -> str | None:
@@ -101,6 +128,7 @@ class Finding:
             "rules": [] if self.told is None else self.told(current),
             "severity": self.severity,
             "owners": self.owners,
+            "unknown": [f"{each.policy}/{each.rule}" for each in self.unknown],
         }
         if self.what_if is not None:
             said["what_if"] = dict(self.what_if)

@@ -197,6 +197,7 @@ def _example(example: Mapping[str, Any]) -> dict[str, Any]:
         "detail": finding.get("detail") or "",
         "undecodable": current.get("undecodable"),
         "matches": current.get("matches") or (),
+        "unknown": ", ".join(finding.get("unknown") or ()),
         "cut": bool(current.get("cut")),
         "shown": bool(finding),
     }

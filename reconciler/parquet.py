@@ -56,6 +56,7 @@ def write_parquet(lines: Iterable[bytes], path: Path) -> None:
             ("stamped", pa.string()),
             ("current", pa.string()),
             ("what_if", pa.string()),
+            ("unknown", pa.list_(pa.string())),
         ]
     )
     part = path.with_name(path.name + ".part")

@@ -22,6 +22,7 @@ from ..policy.plan import Outcome, Plan
 from ..schemas.event import Event
 from ..schemas.json_projection import DecodeError, decode_json
 from ..schemas.views import is_framed
+from .firing import Firing
 from .formulas import Atom, Circumstances, Formula, Shape, atoms_of, shape_of, truth
 from .unknowns import Unknowns
 from .worlds import Hidden, worlds
@@ -71,12 +72,24 @@ class Case:
 
 
 class Branch:
-    """One way in which a plan may have decided on an event; the decision is made when asked for."""
+    """One way in which a plan may have decided on an event; the decision is made when asked for.
 
-    __slots__ = ("_decision", "case", "hits", "side", "undecodable")
+    It stands for all worlds of the same decision: `firing` says which rules fire in them, where
+    any hangs on unknowns, and `hits` are those of a world with the fewest.
+    """
 
-    def __init__(self, side: Side, case: Case, hits: _Hits, undecodable: str | None) -> None:
+    __slots__ = ("_decision", "case", "firing", "hits", "side", "undecodable")
+
+    def __init__(
+        self,
+        side: Side,
+        case: Case,
+        hits: _Hits,
+        undecodable: str | None,
+        firing: Firing | None = None,
+    ) -> None:
         self.side, self.case, self.hits, self.undecodable = side, case, hits, undecodable
+        self.firing = firing
         self._decision: Decision | None = None
 
     @property
@@ -113,6 +126,23 @@ class Outlook(NamedTuple):
 
     then: Branch | None
     now: Branch
+
+
+class _Way(NamedTuple):
+    """What both plans may have come to: hits, and what fires in all worlds of these decisions."""
+
+    then: _Hits
+    now: _Hits
+    firing_then: Firing | None
+    firing_now: Firing
+
+    def or_else(self, other: _Way) -> _Way:
+        """The worlds of both."""
+        fewest = min(self, other, key=lambda way: len(way.then) + len(way.now))
+        firing_then = self.firing_then
+        if firing_then is not None and other.firing_then is not None:
+            firing_then = firing_then.or_else(other.firing_then)
+        return _Way(fewest.then, fewest.now, firing_then, self.firing_now.or_else(other.firing_now))
 
 
 class _Remains(NamedTuple):
@@ -193,6 +223,7 @@ class Side:
         self._last: tuple[Event | None, _Hits | Undecodable] = (None, ())
         self._constants = constants
         self._outcomes: dict[object, Outcome] = {}
+        self._firings: dict[_Hits, Firing] = {}
         #: The bundle refuses every event here, since no policy covers the topic.
         self.closed = not plan.covered and plan.settings.uncovered == "reject"
         self._tombstone_rejects = plan.tombstone_rejects
@@ -249,6 +280,25 @@ class Side:
                 self._outcomes[hits] = outcome
         return outcome
 
+    def firing(self, hits: _Hits) -> Firing:
+        """Which of the rules that were hit count, and which of those decide."""
+        found = self._firings.get(hits)
+        if found is None:
+            outcome = self.outcome(hits)
+            counting = {
+                entry.rule: Effect(entry.effect)
+                for entry in outcome.entries
+                if entry.counts
+                and isinstance(entry.rule, int)
+                and Effect(entry.effect).rank > Effect.WARN.rank
+            }
+            count = frozenset(counting)
+            decide = frozenset(rule for rule in count if counting[rule] is outcome.effect)
+            found = Firing(decide, decide, count, count)
+            if len(self._firings) < _KNOWN_MAX:
+                self._firings[hits] = found
+        return found
+
     def atoms(self) -> Iterable[Atom]:
         """The atoms of the open rules."""
         return (atom for shape in self.open.values() for atom in atoms_of(shape))
@@ -298,7 +348,7 @@ class Possibilities:
         self._then, self._now = then, now
         sides = [now] if then is None else [then, now]
         self._atoms = {atom.name: atom for side in sides for atom in side.atoms()}
-        self._known: dict[object, list[tuple[_Hits, _Hits]] | None] = {}
+        self._known: dict[object, list[_Way] | None] = {}
         self._steady = all(side.open.keys() == side.steady.keys() for side in sides)
         placed = any(side.plan.stage != "produce" for side in sides)
         reads = Reads.union([side.reads for side in sides])
@@ -337,39 +387,43 @@ class Possibilities:
         if key not in self._known:
             if len(self._known) >= _KNOWN_MAX:
                 self._known.clear()
-            self._known[key] = self._pairs(then, now, hidden)
-        pairs = self._known[key]
-        if pairs is None:
+            self._known[key] = self._ways(then, now, hidden)
+        ways = self._known[key]
+        if ways is None:
             return None
         return [
             Outlook(
                 None
                 if then_side is None or then is None
-                else Branch(then_side, case, hits_then, then.undecodable),
-                Branch(now_side, case, hits_now, now.undecodable),
+                else Branch(then_side, case, way.then, then.undecodable, way.firing_then),
+                Branch(now_side, case, way.now, now.undecodable, way.firing_now),
             )
-            for hits_then, hits_now in pairs
+            for way in ways
         ]
 
-    def _pairs(
+    def _ways(
         self, then: _Remains | None, now: _Remains, hidden: Mapping[Place, Hidden]
-    ) -> list[tuple[_Hits, _Hits]] | None:
+    ) -> list[_Way] | None:
         formulas = [*(() if then is None else then.formulas), *now.formulas]
         names = dict.fromkeys(name for _, formula in formulas for name in _names(formula))
         tried = worlds([self._atoms[name] for name in names], hidden)
         if tried is None:
             return None
-        pairs: dict[object, tuple[_Hits, _Hits]] = {}
+        ways: dict[object, _Way] = {}
         for world in tried:
             hits_now = self._now.hits(now, world)
             hits_then: _Hits = ()
             told_then: _Told | None = None
+            firing_then: Firing | None = None
             if self._then is not None and then is not None:
                 hits_then = self._then.hits(then, world)
                 told_then = _told(self._then.outcome(hits_then))
+                firing_then = self._then.firing(hits_then)
             key = (told_then, _told(self._now.outcome(hits_now)))
-            pairs.setdefault(key, (hits_then, hits_now))
-        return list(pairs.values())
+            way = _Way(hits_then, hits_now, firing_then, self._now.firing(hits_now))
+            present = ways.get(key)
+            ways[key] = way if present is None else present.or_else(way)
+        return list(ways.values())
 
 
 def _told(outcome: Outcome) -> _Told:

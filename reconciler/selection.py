@@ -28,7 +28,8 @@ class Selection:
 
     `partitions` are numbers, `first` (inclusive) and `end` (exclusive) offsets in each partition.
     `policies` and `owners` are names or globs; with those, `severities` and `classes` only findings
-    count of which one rule fits all of them. Others are counted by kind, and nothing else.
+    count of which one rule fits all of them, or may be behind them where none surely is. Others are
+    counted by kind, and nothing else.
     """
 
     partitions: frozenset[int] = frozenset()
@@ -58,8 +59,13 @@ class Selection:
         return bool(self.policies or self.severities or self.owners or self.classes)
 
     def takes(self, finding: Finding) -> bool:
-        """True where a rule behind `finding` fits."""
-        return any(self._fits(because) for because in finding.because)
+        """True where a rule behind `finding` fits; one that may be where none is known to be.
+
+        What cannot be judged by any rule is not known to be none of these.
+        """
+        if finding.kind == "undecidable" and not finding.because and not finding.unknown:
+            return True
+        return any(self._fits(because) for because in finding.because or finding.unknown)
 
     def _fits(self, because: Because) -> bool:
         return (

@@ -16,6 +16,7 @@ from ..policy.parking import Parked
 from ..policy.plan_table import PlanTable
 from ..policy.stamp import Stamp
 from .batch import Batch, Swept
+from .blame import behind
 from .findings import WOULD_CHANGE, Finding
 from .history import Found, Version
 from .judge import Judge, Terms
@@ -25,7 +26,7 @@ from .parked import ParkedJudge, given_by
 from .possibilities import Branch, Outlook
 from .seen import Seen
 from .unknowns import Unknowns
-from .writing import FindingMaker, behind
+from .writing import FindingMaker
 
 __all__ = ["WhatIfJudge", "WhatIfParkedJudge"]
 
@@ -74,8 +75,8 @@ class _Comparison:
         if pair.same or (found is None and _untouched(pair, event)):
             return found
         if pair.lacking(event):
-            change = {"from": None, "to": None, "topic": event.topic, "rules": list[str]()}
-            return None if found is None else replace(found, what_if=change)
+            lost: dict[str, Any] = {"from": None, "to": None, "topic": event.topic, "rules": []}
+            return None if found is None else replace(found, what_if=lost)
         outlooks = pair.outlooks(event, given)
         if outlooks is not None and said is not None:
             outlooks = [o for o in outlooks if o.then and o.then.effect is said] or outlooks

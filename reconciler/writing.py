@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from ..policy.bundle import Bundle
 from ..policy.decision import Decision
 from ..policy.model import Effect
-from ..policy.plan import SyntheticRule
 from ..policy.privacy import HIDDEN
-from .changes import change_between, deciding_rules
-from .findings import Because, Finding
+from .blame import Blame, blame_of
+from .changes import change_between
+from .findings import DRIFT, OF_VERSIONS, WOULD_CHANGE, Because, Finding, named_rules
 from .history import Version
 from .pairs import Pair
 from .possibilities import Outlook
 from .seen import Seen
 
-__all__ = ["FindingMaker", "behind", "current"]
+__all__ = ["FindingMaker", "current"]
 
 #: Distinct differences between two outcomes whose words are kept.
 _CHANGES_MAX = 4096
@@ -56,11 +57,16 @@ class FindingMaker:
         assert event.offset is not None
         now = chosen.now.decision
         then_decision = None if chosen.then is None else chosen.then.decision
-        # What was parked is told by the rules that parked it, also where today's would mask it.
-        refused = now if now.effect.rank > _WARN and kind != "now-allowed" else then_decision
-        because: tuple[Because, ...] = ()
-        if refused is not None and refused.effect.rank > _WARN and not lacking:
-            because = behind(refused)
+        blame = blame_of(chosen, possible, pair, kind=kind, hangs=_hangs(kind, detail, now))
+        if lacking:
+            blame = replace(blame, entries=(), unknown=())
+        because = blame.because
+        change = ""
+        if kind in OF_VERSIONS:
+            change = f"{missing} is not at hand" if missing else ""
+            change = change or self._change(then_decision, now, then, blame)
+            if kind in DRIFT and not because and blame.unknown:
+                detail = f"one of {', '.join(_names(blame.unknown))} fires"
         effects = None if possible is None else {outlook.now.effect for outlook in possible}
         unknown = pair.now.open.keys()
         place = f"{event.topic}/{event.partition}/{event.offset}"
@@ -72,55 +78,55 @@ class FindingMaker:
             timestamp=event.timestamp,
             stamped=stamped,
             drift=drift,
-            rules=tuple(f"{each.policy}/{each.rule}" for each in because),
-            change=f"{missing} is not at hand"
-            if missing
-            else self._change(then_decision, now, then),
+            rules=named_rules(kind, drift, _names(because), _names(blame.unknown)),
+            change=change,
             detail=detail,
             current=lambda: current(now, place, effects, unknown),
             because=because,
             lacking=lacking,
-            told=lambda said: _told(refused if because else None, now, said),
+            unknown=blame.unknown,
+            told=lambda said: _told(blame, now, said),
         )
 
-    def _change(self, before: Decision | None, now: Decision, then: Version | None) -> str:
+    def _change(
+        self, before: Decision | None, now: Decision, then: Version | None, blame: Blame
+    ) -> str:
         if then is None or before is None or max(before.effect.rank, now.effect.rank) <= _WARN:
             return ""
-        key = (id(before.plan), id(now.plan), before.outcome, now.outcome)
+        unsure = (blame.unsure_then, blame.unsure_now)
+        key = (id(before.plan), id(now.plan), before.outcome, now.outcome, unsure)
         known = self._changes.get(key)
         if known is None:
             if len(self._changes) >= _CHANGES_MAX:
                 self._changes.clear()
-            known = change_between(before, now, then.bundle, self._today)
+            known = change_between(before, now, then.bundle, self._today, unsure)
             self._changes[key] = known
         return known
 
 
-def behind(decision: Decision) -> tuple[Because, ...]:
-    """The rules that made the effect of `decision`."""
-    return tuple(_because(decision, entry.rule) for entry in deciding_rules(decision))
+def _hangs(kind: str, detail: str, now: Decision) -> bool:
+    """True where it is not known which decision it was, and not because of the bytes."""
+    if kind == WOULD_CHANGE:
+        return bool(detail)
+    return kind == "undecidable" and now.undecodable is None
 
 
-def _because(decision: Decision, rule: int | SyntheticRule) -> Because:
-    plan = decision.plan
-    if isinstance(rule, SyntheticRule):
-        return Because(plan.settings.name, rule.id, "high", "", "platform")
-    planned = plan.rules[rule]
-    policy = planned.policy
-    return Because(policy.id, planned.rule.id, planned.rule.severity, policy.owner, policy.class_)
+def _names(found: Iterable[Because]) -> tuple[str, ...]:
+    return tuple(f"{each.policy}/{each.rule}" for each in found)
 
 
-def _told(refused: Decision | None, now: Decision, said: Mapping[str, Any]) -> list[dict[str, Any]]:
+def _told(blame: Blame, now: Decision, said: Mapping[str, Any]) -> list[dict[str, Any]]:
     """The rules behind a finding with their reasons; `said` is today's decision as JSON.
 
     Where a former version gives the reason, what today's policies call sensitive must not show.
     """
-    if refused is None:
+    if not blame.entries:
         return []
+    refused = blame.decision
     shown = refused is now or refused.plan.privacy.paths >= now.plan.privacy.paths
     matches = said["matches"] if refused is now else [each.to_dict() for each in refused.matches]
     entries = refused.outcome.entries
-    deciding = {id(entry) for entry in deciding_rules(refused)}
+    deciding = {id(entry) for entry in blame.entries}
     return [
         {
             "policy": match["policy"],
