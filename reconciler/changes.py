@@ -210,11 +210,23 @@ def _lists(rule: Rule, then: Plan, now: Plan) -> Iterator[str]:
     reads = reads_of(rule.condition.expr)
     paths = reads.paths("lists")
     names = {path[0] for path in paths if path} if all(paths) else {*old, *new}
+    read = [(variable, *path) for variable, path in reads.whole | reads.present]
+    secret = any(plan.privacy.hides(path) for plan in (then, now) for path in read)
     for name in sorted(str(name) for name in names):
         before, after = _members(old.get(name)), _members(new.get(name))
-        if before != after:
-            added, removed = len(after - before), len(before - after)
-            yield f"list {name} {'' if not added else f'+{added}'}{'' if not removed else f'-{removed}'}"
+        if before == after:
+            continue
+        hidden = secret or any(plan.privacy.hides(("lists", name)) for plan in (then, now))
+        moved = [("+", after - before), ("-", before - after)]
+        told = [_moved(sign, entries, hidden=hidden) for sign, entries in moved if entries]
+        yield f"list {name} {' '.join(told)}"
+
+
+def _moved(sign: str, entries: set[str], *, hidden: bool) -> str:
+    """`+"KP", +"IR"` for two entries that may be told, `+3` for more."""
+    if hidden or len(entries) > _ENTRIES_MAX:
+        return f"{sign}{len(entries)}"
+    return ", ".join(f"{sign}{_cut(entry)}" for entry in sorted(entries))
 
 
 def _members(content: object) -> set[str]:
@@ -224,6 +236,11 @@ def _members(content: object) -> set[str]:
     if isinstance(content, Iterable):
         return {_entry(item) for item in cast("Iterable[object]", content)}
     return set()
+
+
+def _entry(value: object) -> str:
+    """An entry of a list as policies write it."""
+    return msgspec.json.encode(value, enc_hook=repr).decode()
 
 
 def _lifting_change(
@@ -238,11 +255,6 @@ def _lifting_change(
             if (hit.policy.id, hit.rule.id) != (planned.policy.id, planned.rule.id):
                 continue
             lifter = next(
-def _entry(value: object) -> str:
-    """An entry of a list as policies write it."""
-    return msgspec.json.encode(value, enc_hook=repr).decode()
-
-
                 rule
                 for rule in decision.plan.rules
                 if f"{rule.policy.id}/{rule.rule.id}" == entry.exempted_by
