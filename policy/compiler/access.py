@@ -34,6 +34,7 @@ from .formula import (
     Text,
     Time,
     atoms,
+    calculates,
     conjuncts,
 )
 
@@ -59,6 +60,7 @@ _TEXT_RATES: Final = {
     "contains": 0.02,
     "pattern": 0.02,
     "searched": 0.02,
+    **dict.fromkeys(("<", "<=", ">", ">="), 0.2),
 }
 _TEXT_KINDS: Final = {
     "prefix": "prefix",
@@ -66,8 +68,11 @@ _TEXT_KINDS: Final = {
     "contains": "contained",
     "pattern": "pattern",
     "searched": "pattern",
+    **dict.fromkeys(("<", "<=", ">", ">="), "textual"),
 }
 _UNWANTED_RATE: Final = 0.6
+#: What is added where a value has to be computed by the exact evaluator.
+_CALCULATED_RATE: Final = 0.4
 #: What is added where all rules say the same of a place: it is what the events are like, not what
 #: tells rules apart. Few rules say little about that.
 _COMMON_RATE: Final = 0.3
@@ -133,11 +138,10 @@ class Rates:
         if awaited is None or asked is None:
             return None
         atom = awaited
+        dear = _CALCULATED_RATE if calculates(atom) else 0.0
         mentions = self._mentions[asked]
-        if mentions < 2:
-            return _atom_rate(atom)
-        common = (self._uses[asked, atom] - 1) / (mentions + _FEW_RULES)
-        return _atom_rate(atom) + _COMMON_RATE * common
+        common = (self._uses[asked, atom] - 1) / (mentions + _FEW_RULES) if mentions > 1 else 0
+        return _atom_rate(atom) + _COMMON_RATE * common + dear
 
     def awaited(self, atom: Atom) -> Atom | None:
         """`atom`, or the part of it that is waited for; None where there is none.
@@ -249,8 +253,10 @@ def entries_of(rule: Rule, rates: Rates) -> list[Entry] | None:
     then says that the rule is true or an error, and true counts.
     """
     best: tuple[float, int] | None = None
+    dear = all(map(calculates, rule.parts))
     for position, part in enumerate(rule.parts):
-        rate = rates.of(part)
+        # What has to be computed is not waited for where something cheap can spare it.
+        rate = rates.of(part) if dear or not calculates(part) else None
         if rate is not None and (best is None or rate < best[0]):
             best = (rate, position)
     if best is None or best[0] > 1:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from .formula import CALCULATED
 from .pycode import (
     Node,
     attribute,
@@ -27,6 +28,8 @@ _UNRULY = ("decimal", "timestamp", "nan")
 
 def classes_of(variable: str, *, unruly: bool) -> list[str]:
     """Every class that a value below `variable` can have; `missing` is one of them."""
+    if variable == CALCULATED:
+        return ["str", "number", "bool", "null", "missing", *_UNRULY, "other"]
     if unruly:
         return [*_JSON, "bytes", *_UNRULY]
     return [*_JSON, "bytes"] if variable in ("key", "headers", "value") else [*_JSON]
@@ -55,6 +58,8 @@ def class_test(
             return class_is(value, object_)
         case "missing":
             return compare(value, "is", name("MISSING"))
+        case "other":
+            return compare(value, "is", name("OTHER"))
         case "decimal":
             return class_is(value, "Decimal")
         case "timestamp":

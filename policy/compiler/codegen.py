@@ -11,7 +11,7 @@ from ...schemas.json_projection import DecodeError
 from .access import Entry, Rule
 from .activation import Undecodable, schema_of
 from .definition import EVENT_VARIABLES, PLACED, Definition, Run
-from .formula import conjuncts
+from .formula import CALCULATED, conjuncts
 from .hoisting import Roots
 from .index import Index
 from .lowering import Lowering
@@ -64,7 +64,7 @@ class _Generator:
         if setting.stage != "produce":
             variables |= PLACED
         #: Variables that may hold what JSON does not have: times, decimals, NaN.
-        unruly = {"facts"}
+        unruly = {"facts", CALCULATED}
         if definition.reader.unruly:
             unruly.add("value")
         if setting.framed is not None and setting.key_format in ("auto", "avro"):
@@ -81,7 +81,7 @@ class _Generator:
             "value": definition.reader.projection.root,
             "key": definition.key_projection.root,
         }
-        roots = Roots(namespace, projected)
+        roots = Roots(namespace, projected, self.calculator)
         odd = frozenset(unruly)
         self.lowering = Lowering(namespace, definition.program, odd)
         self.index = Index(roots, namespace, self.lowering, odd, definition.judging)
@@ -114,6 +114,10 @@ class _Generator:
         self.namespace.values["decode"] = self.definition.reader.fast
         self.namespace.load([*self.lowering.functions, *functions])
         return Generated(self.namespace.function("run"), tuple(everything), self.index.waits)
+
+    def calculator(self, text: str) -> object:
+        """A function of event and value that gives what an expression comes to."""
+        return self.definition.calculator(self.normalizer.calculated[text])
 
     def undecodable(self, event: Event, error: Exception) -> tuple[int, ...] | Undecodable:
         """What becomes of an event whose value the generated code could not decode."""

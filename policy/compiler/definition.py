@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from decimal import Decimal
 from typing import Final, TypeAlias
 
 from ...schemas.event import Event, Headers
@@ -20,10 +21,10 @@ from ...schemas.json_projection import (
 from ...schemas.views import facts_view, is_framed
 from ..cel.ast import Expr
 from ..cel.evaluate import compile_exact
-from ..cel.values import CelError, Timestamp
+from ..cel.values import CelError, Timestamp, UInt
 from .activation import Framed, UnavailableError, Undecodable, schema_of, variable
 from .reads import Reads, reads_of
-from .runtime import key_reader
+from .runtime import OTHER, key_reader
 
 __all__ = [
     "EVENT_VARIABLES",
@@ -43,6 +44,9 @@ PLACED: Final = frozenset({"partition", "offset"})
 
 Run: TypeAlias = Callable[[Event], tuple[int, ...] | Undecodable]
 Program: TypeAlias = Callable[[Mapping[str, object]], object]
+
+#: Classes of which generated code knows what they compare with.
+_KNOWN: Final = frozenset({str, int, float, bool, type(None), Decimal, Timestamp})
 
 #: From an event and its decoded value to one variable.
 _Maker: TypeAlias = Callable[[Event, object], object]
@@ -212,12 +216,26 @@ class Definition:
 
     def program(self, expr: Expr) -> Callable[[Event, object], bool | None]:
         """What `expr`, a condition or a part of one, comes to, likewise."""
+        evaluate = self._evaluator(expr)
+
+        def judge(event: Event, value: object) -> bool | None:
+            try:
+                verdict = evaluate(event, value)
+            except UnavailableError:
+                raise
+            except Exception:  # noqa: BLE001 — no event may stop the guard, whatever is wrong in here
+                return None
+            return verdict if isinstance(verdict, bool) else None
+
+        return judge
+
+    def _evaluator(self, expr: Expr) -> Callable[[Event, object], object]:
         made: list[Program] = []  # at the first need: most are only asked about odd values
         reads = reads_of(expr)
         constants = {name: self.constants[name] for name in reads.variables & self.constants.keys()}
         makers = self._makers(reads)
 
-        def evaluate(event: Event, value: object) -> bool | None:
+        def evaluate(event: Event, value: object) -> object:
             if not made:
                 made.append(compile_exact(expr))
             known = constants.copy()
@@ -225,13 +243,38 @@ class Definition:
                 known[name] = make(event, value)
             if "value" in known:
                 known["message"] = known["value"]
-            try:
-                verdict = made[0](known)
-            except Exception:  # noqa: BLE001 — no event may stop the guard, whatever is wrong in here
-                return None
-            return verdict if isinstance(verdict, bool) else None
+            return made[0](known)
 
         return evaluate
+
+    def calculator(self, expr: Expr) -> Callable[[Event, object], object]:
+        """What `expr` comes to, likewise: a value that generated code knows.
+
+        MISSING is an error, and OTHER whatever is equal to no constant and has no order. Asked again
+        about the same event, it remembers.
+        """
+        evaluate = self._evaluator(expr)
+        last: tuple[object, object, object] = (None, None, MISSING)
+
+        def calculate(event: Event, value: object) -> object:
+            nonlocal last
+            asked, of, found = last  # one assignment makes it: threads may share this
+            if asked is event and of is value:
+                return found
+            try:
+                found = evaluate(event, value)
+            except UnavailableError:
+                raise
+            except Exception:  # noqa: BLE001 — as above
+                found = MISSING
+            if isinstance(found, UInt):
+                found = int(found)
+            elif found.__class__ not in _KNOWN:
+                found = MISSING if isinstance(found, CelError) else OTHER
+            last = event, value, found
+            return found
+
+        return calculate
 
     def judging(self, rules: Iterable[int]) -> Callable[[Event, object, list[int]], None]:
         """A function that adds the hits of `rules`."""

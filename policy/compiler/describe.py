@@ -11,6 +11,7 @@ from ..cel.unparse import unparse
 from .access import Entry, Kind, Rule, asked_of, kind_of
 from .computed import Length, Measure
 from .formula import (
+    CALCULATED,
     Choice,
     Comparison,
     Conjunction,
@@ -21,11 +22,14 @@ from .formula import (
     Moment,
     Operation,
     Place,
+    Placed,
     Quantified,
     Settled,
+    Size,
     Term,
     Text,
     atoms,
+    calculates,
     conjuncts,
 )
 
@@ -47,6 +51,7 @@ _LOOKUPS: Final[Mapping[str, str]] = {
     "size": "sizes",
     "some": "elements",
     "suffix": "ends",
+    "textual": "order of texts",
     "time": "times",
     "uncontains": "elements",
     "unequal": "constants",
@@ -60,7 +65,7 @@ class RulePlan:
 
     `how` is `constant` (no event changes it), `indexed` (it waits behind `access`, of which one
     has to hold before the rule is looked at), or `inline` (it is tried on every event). `rest` is
-    what is tried then, and `exact` the parts of it that the exact evaluator decides. `lookups` say
+    what is tried then, and `exact` what the exact evaluator decides or computes. `lookups` say
     what is looked up with how many other rules, `why` what keeps an inline rule from it.
     """
 
@@ -109,14 +114,14 @@ def _plan(
         return RulePlan(
             rule.index, "inline", (), parts, _exact(rule.parts), why=_obstacle(rule.parts)
         )
-    rest = {part: None for entry in entries for part in entry.rest}
+    rest = {part: None for entry in entries for part in entry.rest if not _is_told(part, entry)}
     lookups = dict.fromkeys(asked for entry in entries if (asked := asked_of(entry.atom)))
     return RulePlan(
         rule.index,
         "indexed",
         tuple(_access(entry) for entry in entries),
         tuple(map(_text, rest)),
-        _exact(tuple(rest)),
+        _exact((*(entry.atom for entry in entries), *rest)),
         tuple(_lookup(*asked, shared[asked]) for asked in lookups),
     )
 
@@ -151,6 +156,8 @@ def _measure_text(measure: Term | Length) -> str:
             return f"({left} {measure.operator} {right})"
         case Converted():
             return f"double({_measure_text(measure.place)})"
+        case Place() if measure.variable == CALCULATED:
+            return str(measure.path[0])
         case Place():
             return measure.variable + "".join(
                 f".{each}" if isinstance(each, str) else f"[{each}]" for each in measure.path
@@ -173,6 +180,8 @@ def _obstacle(parts: Sequence[Formula]) -> str:
 
 def _reason(part: Formula) -> str | None:
     """Why `part` is not looked up; None where it could be."""
+    if calculates(part) and not isinstance(part, Conjunction | Disjunction | Choice):
+        return f"only the exact evaluator knows `{_exact((part,))[0]}`"
     if kind_of(part) is not None:
         return None
     match part:
@@ -198,8 +207,19 @@ def _is_in_way(branch: Formula) -> bool:
 
 
 def _exact(parts: Sequence[Formula]) -> tuple[str, ...]:
-    found = [each for part in parts for each in atoms(part) if isinstance(each, Exact)]
-    return tuple(dict.fromkeys(_text(each) for each in found))
+    found: dict[str, None] = {}
+    for part in parts:
+        for atom in atoms(part):
+            if isinstance(atom, Exact):
+                found[_text(atom)] = None
+            elif isinstance(atom, Placed) and atom.place.variable == CALCULATED:
+                found[_measure_text(atom.place)] = None
+    return tuple(found)
+
+
+def _is_told(part: Formula, entry: Entry) -> bool:
+    """Whether `part` is the other half of `size(a) == 3`, of which one half is waited for."""
+    return isinstance(part, Size) and isinstance(entry.atom, Size) and part.expr == entry.atom.expr
 
 
 def _text(formula: Formula) -> str:

@@ -13,6 +13,7 @@ from typing import Final, NamedTuple, TypeAlias
 from ..cel.ast import Expr
 
 __all__ = [
+    "CALCULATED",
     "FALSE",
     "FLIPPED",
     "MIRRORED",
@@ -43,6 +44,7 @@ __all__ = [
     "Text",
     "Time",
     "atoms",
+    "calculates",
     "conjuncts",
     "leaves",
 ]
@@ -55,10 +57,14 @@ FLIPPED: Final = {"<": ">=", "<=": ">", ">": "<=", ">=": "<", "==": "!=", "!=": 
 MIRRORED: Final = {"<": ">", "<=": ">=", ">": "<", ">=": "<=", "==": "==", "!=": "!="}
 
 
+#: The variable of what the exact evaluator computes, below which stands the text of that.
+CALCULATED: Final = "@calculated"
+
+
 class Place(NamedTuple):
     """A value that is read: a variable and the names and positions below it.
 
-    The variable is one of a rule's, or one that a quantifier binds.
+    The variable is one of a rule's, or one that a quantifier binds, or CALCULATED.
     """
 
     variable: str
@@ -102,7 +108,10 @@ class Equal:
 
 @dataclass(frozen=True, slots=True)
 class Text:
-    """`place.startsWith(text)` and its kin; `test` is prefix, suffix, contains or pattern."""
+    """`place.startsWith(text)` and its kin; `test` is prefix, suffix, contains or pattern.
+
+    Or it is the sign of a comparison of texts, by their code points.
+    """
 
     place: Place
     test: str
@@ -269,6 +278,13 @@ def leaves(term: Term) -> list[Place]:
     if isinstance(term, Converted):
         return [term.place]
     return [term] if isinstance(term, Place) else []
+
+
+def calculates(formula: Formula) -> bool:
+    """Whether a part of `formula` hangs on what the exact evaluator computes."""
+    return any(
+        isinstance(atom, Placed) and atom.place.variable == CALCULATED for atom in atoms(formula)
+    )
 
 
 def conjuncts(formula: Formula) -> tuple[Formula, ...]:

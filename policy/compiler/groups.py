@@ -33,7 +33,7 @@ from .thresholds import Thresholds
 
 __all__ = ["Groups"]
 
-_TEXT_KINDS: Final = frozenset({"prefix", "suffix", "contained", "pattern", "untext"})
+_TEXT_KINDS: Final = frozenset({"prefix", "suffix", "contained", "pattern", "textual", "untext"})
 #: Which classes a kind is coded for; for the others it is an error where it is not said.
 _CODED: Final[Mapping[str, tuple[str, ...]]] = {
     "equal": ("str", "number", "bool", "null", "decimal"),

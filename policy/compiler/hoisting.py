@@ -7,13 +7,13 @@ is a place as one kind of value: the number view of anything else is NaN, which 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Final
 
 from ...schemas.json_projection import Node as Projected
 from ...schemas.views import is_hidden_header
 from .classes import NUMBERS, number_test
-from .formula import Place
+from .formula import CALCULATED, Place
 from .pycode import (
     Namespace,
     Node,
@@ -42,8 +42,14 @@ _WHOLE: Final = Projected()
 class Roots:
     """What the variables are in generated code; shared by the functions of a plan."""
 
-    def __init__(self, namespace: Namespace, projected: Mapping[str, Projected]) -> None:
-        self._namespace = namespace
+    def __init__(
+        self,
+        namespace: Namespace,
+        projected: Mapping[str, Projected],
+        calculator: Callable[[str], object],
+    ) -> None:
+        self._namespace, self._calculator = namespace, calculator
+        self._calculators: dict[str, Node] = {}
         namespace.values["NUMBERS"] = NUMBERS
         self._projected = dict(projected)
         self._classes: dict[type, str] = {}
@@ -52,6 +58,14 @@ class Roots:
     def number(self, place: Place) -> int:
         """A number for `place`, the same in all functions."""
         return self._places.setdefault(place, len(self._places))
+
+    def calculator(self, text: str) -> Node:
+        """The function of event and value that computes `text`."""
+        found = self._calculators.get(text)
+        if found is None:
+            made = self._namespace.add("calculated", self._calculator(text))
+            found = self._calculators[text] = made
+        return found
 
     def node(self, place: Place, elements: Projected | None) -> Projected:
         """Where `place` is in the projection of its variable."""
@@ -106,6 +120,8 @@ class Scope:
     def slot(self, place: Place) -> Node:
         """The value at `place`."""
         found = self._find("p", place)
+        if found is None and place.variable == CALCULATED:
+            return self._calculated(place)  # where it is asked for, and not before
         if found is None:
             found = self._root(place) if not place.path else self._member(place)
             self._names["p", place] = found
@@ -114,6 +130,8 @@ class Scope:
     def number(self, place: Place) -> Node:
         """The number at `place`, NaN where it is none."""
         found = self._find("n", place)
+        if found is None and place.variable == CALCULATED and self._find("p", place) is None:
+            return call("number_view", self._calculated(place))
         if found is None:
             value = self.slot(place)
             view = either(number_test(value), value, name("NAN"))
@@ -148,6 +166,10 @@ class Scope:
             for length in range(1, len(place.path))
         ]
         for place in sorted(dict.fromkeys([*places, *above]), key=lambda each: len(each.path)):
+            if place.variable == CALCULATED:
+                if self._find("p", place) is None:
+                    self._names["p", place] = self._assign("p", place, self._calculated(place))
+                continue
             parent = Place(place.variable, place.path[:-1])
             named = bool(place.path) and isinstance(place.path[-1], str)
             if not named or parent == ("headers", ()) or self._find("p", place) is not None:
@@ -184,6 +206,9 @@ class Scope:
         local = f"{view}{self.roots.number(place)}"
         self.statements.append(assign(local, value))
         return name(local)
+
+    def _calculated(self, place: Place) -> Node:
+        return call(self.roots.calculator(str(place.path[0])), name("event"), name("value"))
 
     def _root(self, place: Place) -> Node:
         match place.variable:

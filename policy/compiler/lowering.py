@@ -37,6 +37,7 @@ from .formula import (
     Text,
     Time,
     atoms,
+    calculates,
 )
 from .hoisting import Scope
 from .pycode import (
@@ -85,6 +86,8 @@ def cost(formula: Formula) -> int:
             return 8
         case Text(test="pattern" | "searched") | Time():
             return 10
+        case Flag() | Equal() | Order() | Text() if calculates(formula):
+            return 60
         case _:
             return 1
 
@@ -246,6 +249,8 @@ class Lowering:
             return self._matches(atom.text, value)
         if atom.test == "contains":
             return compare(constant(atom.text), "in", value)
+        if atom.test in FLIPPED:
+            return compare(value, atom.test, constant(atom.text))
         method = "startswith" if atom.test == "prefix" else "endswith"
         return call(attribute(value, method), constant(atom.text))
 

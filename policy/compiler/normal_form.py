@@ -8,7 +8,7 @@ stage, client, lists) is evaluated here, once, by the exact evaluator.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Final
+from typing import Final, TypeGuard
 
 from ..cel.ast import (
     And,
@@ -27,12 +27,15 @@ from ..cel.ast import (
 from ..cel.ast import children as parts_of
 from ..cel.evaluate import compile_exact
 from ..cel.regex import pattern_problem
+from ..cel.unparse import unparse
 from ..cel.values import CelError, Duration, Timestamp, UInt, is_list
 from .formula import (
+    CALCULATED,
     FALSE,
     FLIPPED,
     MIRRORED,
     TRUE,
+    Atom,
     Choice,
     Comparison,
     Conjunction,
@@ -46,6 +49,7 @@ from .formula import (
     Moment,
     Order,
     Place,
+    Placed,
     Present,
     Quantified,
     Scalar,
@@ -54,6 +58,7 @@ from .formula import (
     Text,
     Time,
     atoms,
+    calculates,
     leaves,
 )
 from .reads import ALIASES
@@ -65,6 +70,8 @@ __all__ = ["Normalizer"]
 _NUMBER_MAX: Final = 2**53 - 1
 #: Variables that hold a time, so that only comparisons of times are known inline.
 _TIMES: Final = frozenset({"now", "timestamp"})
+#: What may hold text that is not Unicode.
+_NOT_UNICODE: Final = frozenset({"facts", CALCULATED})
 _TEXT_TESTS: Final = {
     "startsWith": "prefix",
     "endsWith": "suffix",
@@ -82,6 +89,8 @@ class Normalizer:
 
     def __init__(self, constants: Mapping[str, object], variables: frozenset[str]) -> None:
         self._constants, self._variables = constants, variables
+        #: What the exact evaluator has to compute for formulas, by its text.
+        self.calculated: dict[str, Expr] = {}
 
     def formula(self, condition: Expr | None) -> Formula:
         """The formula of a whole condition; None always holds."""
@@ -89,7 +98,7 @@ class Normalizer:
             return TRUE
         found = self._formula(condition, True, {})
         # Loops of one evaluation share one budget, so that several of them belong together.
-        loops = [atom for atom in atoms(found) if isinstance(atom, Exact) and _loops(atom.expr)]
+        loops = [atom for atom in atoms(found) if self._is_exact(atom) and _loops(atom.expr)]
         return Exact(condition) if len(loops) > 1 else found
 
     def _formula(self, expr: Expr, wanted: bool, scope: Mapping[str, str]) -> Formula:
@@ -127,9 +136,30 @@ class Normalizer:
     def _rest(self, expr: Expr, wanted: bool, scope: Mapping[str, str]) -> Formula:
         """Settled where no event matters, else left to the exact evaluator."""
         value = self._value(expr, scope)
+        if value is _OPEN and not scope:
+            return Flag(self._calculated(expr), wanted, _signed(expr, wanted))
         if value is _OPEN:
             return Exact(_signed(expr, wanted))
         return Settled(value is wanted if isinstance(value, bool) else None)
+
+    @staticmethod
+    def _is_exact(atom: Atom) -> TypeGuard[Exact | Placed]:
+        return isinstance(atom, Exact) or calculates(atom)
+
+    def _calculated(self, expr: Expr) -> Place:
+        """What `expr` comes to, as a place of its own: once for all rules that say the same."""
+        text = unparse(expr)
+        self.calculated[text] = expr
+        return Place(CALCULATED, (text,))
+
+    def _subject(self, expr: Expr, scope: Mapping[str, str]) -> Place | None:
+        """The place that `expr` names, or what is computed; None for what is known in neither way."""
+        place = self.place(expr, scope)
+        if place is None:
+            return (
+                None if scope or self._value(expr, scope) is not _OPEN else self._calculated(expr)
+            )
+        return None if place.variable in _TIMES else place
 
     def _call(self, call: Call, wanted: bool, scope: Mapping[str, str]) -> Formula | None:
         signed = _signed(call, wanted)
@@ -138,12 +168,15 @@ class Normalizer:
         if call.target is None and len(call.args) == 2 and call.function == "in":
             return self._membership(call, wanted, scope)
         if call.target is not None and call.function in _TEXT_TESTS and len(call.args) == 1:
-            place, text = self.place(call.target, scope), self._value(call.args[0], scope)
-            if place is None or place.variable in _TIMES or not isinstance(text, str):
+            text = self._value(call.args[0], scope)
+            if not isinstance(text, str):
                 return None
             test = _TEXT_TESTS[call.function]
-            if test == "pattern" and (place.variable == "facts" or pattern_problem(text)):
-                return None  # facts may hold text that is not Unicode
+            if test == "pattern" and pattern_problem(text):
+                return None
+            place = self._subject(call.target, scope)
+            if place is None or (test == "pattern" and place.variable in _NOT_UNICODE):
+                return None
             return Text(place, test, text, wanted, signed)
         return None
 
@@ -162,29 +195,71 @@ class Normalizer:
         if isinstance(value, Duration):
             return self._open_comparison(call, wanted, scope)
         if operator in ("==", "!="):
-            place = self.place(left, scope)
-            constants = _scalars((value,))
-            if place is None or (place.variable in _TIMES and constants is not None):
-                return self._open_comparison(call, wanted, scope)
-            if constants is None or place.variable in _TIMES:
-                return None
-            return Equal(place, constants, (operator == "==") is wanted, signed)
+            return self._equality(call, left, value, (operator == "==") is wanted, signed, scope)
         operator = operator if wanted else FLIPPED[operator]
+        if isinstance(value, str):
+            place = self._subject(left, scope)
+            return None if place is None else Text(place, operator, value, True, signed)
         if isinstance(value, Timestamp):
             time = self._moment(left, scope)
             return None if time is None else Time(time[0], operator, value.ns, time[1], signed)
         number = _number(value)
         if number is None:
             return None
-        sized = _sized(left)
-        place = self.place(sized or left, scope)
+        size = self._size(left, operator, number, signed, scope)
+        if size is not None:
+            return size
+        place = self.place(left, scope)
         if place is None:
-            return None if sized else self._open_comparison(call, wanted, scope)
-        if place.variable in _TIMES:
+            found = self._open_comparison(call, wanted, scope)
+            if found is not None:
+                return found
+            place = self._subject(left, scope)
+        if place is None or place.variable in _TIMES:
             return None
-        if sized is not None:
-            return Size(place, operator, number, signed)
         return Order(place, operator, number, not wanted, signed)
+
+    def _equality(
+        self,
+        call: Call,
+        left: Expr,
+        value: object,
+        wanted: bool,
+        signed: Expr,
+        scope: Mapping[str, str],
+    ) -> Formula | None:
+        """`left` is `value`, or is not."""
+        number = _number(value)
+        if number is not None:
+            low, high = (">=", "<=") if wanted else ("<", ">")
+            least = self._size(left, low, number, signed, scope)
+            most = self._size(left, high, number, signed, scope)
+            if least is not None and most is not None:
+                return _junction([least, most], wanted)
+        place, constants = self.place(left, scope), _scalars((value,))
+        if place is None or (place.variable in _TIMES and constants is not None):
+            found = self._open_comparison(call, (call.function == "==") is wanted, scope)
+            if found is not None or constants is None or place is not None:
+                return found
+            place = self._subject(left, scope)
+        if place is None or constants is None or place.variable in _TIMES:
+            return None
+        return Equal(place, constants, wanted, signed)
+
+    def _size(
+        self,
+        expr: Expr,
+        operator: str,
+        number: float,
+        signed: Expr,
+        scope: Mapping[str, str],
+    ) -> Size | None:
+        """A comparison of the size of a place; None where `expr` is no such size."""
+        sized = _sized(expr)
+        place = None if sized is None else self.place(sized, scope)
+        if place is None or place.variable in _TIMES:
+            return None
+        return Size(place, operator, number, signed)
 
     def _open_comparison(
         self, call: Call, wanted: bool, scope: Mapping[str, str]
@@ -222,10 +297,11 @@ class Normalizer:
     def _membership(self, call: Call, wanted: bool, scope: Mapping[str, str]) -> Formula | None:
         item, container = call.args
         signed = _signed(call, wanted)
-        place, values = self.place(item, scope), self._value(container, scope)
-        if place is not None and place.variable not in _TIMES and is_list(values):
-            constants = _scalars(values)
-            return None if constants is None else Equal(place, constants, wanted, signed)
+        values = self._value(container, scope)
+        constants = _scalars(values) if is_list(values) else None
+        if constants is not None and self._value(item, scope) is _OPEN:
+            place = self._subject(item, scope)
+            return None if place is None else Equal(place, constants, wanted, signed)
         text = self._value(item, scope)
         if not isinstance(text, str):
             return None

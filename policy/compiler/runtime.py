@@ -16,6 +16,7 @@ from .activation import Framed, UnavailableError, variable
 
 __all__ = [
     "HELPERS",
+    "OTHER",
     "facts_root",
     "finish",
     "finish_merged",
@@ -25,6 +26,7 @@ __all__ = [
     "key_reader",
     "moment",
     "now_ns",
+    "number_view",
     "stamp_root",
     "timestamp_ns",
     "unordered",
@@ -32,6 +34,18 @@ __all__ = [
 
 _MILLISECOND_NS: Final = 10**6
 _NO_HEADERS: Final[dict[str, bytes | None]] = {}
+
+
+class _Other:
+    """What compares with no constant that rules write inline."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return "OTHER"
+
+
+OTHER: Final = _Other()
 
 
 def finish(hits: list[int]) -> tuple[int, ...]:
@@ -206,6 +220,11 @@ def is_odd(value: Any) -> bool:
     return value.__class__ not in _KNOWN
 
 
+def number_view(value: Any) -> Any:
+    """A number as it is; NaN for anything else."""
+    return value if value.__class__ is float or value.__class__ is int else math.nan
+
+
 def unordered(*values: Any) -> bool:
     """Whether values, which are no small numbers, certainly have no order; else it is not known."""
     classes = {value.__class__ for value in values}
@@ -225,6 +244,7 @@ _KNOWN_OR_NUMBER: Final = frozenset({str, int, float, bool, type(None), list, di
 HELPERS: Final[Mapping[str, Any]] = {
     "MISSING": MISSING,
     "NAN": math.nan,
+    "OTHER": OTHER,
     "facts_root": facts_root,
     "finish": finish,
     "finish_merged": finish_merged,
@@ -234,6 +254,7 @@ HELPERS: Final[Mapping[str, Any]] = {
     "is_odd": is_odd,
     "moment": moment,
     "now_ns": now_ns,
+    "number_view": number_view,
     "stamp_root": stamp_root,
     "timestamp_ns": timestamp_ns,
     "unordered": unordered,

@@ -160,6 +160,22 @@ UNUSUAL = [
     "has(client.labels.tier)",
 ]
 
+#: What the exact evaluator computes once for all rules that compare it with constants.
+CALCULATED = [
+    *("size({0})", "{0}.size()", "{0} % 2", "-{0}", "{0} / 2", "int({0})", "uint({0})"),
+    *("string({0})", "bytes({0})", "dyn({0})", "type({0})", "duration({0})", "{0}[0]"),
+    *("{0} + 'a'", "{0}.lowerAscii()", "{0}.split('a')", "{0}.substring(1)", "{0} + value.b"),
+    *("({0} == 1 ? value.b : 'a')", "{0}.?x.orValue(1)", "[1, {0}]", "{{'a': {0}}}"),
+    *("{0}.map(v, v)", "{0}.filter(v, v == 1)", "{0}.exists_one(v, v == 1)", "cel.bind(w, {0}, w)"),
+    *(
+        "timestamp({0})",
+        "timestamp({0}).getFullYear()",
+        "now - timestamp({0})",
+        "double({0}) / 3.0",
+    ),
+    *("{0} == value.b", "{0} in value.l", "has(value.o.x) && {0} == 1", "{0}", "isEmail({0})"),
+]
+
 SETTING: dict[str, Any] = {
     "client": {"id": "c", "labels": {"tier": "a"}, "limit": 2},
     "lists": {
@@ -287,7 +303,7 @@ class Drawer:
         )
 
     def leaf(self, place: str) -> str:
-        kind = self.random.randrange(24)
+        kind = self.random.randrange(28)
         literal = self.one(LITERALS)
         if kind < 4:
             sign = self.one(["==", "!="])
@@ -319,7 +335,30 @@ class Drawer:
             return f"has({place})"
         if kind < 21:
             return f"{self.one(SNIPPETS)!r} in {self.one([place, 'headers', 'value', place])}"
-        return self.odd(place)
+        if kind < 24:
+            return self.odd(place)
+        if kind < 25:
+            text = json.dumps(self.one(WORDS), ensure_ascii=False)
+            left, right = (place, text) if self.chance(0.8) else (text, place)
+            return f"{left} {self.one(ORDER)} {right}"
+        return self.calculated(place)
+
+    def calculated(self, place: str) -> str:
+        """A condition on what has to be computed."""
+        made = f"({self.one(CALCULATED).format(place)})"
+        kind = self.random.randrange(6)
+        if kind == 0:
+            return f"!{made}" if self.chance(0.5) else made
+        if kind == 1:
+            items = ", ".join(self.random.sample(LITERALS[:20], self.random.randint(0, 4)))
+            return f"{made} in [{items}]"
+        if kind == 2:
+            test = self.one(["startsWith", "endsWith", "contains", "matches"])
+            text = self.one(PATTERNS if test == "matches" else SNIPPETS)
+            return f"{made}.{test}({json.dumps(text, ensure_ascii=False)})"
+        if kind == 3:
+            return f"size({made}) {self.one([*ORDER, '==', '!='])} {self.random.randrange(4)}"
+        return f"{made} {self.one([*ORDER, '==', '!='])} {self.one(LITERALS)}"
 
     def odd(self, place: str) -> str:
         """What is computed inline, and what the generator leaves to the exact evaluator."""

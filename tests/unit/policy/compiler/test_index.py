@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Callable, Mapping
 from decimal import Decimal
 from typing import Any
 
 import pytest
 import re2
 
+from streamwarden.policy.cel.ast import Expr
+from streamwarden.policy.cel.evaluate import compile_exact
 from streamwarden.policy.cel.values import Timestamp
 from streamwarden.policy.compiler import Framed, definition, tables
 from tests.property.compiler_cases import projected
@@ -28,6 +31,11 @@ KINDS = {
     "order, rest": "value.a <= {0} && value.b > {0}",
     "order, one rest": "value.a < {0} && value.b > 3",
     "size": "size(value.a) >= {0}",
+    "size itself": "size(value.a) == {0}",
+    "order of texts": 'value.a > "w{0}"',
+    "computed text": 'value.a.lowerAscii() == "w{0}"',
+    "computed number": "value.a % 7 == {0}",
+    "computed text, rest": 'value.b == {0} && value.a + "x" > "w{0}"',
     "prefix": 'value.a.startsWith("w{0}")',
     "suffix": 'value.a.endsWith("{0}")',
     "contains text": 'value.a.contains("w{0}")',
@@ -191,9 +199,9 @@ def test_what_waits_and_what_does_not() -> None:
         'indexed: by value.kind == "card"; then value.amount > 5',
         'indexed: by the prefix `ref-`; then value.ref.matches("^ref-[0-9]+x")',
         'indexed: by value.a == 1 or value.b == "x"; then value.c > 3',
-        "inline: value.a / value.b > 3; exactly value.a / value.b > 3",
+        "indexed: by value.a / value.b > 3; exactly value.a / value.b",
         "constant: true",
-        "inline: value.nothing.nosuch(); exactly value.nothing.nosuch()",
+        "indexed: by value.nothing.nosuch(); exactly value.nothing.nosuch()",
     ]
 
 
@@ -209,8 +217,10 @@ def test_each_rule_says_what_it_is_looked_up_with_or_why_not() -> None:
         "value.m.exists(e, e.q > 5 && e.x == 1)",
         "value.flag ? value.a == 1 : value.b == 2",
         'value.a == "x" || value.b % 2 == 1',
+        'value.a == "x" || value.paid < value.amount',
         'value.a != "x" || value.b != 5',
         "has(value.o) && value.a % 2 == 1 && value.b != 3",
+        "value.paid < value.amount && value.a % 2 == 1",
     )
 
     assert [each.lookups or each.why for each in rules.describe()] == [
@@ -222,9 +232,14 @@ def test_each_rule_says_what_it_is_looked_up_with_or_why_not() -> None:
         "`value.paid < value.amount` compares two values of the event",
         "`value.m.exists(e, e.q > 5 && e.x == 1)` is more than one comparison of each element",
         "`(value.flag ? value.a == 1 : value.b == 2)` is a choice between two conditions",
-        "an alternative is not looked up: only the exact evaluator knows `value.b % 2 == 1`",
+        ("value.a: constants of one rule", "value.b % 2: constants of one rule"),
+        "an alternative is not looked up: `value.paid < value.amount` compares two values of the event",
         "its look-up would let most events through",
         ("value.o: presence of one rule",),
+        (
+            "`value.paid < value.amount` compares two values of the event; "
+            "only the exact evaluator knows `value.a % 2`"
+        ),
     ]
 
 
@@ -248,6 +263,42 @@ def test_large_numbers_are_computed_once_for_all_rules(
     monkeypatch.setattr(definition, "compile_exact", None)
 
     assert rules.run(event(value.encode())) == expected == definition_says
+
+
+@pytest.mark.parametrize(
+    ("condition", "value"),
+    [
+        ('value.s.lowerAscii() == "x{}"', b'{"s": "X40"}'),
+        ('value.kind == "k{}" && value.s.lowerAscii() == "x40"', b'{"s": "X40"}'),
+        ("timestamp(value.t).getFullYear() == {}", b'{"t": 5}'),
+        ("(value.a > 3 ? value.b : value.c) > {}", b'{"a": 4, "b": 50}'),
+        ("!isEmail(value.e) && value.a > {}", b'{"e": "x", "a": 20.5}'),
+        ("value.l.filter(x, x > 1).size() == {}", b'{"l": [1, 2, 3]}'),
+        ("value.s.split(',')[0] in ['q{}', 'r']", b'{"s": "q7,q8"}'),
+    ],
+)
+def test_what_many_rules_compare_is_computed_once(
+    monkeypatch: pytest.MonkeyPatch, condition: str, value: bytes
+) -> None:
+    """By the exact evaluator, for all rules that say the same, also where they fail."""
+    evaluated = 0
+
+    def counting(expr: Expr) -> Callable[[Mapping[str, object]], object]:
+        evaluate = compile_exact(expr)
+
+        def count(known: Mapping[str, object]) -> object:
+            nonlocal evaluated
+            evaluated += 1
+            return evaluate(known)
+
+        return count
+
+    rules = compiled(*(condition.format(number) for number in range(60)))
+    expected = rules.definition.run(event(value))
+    monkeypatch.setattr(definition, "compile_exact", counting)
+
+    assert rules.run(event(value)) == expected
+    assert evaluated <= 1
 
 
 def test_many_limits_with_few_rests_each_are_tried_by_the_easiest_one() -> None:
