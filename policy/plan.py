@@ -268,6 +268,8 @@ class Plan:
                 tally.matches[entry.rule] += 1
                 if entry.errored:
                     tally.errors[entry.rule] += 1
+            else:
+                tally.said[entry.rule.id] += 1
 
     def time_next(self, tell: Callable[[int], object]) -> None:
         """Give `tell` the nanoseconds that the next decision takes; others are not slowed down."""

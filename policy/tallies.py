@@ -24,22 +24,27 @@ if TYPE_CHECKING:
 
 __all__ = ["LEDGER", "OTHER", "Ledger", "Sums", "Tally"]
 
-#: Topics and rules that are told apart in sums; a producer that makes up names must not grow them.
+#: Topics, bundles and rules that are told apart in sums; a producer that makes up names must not
+#: grow them.
 _TOPICS_MAX = 500
 _RULES_MAX = 10_000
 #: What all further ones are called together.
 OTHER = "other"
 _UNSEEN = (OTHER, OTHER)
+#: What a bundle can say about an event in the place of a rule, whatever its settings; known before
+#: it is said, as rules are before they fire.
+_SAID = ("tombstone", "uncovered", "undecodable", "unmaskable")
 
 
 class Tally:
     """Plain counters of one plan.
 
     Threads may share it: CPython does not switch between the load and the store of one increment.
-    `clear` counts the events on which nothing fired, `other` all others by effect.
+    `clear` counts the events on which nothing fired, `other` all others by effect. `said` counts
+    what stood in the place of a rule, such as `undecodable`, by its id.
     """
 
-    __slots__ = ("clear", "covered", "errors", "matches", "other", "undecodable")
+    __slots__ = ("clear", "covered", "errors", "matches", "other", "said", "undecodable")
 
     def __init__(self, rules: int, *, covered: bool = True) -> None:
         self.clear = 0
@@ -47,6 +52,7 @@ class Tally:
         self.undecodable = 0
         self.matches = [0] * rules
         self.errors = [0] * rules
+        self.said: defaultdict[str, int] = defaultdict(int)
         self.covered = covered
 
 
@@ -88,7 +94,10 @@ class Sums:
 
 @dataclass(frozen=True, slots=True)
 class _Kept:
-    """A tally with its labels; `effect` is that of clear events."""
+    """A tally with its labels; `effect` is that of clear events.
+
+    `said` are bundle and mode of what stands in the place of a rule: the decision log calls it so.
+    """
 
     plan: weakref.ref[Plan]
     tally: Tally
@@ -96,6 +105,7 @@ class _Kept:
     stage: str
     effect: str
     rules: tuple[tuple[str, str, str], ...]
+    said: tuple[str, str]
 
     def add_to(self, sums: Sums) -> None:
         tally, place = self.tally, (self.topic, self.stage)
@@ -111,6 +121,9 @@ class _Kept:
             if count:
                 sums.matches[labels] += count
                 sums.errors[labels[0], labels[1]] += errors
+        bundle, mode = self.said
+        for rule, count in list(tally.said.items()):
+            sums.matches[bundle, rule, mode] += count
 
 
 class Ledger:
@@ -127,6 +140,7 @@ class Ledger:
         self._guards: weakref.WeakSet[Guard] = weakref.WeakSet()
         self._topics: set[str] = set()
         self._rules: set[tuple[str, str, str]] = set()
+        self._sayers: set[tuple[str, str]] = set()
 
     def guards(self) -> list[Guard]:
         """The guards that are alive."""
@@ -164,6 +178,7 @@ class Ledger:
                 plan.stage,
                 plan.all_clear.effect.value,
                 self._labels(plan.rules),
+                self._said(plan),
             )
 
     def count(self, name: str, by: int = 1) -> None:
@@ -183,6 +198,9 @@ class Ledger:
             for labels in self._rules:
                 sums.matches[labels] += 0  # a rule that never fired is known all the same
                 sums.errors[labels[0], labels[1]] += 0
+            for bundle, mode in self._sayers:
+                for rule in _SAID:
+                    sums.matches[bundle, rule, mode] += 0
         return sums
 
     def plans(self, most: int, choose: Callable[[Sequence[int], int], list[int]]) -> list[Plan]:
@@ -219,6 +237,16 @@ class Ledger:
                     self._rules.add(label)
             labels.append(label)
         return tuple(labels)
+
+    def _said(self, plan: Plan) -> tuple[str, str]:
+        """Bundle and mode of what the bundle itself says about an event of this plan."""
+        bundle, mode = plan.settings.name, plan.mode.value
+        if (bundle, mode) not in self._sayers:
+            if len(self._sayers) >= _TOPICS_MAX:
+                self._sums.counters["dropped/metrics/rules"] += 1
+                return OTHER, mode
+            self._sayers.add((bundle, mode))
+        return bundle, mode
 
     def _fold(self) -> None:
         """Take in what is gone."""

@@ -131,6 +131,44 @@ def test_matches_name_rule_and_mode(tmp_path: Path) -> None:
     assert errors == {"fires": 1, "shadows": 1, "rests": 1}
 
 
+def test_what_a_bundle_says_is_counted_as_a_rule(tmp_path: Path) -> None:
+    """Under the names that the decision log has, from before the first event on."""
+    (tmp_path / "bundle.yaml").write_text("bundle: says\nuncovered: reject\ntombstones: reject\n")
+    (tmp_path / "own.yaml").write_text(
+        "policy: own\nowner: me\ntopics: [said]\nrules:\n"
+        "  - {id: reads, when: has(value.c), effect: warn}\n"
+    )
+    (tmp_path / "masks.yaml").write_text(
+        "policy: masks\nowner: me\ntopics: [masked]\nrules:\n"
+        "  - {id: always, effect: mask, mask: [{field: value.c, with: last4}]}\n"
+    )
+    guard = Guard.from_directory(tmp_path)
+
+    def counts() -> dict[str, float | None]:
+        found = scrape()
+        labels = {"policy": "says", "mode": "enforce"}
+        return {
+            rule: value(found, "rule_matches_total", rule=rule, **labels)
+            for rule in ("undecodable", "tombstone", "uncovered", "unmaskable")
+        }
+
+    guard.decide(topic="said", value=b'{"c": "0123456789"}')
+    before = counts()
+    said = [
+        guard.decide(topic="said", value=b"no JSON"),
+        guard.decide(topic="said", value=b"no JSON either"),
+        guard.decide(topic="said", value=None),
+        guard.decide(topic="elsewhere", value=CLEAN),
+        guard.decide(topic="masked", value=b"no JSON"),
+    ]
+
+    assert before == dict.fromkeys(before, 0)
+    named = [(match.policy, match.rule) for decision in said for match in decision.matches]
+    assert counts() == {rule: named.count(("says", rule)) for rule in before}
+    assert {rule for policy, rule in named if policy == "says"} == before.keys()
+    assert counts()["undecodable"] == 2
+
+
 def test_a_topic_that_no_policy_covers_is_counted(tmp_path: Path) -> None:
     """Events that pass because nobody thought of their topic are seen."""
     guard = guard_for(tmp_path, "covered")
