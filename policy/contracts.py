@@ -1,20 +1,18 @@
 """Data-contract rules of a schema registry (`ruleSet`) as policy documents with the same verdicts.
 
 A condition of kind CEL becomes a rule that rejects where it does not hold: `guard ; body` becomes
-`when: guard` and `require: body`. One of kind CEL_FIELD becomes a rule for each field that it is
-tried on. WRITE is the stage produce, READ consume, WRITEREAD both.
+`require: guard ? body : true`, which fails where the guard does. One of kind CEL_FIELD becomes a
+rule for each field that it is tried on. WRITE is the stage produce, READ consume, WRITEREAD both.
 
     onFailure   none, ERROR, DLQ: reject     NONE: warn
     onSuccess   none, NONE: nothing          ERROR, DLQ: reject where the condition holds
     disabled    mode: off
 
-Where the original clients are wrong, the rules here are right, and `notices` say so:
+A condition on fields holds where it holds for all of them: that is when `onSuccess` is run.
 
-- A `;` inside a text does not end the guard.
-- A condition on the elements of an array or the values of a map is looked at; the original tries it
-  and forgets the outcome.
-- The result of a condition is true or false; anything else is an error, and so rejected. The
-  original takes every text that is not empty and every number but 0 for true.
+Where the original clients are wrong, the rules here are right, and `notices` say so: a `;` inside a
+text does not end the guard; elements are looked at; what is neither true nor false is an error; other
+fields that are false do no harm; values of two types compare. docs/testing-policies.md lists it all.
 
 Transforms, encryption and other languages cannot be expressed: each is a refusal with its rule.
 """
@@ -23,30 +21,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Final, cast
 
-from .cel import CelSyntaxError, compile_exact, parse, unparse
-from .cel.ast import (
-    And,
-    Call,
-    Comprehension,
-    Conditional,
-    Expr,
-    Has,
-    Ident,
-    Index,
-    ListExpr,
-    Literal,
-    MapEntry,
-    MapExpr,
-    Not,
-    Or,
-    Select,
-    walk,
-)
-from .conditions import path_expr, present
+from .cel import CelSyntaxError, parse, unparse
+from .cel.ast import Call, Expr, walk
+from .cel.types import BOOL, BYTES, DOUBLE, DYN, INT, NULL, STRING, TIMESTAMP, Type, list_of
+from .contract_conditions import FieldCondition, all_of, guarded, with_days
 from .contract_fields import ContractField, contract_fields
+from .contract_json_fields import json_contract_fields
+from .contract_types import contract_type, dates_in, is_no_condition, mixtures, type_at, types_in
 
 __all__ = ["Contract", "Imported", "import_contract"]
 
@@ -58,6 +42,32 @@ _STAGES: Final = {
 _REFUSING: Final = frozenset(("", "ERROR", "DLQ"))
 _NAME: Final = re.compile(r"[^A-Za-z0-9._-]+")
 _Json = Mapping[str, Any]
+
+_SEVERITIES: Final = {"reject": "medium", "warn": "low"}
+#: Fields that a notice names.
+_NAMED: Final = 3
+_FORMATS: Final = {
+    "isUri": "by RFC 3986, and the original client asks for a host and a path",
+    "isUriRef": "by RFC 3986, and the original client takes other texts",
+    "isUuid": "with hyphens, and the original client takes other forms too",
+}
+#: What conditions on fields can read besides `message`.
+_VARIABLES: Final[Mapping[str, Type]] = {
+    **dict.fromkeys(("name", "fullName", "typeName"), STRING),
+    "tags": list_of(STRING),
+    "value": DYN,
+    "now": TIMESTAMP,
+}
+#: The types of values by what rules call them.
+_TYPES: Final[Mapping[str, Type]] = {
+    "": DYN,
+    "NULL": NULL,
+    "BOOLEAN": BOOL,
+    **dict.fromkeys(("INT", "LONG"), INT),
+    **dict.fromkeys(("FLOAT", "DOUBLE"), DOUBLE),
+    "BYTES": BYTES,
+    "STRING": STRING,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +131,9 @@ class _Import:
         self.contract = contract
         self.refused: list[str] = []
         self.notices: list[str] = []
+        self.type = contract_type(contract.kind, contract.schema)
         self._fields: tuple[ContractField, ...] | None = None
+        self._mixed: set[str] = set()
 
     def run(self, name: str, owner: str, topics: Sequence[str]) -> Imported:
         found: dict[tuple[str, ...], list[dict[str, Any]]] = {}
@@ -161,16 +173,22 @@ class _Import:
         if kind.upper() != "CONDITION":
             raise _RefusedError(self.transform(rule, language))
         guard, body = self.condition(str(rule.get("expr") or ""), title)
-        conditions = (
-            [("", guard, body)]
-            if language == "CEL"
-            else list(self.fields(rule, title, guard, body))
-        )
+        self.told_apart(title, guard, body)
+        if language == "CEL":
+            conditions = [self.event_condition(title, guard, body)]
+            holds = conditions[0].require
+        else:
+            found = self.field_conditions(rule, title, guard, body)
+            try:
+                conditions = [_Part.of(each) for each in found]
+                holds = all_of([each.whole() for each in found])
+            except ValueError as error:
+                raise _RefusedError(
+                    f"is about fields below branches that conditions cannot tell apart: {error}"
+                ) from None
         for stages in self.stages(rule, mode):
-            side = 0 if stages == ("produce",) else -1
-            for suffix, when, require in conditions:
-                for made in self.made(rule, title, suffix, when, require, side):
-                    yield stages, made
+            for made in self.made(rule, title, conditions, holds, stages):
+                yield stages, made
 
     def stages(self, rule: _Json, mode: str) -> list[tuple[str, ...]]:
         """Writing and reading apart, where they do different things."""
@@ -182,8 +200,8 @@ class _Import:
     def transform(self, rule: _Json, language: str) -> str:
         fields = ""
         if language == "CEL_FIELD" and self.contract.schema:
-            named = [".".join(("value", *field.steps)) for field in self.chosen(rule)]
-            fields = f" for {', '.join(named)}".replace(".[]", "[]") if named else ""
+            named = dict.fromkeys(field.shown for field in self.chosen(rule))
+            fields = f" for {', '.join(named)}" if named else ""
         return (
             "transforms events, which no rule does; to hide values write a rule with "
             f"`effect: mask`{fields}"
@@ -193,10 +211,15 @@ class _Import:
 
     def condition(self, text: str, title: str) -> tuple[Expr | None, Expr]:
         """Guard and body."""
+        cut = f"rule `{title}` has a `;` inside a text, where the original client cuts it"
         try:
-            return None, parse(text.strip())
+            whole = parse(text.strip())
         except CelSyntaxError as error:
             problem = error
+        else:
+            if ";" in text:
+                self.notices.append(cut)
+            return None, whole
         for place, character in enumerate(text):
             if character != ";":
                 continue
@@ -206,219 +229,165 @@ class _Import:
             except CelSyntaxError:
                 continue
             if ";" in text[:place]:
-                self.notices.append(
-                    f"rule `{title}` has a `;` inside a text, where the original client cuts it"
-                )
+                self.notices.append(cut)
             return guard, body
         raise _RefusedError(f"has the condition `{text}`: {problem.message}") from None
+
+    def told_apart(self, title: str, guard: Expr | None, body: Expr) -> None:
+        """Notices of functions that are not the same for the original client."""
+        for expr in (guard, body):
+            for node in walk(expr) if expr is not None else ():
+                if isinstance(node, Call) and node.function in _FORMATS:
+                    said = f"`{node.function}`, which goes {_FORMATS[node.function]}"
+                    self.notices.append(f"rule `{title}` uses {said}")
+
+    def mixtures(self, title: str, exprs: Sequence[Expr], variables: Mapping[str, Type]) -> None:
+        """A notice of the first place where the CEL of the original client fails."""
+        if title in self._mixed:
+            return
+        for expr in exprs:
+            types = types_in(expr, variables)
+            if is_no_condition(expr, types):
+                self.notices.append(
+                    f"rule `{title}` has `{unparse(expr)}`, which is neither true nor false: an "
+                    "error here, and mostly true for the original client"
+                )
+            for found in mixtures(expr, types):
+                self._mixed.add(title)
+                self.notices.append(f"rule `{title}` has {found}, where the original client fails")
+                return
+
+    def event_condition(self, title: str, guard: Expr | None, body: Expr) -> _Part:
+        variables = {"message": self.type}
+        exprs = [body] if guard is None else [guard, body]
+        self.mixtures(title, exprs, variables)
+        days = [with_days(expr, dates_in(expr, types_in(expr, variables))) for expr in exprs]
+        return _Part("", None, days[0] if guard is None else guarded(*days))
+
+    # Rules.
 
     def made(
         self,
         rule: _Json,
         title: str,
-        suffix: str,
-        when: Expr | None,
-        require: Expr,
-        side: int,
+        conditions: Sequence[_Part],
+        holds: Expr,
+        stages: tuple[str, ...],
     ) -> Iterator[dict[str, Any]]:
         """The rules for what happens on failure and on success."""
-        success = str(rule.get("onSuccess") or "").split(",")[side].strip()
-        failure = str(rule.get("onFailure") or "").split(",")[side].strip()
-        for action in {success, failure} - _REFUSING - {"NONE"}:
+        success, failure = (self.action(rule, key, stages) for key in ("onSuccess", "onFailure"))
+        for action in sorted({success, failure} - _REFUSING - {"NONE"}):
             self.notices.append(f"rule `{title}` has the action {action}, which is not run")
-        identity = _NAME.sub("-", f"{title}{suffix}").strip("-._") or "rule"
+        effect = "warn" if failure == "NONE" else "reject"
         said = str(rule.get("doc") or f"the data contract's rule {title} does not hold")
-        common: dict[str, Any] = {"reason": said.replace("{", "{{").replace("}", "}}")}
-        if rule.get("disabled") or not self.contract.enabled:
-            common["mode"] = "off"
-        made: dict[str, Any] = {"id": identity[:128]}
-        if when is not None:
-            made["when"] = unparse(when)
-        refuses = failure in _REFUSING or failure != "NONE"
-        made |= {"require": unparse(require), "effect": "reject" if refuses else "warn", **common}
-        yield made
-        if success and success != "NONE" and success in _REFUSING:
-            holds = require if when is None else Conditional(when, require, Literal(True))
-            yield {
-                "id": f"{identity[:120]}.success",
-                "when": unparse(holds),
-                "effect": "reject",
-                "on_error": "skip",
-                **common,
-            }
+        common = {"reason": said.replace("{", "{{").replace("}", "}}")}
+        off = {"mode": "off"} if rule.get("disabled") or not self.contract.enabled else {}
+        for part in conditions:
+            made = {"id": _identity(f"{title}{part.suffix}")[:128]}
+            if part.when is not None:
+                made["when"] = unparse(part.when)
+            made |= {"require": unparse(part.require), "effect": effect}
+            yield {**made, "severity": _SEVERITIES[effect], **common, **off}
+        if success in ("", "NONE") or (success not in _REFUSING and effect == "warn"):
+            return
+        yield {
+            "id": f"{_identity(title)[:120]}.success",
+            "when": unparse(holds),
+            "effect": "reject",
+            "on_error": "skip",
+            "severity": _SEVERITIES["reject"],
+            **common,
+            **off,
+        }
+
+    def action(self, rule: _Json, key: str, stages: tuple[str, ...]) -> str:
+        """The action at `onSuccess` or `onFailure`: `WRITE,READ` in the mode for both."""
+        action = str(rule.get(key) or "")
+        if "," in action and str(rule.get("mode") or "").upper() == "WRITEREAD":
+            return action.split(",")[0 if stages == ("produce",) else 1]
+        return action
 
     # Fields.
 
     def chosen(self, rule: _Json) -> list[ContractField]:
         """The fields that the rule is tried on."""
-        if self.contract.kind != "AVRO" or not self.contract.schema:
-            raise _RefusedError("is about fields, and there is no Avro schema to find them in")
+        readers = {"AVRO": contract_fields, "JSON": json_contract_fields}
+        if self.contract.kind not in readers or not self.contract.schema:
+            raise _RefusedError("is about fields, and has no Avro or JSON Schema to find them in")
         if self._fields is None:
             try:
-                self._fields = contract_fields(self.contract.schema, self.contract.tags)
-            except (ValueError, KeyError, TypeError, AttributeError) as error:
+                self._fields = readers[self.contract.kind](self.contract.schema, self.contract.tags)
+            except (ValueError, LookupError, TypeError, AttributeError) as error:
                 raise _RefusedError(
                     f"is about fields, and the schema cannot be read: {error}"
                 ) from None
         wanted = set(cast("Sequence[str]", rule.get("tags") or ()))
         return [field for field in self._fields if not wanted or wanted & set(field.tags)]
 
-    def fields(
+    def field_conditions(
         self, rule: _Json, title: str, guard: Expr | None, body: Expr
-    ) -> Iterator[tuple[str, Expr | None, Expr]]:
+    ) -> list[FieldCondition]:
+        """The condition on each field that comes to it."""
         chosen = self.chosen(rule)
         if not chosen:
             self.notices.append(f"rule `{title}` applies to no field of the schema")
+        self.false_elsewhere(title, chosen)
+        found: list[FieldCondition] = []
         for field in chosen:
-            suffix = "".join(step if step in ("[]", "{}") else f".{step}" for step in field.steps)
-            named = suffix.replace("[]", "").replace("{}", "")
-            if guard is not None and _is(_bound(guard, field, *_somewhere(field)), False):
+            path = field.path
+            while path[-1] in ("[]", "{}"):
+                path = path[:-1]
+            variables = {**_VARIABLES, "message": type_at(self.type, path[:-1])}
+            dates = frozenset[int]().union(
+                *(dates_in(e, types_in(e, variables)) for e in (guard, body) if e is not None)
+            )
+            condition = FieldCondition(field, guard, body, dates)
+            asked = [(case, condition.asked(case)) for case in field.cases]
+            if not any(exprs for _, exprs in asked):
                 continue  # such as `name == "zip" ; …`, and this is another field
-            if not {"[]", "{}"} & set(field.steps):
-                path = ("value", *field.steps)
-                own = [
-                    None
-                    if part is None
-                    else _bound(part, field, path_expr(path), path_expr(path[:-1]))
-                    for part in (guard, body)
-                ]
-                there = present(path)
-                when = there if own[0] is None or _is(own[0], True) else _and(there, own[0])
-                assert own[1] is not None
-                yield named, when, own[1]
-                continue
-            if field.steps[-1] in ("[]", "{}"):
+            for case, exprs in asked:
+                self.mixtures(title, exprs, {**variables, "value": _TYPES[case.name]})
+            if field.path[-1] in ("[]", "{}"):
                 self.notices.append(
-                    f"rule `{title}` is checked on every element of value{suffix}, which the "
+                    f"rule `{title}` is checked on every element of {field.shown}, which the "
                     "original client does not act on"
                 )
-            yield (
-                named,
-                None,
-                _each(field, field.steps, Ident("value"), Ident("value"), guard, body, 0),
+            found.append(condition)
+        return found
+
+    def false_elsewhere(self, title: str, chosen: Sequence[ContractField]) -> None:
+        """A notice of booleans that make the original client refuse events."""
+        names = [
+            f"`{field.shown}`"
+            for field in self._fields or ()
+            if field not in chosen
+            and field.path[-1] not in ("[]", "{}")
+            and any(case.name == "BOOLEAN" for case in field.cases)
+        ]
+        if names:
+            more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+            self.notices.append(
+                f"rule `{title}` says nothing of {', '.join(names[:_NAMED])}{more}, whose false "
+                "makes the original client refuse the event"
             )
 
 
-def _and(*parts: Expr) -> Expr:
-    operands: list[Expr] = []
-    for part in parts:
-        operands.extend(part.operands if isinstance(part, And) else (part,))
-    return And(tuple(operands))
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """The conditions of one rule; `suffix` tells it from others of the same title."""
+
+    suffix: str
+    when: Expr | None
+    require: Expr
+
+    @classmethod
+    def of(cls, condition: FieldCondition) -> _Part:
+        steps = [step for step in condition.field.path if step not in ("[]", "{}")]
+        return cls("".join(f".{step}" for step in steps), *condition.parts())
 
 
-def _each(
-    field: ContractField,
-    steps: Sequence[str],
-    at: Expr,
-    record: Expr,
-    guard: Expr | None,
-    body: Expr,
-    depth: int,
-) -> Expr:
-    """That the condition holds for all that stands at `steps` below `at`."""
-    if not steps:
-        holds = _bound(body, field, at, record)
-        asked = Literal(True) if guard is None else _bound(guard, field, at, record)
-        if _is(asked, True):
-            return holds
-        return Conditional(asked, holds, Literal(True))
-    step, rest = steps[0], steps[1:]
-    if step in ("[]", "{}"):
-        item = f"element_{depth}"
-        names = (item,) if step == "[]" else (f"key_{depth}", item)
-        inner = _each(field, rest, Ident(item), Ident(item), guard, body, depth + 1)
-        return Comprehension("all", at, names, (inner,))
-    below = Select(at, step)
-    inner = _each(field, rest, below, at, guard, body, depth)
-    absent: list[Expr] = [Not(Has(at, step))]
-    if rest:
-        absent.append(Call("==", (below, Literal(None))))
-    return Or((*absent, *(inner.operands if isinstance(inner, Or) else (inner,))))
-
-
-def _bound(expr: Expr, field: ContractField, value: Expr, record: Expr) -> Expr:
-    """A condition on a field with what its variables stand for."""
-    kinds = [kind.upper() for kind in field.types if kind != "null"]
-    kind: Expr = Literal(kinds[0])
-    if "null" in field.types:
-        kind = Conditional(Call("==", (value, Literal(None))), Literal("NULL"), kind)
-    known: dict[str, Expr] = {
-        "value": value,
-        "message": record,
-        "name": Literal(field.name),
-        "fullName": Literal(field.full_name),
-        "typeName": kind,
-        "tags": ListExpr(tuple(Literal(tag) for tag in field.tags)),
-    }
-    if len(kinds) > 1 and "typeName" in _names(expr):
-        raise _RefusedError(f"asks for the type of `{field.full_name}`, which has several")
-    return parse(unparse(_folded(_substituted(expr, known))))
-
-
-def _somewhere(field: ContractField) -> tuple[Expr, Expr]:
-    """Expressions in the place of the field and its record, where only constants matter."""
-    return Ident(field.name), Ident("message")
-
-
-def _is(node: Expr, value: bool) -> bool:
-    return isinstance(node, Literal) and node.value is value
-
-
-def _folded(node: Expr) -> Expr:
-    """`node` without what is true or false whatever the event: names and tags of fields are known."""
-    if isinstance(node, (And, Or)):
-        neutral = isinstance(node, And)
-        operands = [_folded(part) for part in node.operands]
-        if any(_is(part, not neutral) for part in operands):
-            return Literal(not neutral)
-        left = [part for part in operands if not _is(part, neutral)]
-        if len(left) < 2:
-            return left[0] if left else Literal(neutral)
-        return replace(node, operands=tuple(left))
-    if isinstance(node, (Call, Not)) and not any(isinstance(n, Ident) for n in walk(node)):
-        found = compile_exact(node)({})
-        if isinstance(found, bool):
-            return Literal(found)
-    if isinstance(node, Not):
-        return replace(node, operand=_folded(node.operand))
-    return node
-
-
-def _names(expr: Expr) -> set[str]:
-    return {node.name for node in walk(expr) if isinstance(node, Ident)}
-
-
-def _substituted(node: Expr, known: Mapping[str, Expr]) -> Expr:
-    """`node` with expressions in the place of free names."""
-
-    def inner(part: Expr) -> Expr:
-        return _substituted(part, known)
-
-    match node:
-        case Ident():
-            return known.get(node.name, node)
-        case Literal():
-            return node
-        case Select() | Has() | Not():
-            return replace(node, operand=inner(node.operand))
-        case Index():
-            return replace(node, operand=inner(node.operand), index=inner(node.index))
-        case And() | Or():
-            return replace(node, operands=tuple(map(inner, node.operands)))
-        case Conditional():
-            return Conditional(inner(node.test), inner(node.then), inner(node.otherwise))
-        case Call():
-            target = None if node.target is None else inner(node.target)
-            return replace(node, args=tuple(map(inner, node.args)), target=target)
-        case ListExpr():
-            return replace(node, elements=tuple(map(inner, node.elements)))
-        case MapExpr():
-            entries = [MapEntry(inner(e.key), inner(e.value), e.optional) for e in node.entries]
-            return MapExpr(tuple(entries))
-        case Comprehension():
-            free = {name: expr for name, expr in known.items() if name not in node.variables}
-            args = tuple(_substituted(arg, free) for arg in node.args)
-            return replace(node, range=inner(node.range), args=args)
+def _identity(title: str) -> str:
+    return _NAME.sub("-", title).strip("-._") or "rule"
 
 
 def _distinct(rules: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
