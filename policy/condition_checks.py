@@ -12,6 +12,7 @@ from .cel.absence import Fact, guards, unguarded
 from .cel.cost import COST_MAX, NESTING_LOOPS_MAX, is_plain, limits
 from .cel.types import DYN, INT, STRING, TIMESTAMP, Type, list_of, map_of, record
 from .cel.unify import bare
+from .condition_times import in_yaml
 from .conditions import Part, WrittenCondition
 from .documents import WrittenPolicy
 from .rule_documents import WrittenRule
@@ -149,11 +150,14 @@ def _tell(policy: WrittenPolicy, part: Part, problem: CelProblem) -> None:
     if policy.reader.problems.full:
         policy.reader.problems.dropped += 1
         return
+    remedy = problem.remedy or (_LATER if problem.code == "SW166" else "")
+    if part.scalar is None:
+        remedy = in_yaml(remedy)
     policy.reader.problem(
         part.index(policy.reader, problem.span.start),
         problem.code,
         problem.message,
-        remedy=problem.remedy or (_LATER if problem.code == "SW166" else ""),
+        remedy=remedy,
         severity=problem.severity,
     )
 

@@ -9,6 +9,8 @@ Structured conditions are lowered as follows (`p` is the field, `v` the value):
     in p in v                   not_in !(p in v)                regex p.matches(v)
     exists has(p)               missing !has(p)
 
+Text that is a time is compared as one where the field is one: see `condition_times`.
+
 `exists` means that the field is there, even as null; a parent that is missing or null makes
 `exists` false and `missing` true instead of an error: `has(value.a) && value.a != null &&
 has(value.a.b)`. Of a variable alone, `exists` means that it is not null. `in` and `not_in` take a
@@ -35,6 +37,8 @@ from .cel.ast import (
     Not,
     Select,
 )
+from .cel.library.time import meant_timestamp
+from .condition_times import choices, compared, unreadable
 from .fields import Fields, Reader
 from .model import Condition, Path
 from .nodes import ListNode, MapNode, Node, ScalarNode, data_of, kind_of
@@ -292,7 +296,7 @@ def _condition(reader: Reader, node: MapNode) -> Expr | None:
     if value is None:
         fields.require("value")
         return None
-    return _compared(reader, path_expr(path), operator, value)
+    return _compared(reader, path, operator, value)
 
 
 def _path(reader: Reader, fields: Fields) -> Path | None:
@@ -337,14 +341,21 @@ def _operator(reader: Reader, fields: Fields) -> str | None:
     return None
 
 
-def _compared(reader: Reader, field: Expr, operator: str, node: Node) -> Expr | None:
+def _compared(reader: Reader, path: Path, operator: str, node: Node) -> Expr | None:
+    field, value = path_expr(path), data_of(node)
+    no_time = None if operator in _TEXT_METHODS else unreadable(path, value)
     if operator in ("in", "not_in"):
-        choices = _choices(reader, operator, node)
-        if choices is None:
+        listed = _choices(reader, operator, node)
+        if listed is None:
             return None
-        found = Call("in", (field, choices))
+        if isinstance(listed, ListExpr) and no_time is not None:
+            _tell_no_time(reader, path, node, no_time)
+            return None
+        found = Call("in", (field, choices(path, listed)))
         return found if operator == "in" else Not(found)
-    value = data_of(node)
+    if no_time is not None:
+        _tell_no_time(reader, path, node, no_time)
+        return None
     if operator in _TEXT_METHODS:
         if isinstance(value, str):
             return Call(_TEXT_METHODS[operator], (Literal(value),), target=field)
@@ -362,7 +373,16 @@ def _compared(reader: Reader, field: Expr, operator: str, node: Node) -> Expr | 
         )
         return None
     literal = _literal(reader, node)
-    return None if literal is None else Call(_COMPARISONS[operator], (field, literal))
+    return None if literal is None else compared(path, field, _COMPARISONS[operator], literal)
+
+
+def _tell_no_time(reader: Reader, path: Path, node: Node, text: str) -> None:
+    reader.problem(
+        node,
+        "SW152",
+        f"`{path[0]}` is compared with a time, and {quoted(text)} is none",
+        remedy=f'write it as in RFC 3339: `"{meant_timestamp(text)}"`',
+    )
 
 
 def _choices(reader: Reader, operator: str, node: Node) -> Expr | None:

@@ -27,6 +27,7 @@ from .cel.ast import (
     Or,
     Select,
 )
+from .condition_times import time_or_text, without_times
 from .paths import NAME
 from .privacy import path_of
 
@@ -179,7 +180,7 @@ def _member(item: Expr, collection: Expr, *, negated: bool) -> str:
     if path == ("headers",) and isinstance(item, Literal) and isinstance(item.value, str):
         return f"header {_name(item.value)} is {'missing' if negated else 'present'}"
     if isinstance(collection, ListExpr) and collection.elements and not collection.optional:
-        choices = [_noun(element) for element in collection.elements]
+        choices = [_noun(element) for element in without_times(collection.elements)]
         if len(choices) == 1:
             return f"{_noun(item)} {isnt} {choices[0]}"
         return f"{_noun(item)} {isnt} one of ({', '.join(choices)})"
@@ -202,6 +203,9 @@ def _noun(node: Expr) -> str:
     if isinstance(node, Call) and node.function == "size":
         sized = node.target if node.target is not None else node.args[0]
         return f"the size of {_noun(sized)}"
+    time = time_or_text(node)
+    if time is not None:
+        return _constant(time)
     return f"`{unparse(node)}`"
 
 

@@ -94,13 +94,18 @@ def _membership(element: Expr, container: Expr) -> frozenset[Fact]:
     path, place = _path(element), _path(container)
     if isinstance(element, Literal) and isinstance(element.value, str) and place is not None:
         return frozenset({Fact("there", (*place, element.value))})
-    constant = isinstance(container, ListExpr) and all(
-        isinstance(item, Literal) and item.value is not None for item in container.elements
-    )
+    constant = isinstance(container, ListExpr) and all(map(_is_constant, container.elements))
     listed = place is not None and place[0] == "lists"
     if path is not None and (constant or listed):
         return frozenset({Fact("null", path)})
     return _NO_FACTS
+
+
+def _is_constant(item: Expr) -> bool:
+    """Whether an element is written down, and is not null: a literal, or a time."""
+    if isinstance(item, Call) and item.function == "timestamp" and len(item.args) == 1:
+        return item.target is None and isinstance(item.args[0], Literal)
+    return isinstance(item, Literal) and item.value is not None
 
 
 def unguarded(

@@ -156,7 +156,7 @@ class _Checker(CallChecks):
             case Conditional():
                 self.alternative.add(id(node.test))
                 self.expect_condition(node.test, self.type_of(node.test))
-                type_ = self.unifier.join(self.type_of(node.then), self.type_of(node.otherwise))
+                type_ = self.branches(self.type_of(node.then), self.type_of(node.otherwise))
                 return self.note(node, type_, node.test, node.then, node.otherwise)
             case Call():
                 return self.call(node)
@@ -339,6 +339,7 @@ class _Checker(CallChecks):
                     "SW123", f"after `?` stands an optional, not {self.a(given)}", item.span
                 )
             given = given.params[0] if given.kind == "optional_type" else DYN
+        self.given[id(item)] = given
         return self.unifier.join(type_, given)
 
     # Macros.

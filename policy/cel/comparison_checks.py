@@ -8,11 +8,11 @@ from collections.abc import Sequence
 from typing import Final
 
 from .ast import Call, Expr, Ident, Index, ListExpr, Literal, Select, Span
-from .library.time import duration_from_string, timestamp_from_string
+from .library.time import duration_from_string, meant_timestamp
 from .operators import ORDER
 from .problems import CelProblem, closest
 from .ranges import MIRRORED, beyond, misfit
-from .types import DURATION, DYN, TIMESTAMP, Type, alternatives
+from .types import DURATION, DYN, TIMESTAMP, Type, alternatives, either, list_of
 from .unify import NUMBERS, Unifier, bare
 from .unparse import unparse
 from .values import CelError
@@ -33,8 +33,6 @@ _NAMES: Final = {
     "null_type": "null",
 }
 _NAME: Final = re.compile("|".join(map(re.escape, _NAMES)))
-_MINUTES: Final = re.compile("[0-9]{2}:[0-9]{2}")
-_EXAMPLES: Final = {"timestamp": "2026-01-01T00:00:00Z", "duration": "1h30m"}
 
 
 class ComparisonChecks(ABC):
@@ -52,6 +50,8 @@ class ComparisonChecks(ABC):
         self.alternative: set[int] = set()
         #: Fields that the schema does not require.
         self.may_miss: set[int] = set()
+        #: The types of what stands in the lists that the expression writes down.
+        self.given: dict[int, Type] = {}
 
     @abstractmethod
     def type_of(self, node: Expr) -> Type:
@@ -87,6 +87,14 @@ class ComparisonChecks(ABC):
         """Whether a value may be of one of the kinds, or is not known."""
         found = alternatives(self.unifier.look(type_))
         return any(each.kind in kinds or each.kind in OPEN for each in found)
+
+    def branches(self, one: Type, two: Type) -> Type:
+        """What is one type or the other."""
+        one, two = self.unifier.look(one), self.unifier.look(two)
+        joined = self.unifier.join(one, two)
+        if joined.kind != "dyn" or "param" in (one.kind, two.kind):
+            return joined
+        return either((one, two))
 
     def wrong_operands(self, node: Call, types: Sequence[Type], remedy: str = "") -> None:
         """Note that an operator does not take such operands."""
@@ -165,14 +173,17 @@ class ComparisonChecks(ABC):
     def _limits(self, node: Call, left: Type, right: Type) -> None:
         """Note a literal that no value of the schema equals, or comes to."""
         sign = node.function
-        self._limit(sign, left, node.args[1], node.span)
-        self._limit(MIRRORED[sign], right, node.args[0], node.span)
+        one, two = node.args
+        self._limit(sign, left, one, two, node.span)
+        self._limit(MIRRORED[sign], right, two, one, node.span)
 
-    def _limit(self, sign: str, type_: Type, beside: Expr, span: Span) -> None:
+    def _limit(self, sign: str, type_: Type, part: Expr, beside: Expr, span: Span) -> None:
         value = beside.value if isinstance(beside, Literal) else None
         if value is None or bare(type_).kind in OPEN:
             return
-        reasons = [_beyond(sign, each, value) for each in alternatives(type_)]
+        # What is computed of whole numbers that JSON writes as 3.0 need not be whole.
+        whole = self._is_part(part, type_)
+        reasons = [_beyond(sign, each, value, whole) for each in alternatives(type_)]
         # An alternative of another kind is never equal, and says nothing.
         known = [reason for reason in reasons if reason != ""]
         if known and None not in known:
@@ -198,7 +209,8 @@ class ComparisonChecks(ABC):
         if isinstance(node.args[1], ListExpr):
             for item in node.args[1].elements:
                 self._symbol(element, item, DYN)
-                self._limit("==", element, item, item.span)
+                self._limit("==", element, node.args[0], item, item.span)
+            container = self._listed(node.args[1], container)
         if container.kind in ("list", "map"):
             if not self.comparable(container.params[0], element):
                 self.problem(
@@ -214,6 +226,13 @@ class ComparisonChecks(ABC):
             self.wrong_operands(node, [element, container], remedy)
         elif not self.can_be(container, "record", "list", "map"):
             self.wrong_operands(node, [element, container])
+
+    def _listed(self, node: ListExpr, type_: Type) -> Type:
+        """The type of a list that is written down, also where its elements differ."""
+        if type_.kind != "list" or self.unifier.look(type_.params[0]).kind not in OPEN:
+            return type_
+        given = [self.unifier.settle(self.given[id(item)]) for item in node.elements]
+        return list_of(either(given)) if given else type_
 
     def _conversion(self, node: Call, left: Type, right: Type) -> str:
         """How to make the operands of a comparison comparable."""
@@ -257,7 +276,7 @@ def _symbols(type_: Type) -> tuple[str, ...]:
     return texts[0].symbols if len(texts) == 1 else ()
 
 
-def _beyond(sign: str, type_: Type, value: object) -> str | None:
+def _beyond(sign: str, type_: Type, value: object, whole: bool) -> str | None:
     """Why a value is never so by the schema; empty where the two are of different kinds."""
     if isinstance(value, bool):
         if type_.kind == "bool":
@@ -265,7 +284,7 @@ def _beyond(sign: str, type_: Type, value: object) -> str | None:
         return ""
     if isinstance(value, int | float):
         if type_.kind in NUMBERS:
-            return beyond(sign, type_.kind in ("int", "uint"), type_.range, value)
+            return beyond(sign, whole and type_.kind == "int", type_.range, value)
         return ""
     if isinstance(value, str | bytes):
         if type_.kind != ("string" if isinstance(value, str) else "bytes"):
@@ -280,12 +299,5 @@ def _beyond(sign: str, type_: Type, value: object) -> str | None:
 def _readable(function: str, text: str) -> str:
     """A text that the function can read, as near as may be to what was written."""
     if function == "timestamp":
-        day, time = text.strip()[:10], text.strip()[11:]
-        if _MINUTES.fullmatch(time):
-            time += ":00"
-        for candidate in (text, f"{day}T{time}", f"{day}T{time}Z", f"{day}T00:00:00Z"):
-            if not isinstance(timestamp_from_string(candidate), CelError):
-                return candidate
-    elif not isinstance(duration_from_string(text), CelError):
-        return text
-    return _EXAMPLES[function]
+        return meant_timestamp(text)
+    return "1h30m" if isinstance(duration_from_string(text), CelError) else text

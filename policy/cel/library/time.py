@@ -21,6 +21,7 @@ __all__ = [
     "TIME",
     "duration_from_string",
     "duration_text",
+    "meant_timestamp",
     "milliseconds",
     "milliseconds_in",
     "milliseconds_of_duration",
@@ -60,6 +61,19 @@ def timestamp_from_string(text: str) -> object:
         return CelError("range", "the timestamp is not on the clock")
     seconds = days * 86_400 + hour * 3_600 + minute * 60 + second - offset
     return timestamp_of(seconds * _SECOND + int((fraction or "0")[:9].ljust(9, "0")))
+
+
+_MINUTES: Final = re.compile("[0-9]{2}:[0-9]{2}")
+
+
+def meant_timestamp(text: str) -> str:
+    """The RFC 3339 text that is nearest to `text`; an example where nothing is near."""
+    day, time = text.strip()[:10], text.strip()[11:]
+    if _MINUTES.fullmatch(time):
+        time += ":00"
+    candidates = (text, f"{day}T{time}", f"{day}T{time}Z", f"{day}T00:00:00Z")
+    readable = (c for c in candidates if not isinstance(timestamp_from_string(c), CelError))
+    return next(readable, "2026-01-01T00:00:00Z")
 
 
 @TIME.function("timestamp", INT, result=TIMESTAMP)

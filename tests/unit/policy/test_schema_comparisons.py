@@ -252,6 +252,7 @@ GOOD_IN_BOTH = [
     "-value.count == 2147483648",
     "value.count * 1.5 == 1.5",
     "double(value.count) == 1.5",
+    "value.count / 2 == 1.5",
     "value.count == 1.0",
     "value.count < 1.5",
     "value.count != 1.5",

@@ -151,7 +151,7 @@ def test_all_problems_are_collected() -> None:
         ("value.price + 1", "decimal"),
         ("value.?note", "optional_type(string or null)"),
         ("now - value.created", "google.protobuf.Duration"),
-        ("true ? 1 : 'a'", "dyn"),
+        ("true ? 1 : 'a'", "int or string"),
         ("optional.of(1).orValue(2)", "int"),
         ("type(1)", "type"),
     ],
