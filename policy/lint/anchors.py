@@ -30,6 +30,7 @@ _REPEAT: Final = re.compile(
 )
 
 _Side: TypeAlias = Literal["start", "end"]
+_Sides: TypeAlias = frozenset[_Side]
 
 
 class Anchors(NamedTuple):
@@ -55,9 +56,9 @@ class _Part:
     `open` those at which it says so or takes any text; `loose` those at which some matches do.
     """
 
-    tied: frozenset[_Side] = frozenset()
-    open: frozenset[_Side] = frozenset()
-    loose: frozenset[_Side] = frozenset()
+    tied: _Sides = frozenset()
+    open: _Sides = frozenset()
+    loose: _Sides = frozenset()
     empty: bool = False
 
 
@@ -77,15 +78,15 @@ class _Level:
         self.end_alternative()
         found = self.alternatives
         return _Part(
-            frozenset.intersection(*[each.tied for each in found]),
-            frozenset.intersection(*[each.open for each in found]),
-            frozenset[_Side]().union(*[each.loose for each in found]),
+            _Sides.intersection(*[each.tied for each in found]),
+            _Sides.intersection(*[each.open for each in found]),
+            _Sides().union(*[each.loose for each in found]),
             all(each.empty for each in found),
         )
 
 
-_BOTH: Final[frozenset[_Side]] = frozenset({"start", "end"})
-_EDGES: Final[dict[str, frozenset[_Side]]] = {
+_BOTH: Final[_Sides] = frozenset({"start", "end"})
+_EDGES: Final[dict[str, _Sides]] = {
     "^": frozenset({"start"}),
     r"\A": frozenset({"start"}),
     "$": frozenset({"end"}),
@@ -148,13 +149,13 @@ def _edge(sign: str, in_lines: bool, lines: dict[str, None]) -> _Part:
 
 def _sequence(parts: Sequence[_Part]) -> _Part:
     """One after the other. A part that stands at the start of the text has nothing before it."""
-    tied = frozenset[_Side]().union(*[part.tied for part in parts])
-    loose = frozenset[_Side]().union(*[part.loose for part in parts])
+    tied = _Sides().union(*[part.tied for part in parts])
+    loose = _Sides().union(*[part.loose for part in parts])
     wide = _BOTH & _first_open(parts, "start") | _first_open(parts[::-1], "end")
     return _Part(tied, tied | wide, loose | wide, all(part.empty for part in parts))
 
 
-def _first_open(parts: Sequence[_Part], side: _Side) -> frozenset[_Side]:
+def _first_open(parts: Sequence[_Part], side: _Side) -> _Sides:
     """The side, where the first part that takes text is open there."""
     first = next((part for part in parts if not part.empty), None)
     return frozenset({side}) if first is not None and side in first.open else frozenset()
