@@ -2,15 +2,17 @@
 
 A trail is prepared once for each rule. That the rule fired says what many of its steps came to
 without evaluating them again; the others are evaluated exactly. Values that are derived from
-sensitive paths show as `***`; only the results of conditions pass.
+sensitive paths show as `***`; only the results of conditions pass. Below `exists` and `all` stands
+what their condition comes to for the element that decided.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final, cast
+from typing import Any, Final, Protocol, cast
 
+from .bound import NO_SCOPE, Place, Scope, Secrets
 from .cel import CelError, Program, compile_exact, unparse
 from .cel.ast import (
     And,
@@ -27,16 +29,24 @@ from .cel.ast import (
     walk,
 )
 from .cel.values import INT_MAX, INT_MIN
+from .deciding import Loop, place_text
 from .json_text import json_bytes
-from .model import Path
-from .privacy import HIDDEN, Privacy, path_of
+from .privacy import HIDDEN, Privacy
 from .privacy import show as show_value
 
-__all__ = ["Step", "path_text", "steps_of"]
+__all__ = ["Filled", "Step", "steps_of"]
 
 #: A trail is read by people: past this many steps it is cut, and says so.
 _STEPS_MAX: Final = 120
 _EXPR_MAX_CHARS: Final = 300
+
+
+class Filled(Protocol):
+    """What stands open in a template."""
+
+    def fill(self, known: Mapping[str, object]) -> bytes:
+        """What stands there under these variables, as JSON."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +55,8 @@ class Step:
 
     A `hidden` value is never shown, one that is `derived` from a sensitive path if it is a boolean.
     `below` says what every part comes to where the step itself is that, and `names` lead to the
-    value of a plain chain of members.
+    value of a plain chain of members. `loop` finds the element that decided and `inner` says what
+    stands below; `place` is that of a value within an element.
     """
 
     text: str
@@ -58,12 +69,16 @@ class Step:
     derived: bool = False
     names: tuple[str, ...] = ()
     below: Mapping[bool, bool] = field(default_factory=dict[bool, bool])
+    loop: Loop | None = None
+    inner: Step | None = None
+    place: Place | None = None
 
     def evidence(self, known: Mapping[str, object], verdict: bool | None = None) -> dict[str, Any]:
         """The line with its value, and those below it. `verdict` is what it is known to come to."""
         line: dict[str, Any] = {"expr": self.text}
-        if self.path is not None:
-            line["path"] = self.path
+        path = self.path if self.place is None else place_text(self.place, known)
+        if path is not None:
+            line["path"] = path
         value = self._value(known) if verdict is None else verdict
         if isinstance(value, CelError):
             line[self.key] = None
@@ -73,12 +88,19 @@ class Step:
         if self.parts is not None:
             below = None if verdict is None else self.below.get(verdict)
             line["parts"] = [part.evidence(known, below) for part in self.parts]
+            if self.loop is not None and self.inner is not None:
+                found = self.loop.decided(known, value)
+                if found is not None:
+                    line["parts"].append({**found.said, **self.inner.evidence(found.known)})
         if self.cut:
             line["cut"] = True
         return line
 
-    def template(self, verdict: bool | None, open_steps: list[Step]) -> bytes:
+    def template(self, verdict: bool | None, open_steps: list[Filled]) -> bytes:
         """The same as JSON, to be formatted (`%b`) with what `fill` gives for each of `open_steps`."""
+        if self.loop is not None:
+            open_steps.append(_Whole(self, verdict))
+            return b"%b"
         start = b'{"expr":' + _literal(self.text)
         if self.path is not None:
             start += b',"path":' + _literal(self.path)
@@ -127,6 +149,17 @@ class Step:
         return show_value(value)
 
 
+@dataclass(frozen=True, slots=True)
+class _Whole:
+    """A line that has to be written as a whole, with what stands below it."""
+
+    step: Step
+    verdict: bool | None
+
+    def fill(self, known: Mapping[str, object]) -> bytes:
+        return json_bytes(self.step.evidence(known, self.verdict))
+
+
 def _literal(value: object) -> bytes:
     """JSON inside a template."""
     return json_bytes(value).replace(b"%", b"%%")
@@ -134,37 +167,54 @@ def _literal(value: object) -> bytes:
 
 def steps_of(condition: Expr, privacy: Privacy) -> Step:
     """The steps of a condition, the whole of it first."""
-    return _condition(condition, privacy, iter(range(_STEPS_MAX)))
+    return _condition(condition, NO_SCOPE, Secrets(privacy), iter(range(_STEPS_MAX)))
 
 
-def _condition(node: Expr, privacy: Privacy, steps: Iterator[int]) -> Step:
+def _condition(node: Expr, scope: Scope, secrets: Secrets, steps: Iterator[int]) -> Step:
     """A condition with its parts: sub-conditions, or the fields that it reads."""
-    path = path_of(Select(node.operand, node.field) if isinstance(node, Has) else node)
+    place = scope.place(Select(node.operand, node.field) if isinstance(node, Has) else node)
     parts: list[Step] = []
     cut = False
-    for child in () if path is not None else _evaluated(node):
+    for child in () if place is not None else _evaluated(node):
         if next(steps, None) is None:
             cut = True
             break
         if _is_condition(child) or isinstance(node, (And, Or, Not, Conditional)):
-            parts.append(_condition(child, privacy, steps))
+            parts.append(_condition(child, scope, secrets, steps))
         else:
-            parts.extend(_reads(child, privacy))
+            parts.extend(_reads(child, scope, secrets))
+    loop = inner = None
+    if isinstance(node, Comprehension) and Loop.understands(node):
+        cut = cut or next(steps, None) is None
+        if not cut:
+            inside = secrets.inside(node, scope)
+            loop = Loop.of(node, scope, inside, secrets)
+            inner = _condition(node.args[0], inside, secrets, steps)
     # Whether a field is there is a boolean.
-    derived = not isinstance(node, Has) and privacy.taints(node)
-    hidden = derived and (path is not None or not _is_condition(node))
+    derived = not isinstance(node, Has) and secrets.taint(node, scope)
+    path, dynamic = _written_place(place)
     return Step(
         _short(unparse(node)),
         "result",
         compile_exact(node),
-        None if path is None else path_text(path),
-        hidden,
+        path,
+        derived and _copies(node),
         tuple(parts),
         cut,
         derived,
         _names(node),
         _BELOW.get(type(node), {}),
+        loop,
+        inner,
+        dynamic,
     )
+
+
+def _written_place(place: Place | None) -> tuple[str | None, Place | None]:
+    """The text of a path, or the place where its text depends on an element."""
+    if place is None or place[1]:
+        return None, place
+    return place_text(place, {}), None
 
 
 #: A conjunction is only true, and a disjunction only false, where all of its parts are.
@@ -192,40 +242,39 @@ def _is_condition(node: Expr) -> bool:
     if isinstance(node, Call):
         return node.function in _COMPARISONS or node.function in _PREDICATES
     if isinstance(node, Comprehension):
+        if node.macro == "bind":
+            return _is_condition(node.args[0])
         return node.macro in ("all", "exists", "exists_one")
     return isinstance(node, (And, Or, Not, Conditional, Has))
 
 
+def _copies(node: Expr) -> bool:
+    """Whether the value of a condition may be just what stands in the event, though a boolean."""
+    if isinstance(node, Call):
+        return node.function in _COPYING
+    if isinstance(node, Comprehension) and node.macro == "bind":
+        return _copies(node.args[0])
+    return not _is_condition(node)
+
+
+_COPYING = frozenset({"value", "orValue", "or", "dyn", "bool"})
 _COMPARISONS = frozenset({"==", "!=", "<", "<=", ">", ">=", "in"})
 _PREDICATES = frozenset({"matches", "startsWith", "endsWith", "contains"})
 
 
-def _reads(node: Expr, privacy: Privacy) -> list[Step]:
+def _reads(node: Expr, scope: Scope, secrets: Secrets) -> list[Step]:
     """The fields that an operand reads, each with its value; computed operands come first."""
     if not any(isinstance(below, Ident) for below in walk(node)):
         return []  # a constant explains itself
-    path = path_of(node)
-    tainted = privacy.taints(node)
-    text, where = _short(unparse(node)), None if path is None else path_text(path)
-    own = Step(text, "value", compile_exact(node), where, tainted, None, names=_names(node))
-    if path is not None:
+    place = scope.place(node)
+    tainted = secrets.taint(node, scope)
+    path, dynamic = _written_place(place)
+    text, names = _short(unparse(node)), _names(node)
+    program = compile_exact(node)
+    own = Step(text, "value", program, path, tainted, None, names=names, place=dynamic)
+    if place is not None:
         return [own]
-    return [own, *(part for child in _evaluated(node) for part in _reads(child, privacy))]
-
-
-def path_text(path: Path) -> str:
-    """A path as people write it: `value.items[0].price`, `headers["odd-name"]`."""
-    text = str(path[0])
-    for segment in path[1:]:
-        if segment is None:
-            text += "[]"
-        elif isinstance(segment, int):
-            text += f"[{segment}]"
-        elif segment.isidentifier():
-            text += f".{segment}"
-        else:
-            text += f'["{segment}"]'
-    return text
+    return [own, *(part for each in _evaluated(node) for part in _reads(each, scope, secrets))]
 
 
 def _short(text: str) -> str:

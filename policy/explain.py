@@ -15,7 +15,7 @@ from msgspec import structs
 from ..schemas.event import Event
 from .cel.ast import Ident, walk
 from .compiler import Undecodable
-from .evidence import Step, steps_of
+from .evidence import Filled, steps_of
 from .json_text import json_bytes
 from .match import Match
 from .model import Path, Policy, Rule
@@ -184,7 +184,7 @@ class Trail:
         self._reason = _Reason(rule, planned.policy, privacy)
         #: None where events change it.
         self._reason_json = None if self._reason.names else json_bytes(self._reason.text({}))
-        self._templates: dict[bool, tuple[bytes, tuple[Step, ...]]] = {}
+        self._templates: dict[bool, tuple[bytes, tuple[Filled, ...]]] = {}
         #: Policy and rule, and the remediation as JSON (nothing where there is none).
         self.named = f"{planned.policy.id}/{rule.id}"
         self.remediation = json_bytes(rule.remediation) if rule.remediation else b""
@@ -233,12 +233,12 @@ class Trail:
         fills = [step.fill(known) for step in open_steps]
         return template % (lifted, reason_json, error, *fills), reason
 
-    def _template(self, entry: Entry) -> tuple[bytes, tuple[Step, ...]]:
+    def _template(self, entry: Entry) -> tuple[bytes, tuple[Filled, ...]]:
         """The match as JSON with `%b` for what events change, and the steps that fill it last.
 
         What a rule does depends on nothing but whether it failed.
         """
-        open_steps: list[Step] = []
+        open_steps: list[Filled] = []
         why = b'{"expr":"true","result":true,"parts":[]}'
         if self._step is not None:
             why = self._step.template(None if entry.errored else True, open_steps)

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, cast
 
 from .cel import Duration, Optional, Timestamp, compile_exact, parse
-from .cel.ast import Comprehension, Expr, Ident, Index, Literal, Select, children
+from .cel.ast import Comprehension, Expr, Ident, Index, Literal, Select, children, walk
 from .model import Path, Policy
 
 __all__ = ["HIDDEN", "Privacy", "path_of", "show", "show_text"]
@@ -59,7 +59,8 @@ class Privacy:
         bound = bound or {}
         path = path_of(node, bound)
         if path is not None:
-            return self.hides(path)
+            indexes = (each.index for each in walk(node) if isinstance(each, Index))
+            return self.hides(path) or any(self.taints(each, bound) for each in indexes)
         if isinstance(node, Ident):
             return bound.get(node.name, False)
         if isinstance(node, Comprehension):

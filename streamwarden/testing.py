@@ -204,7 +204,8 @@ def _match_lines(match: Match, *, fired: bool) -> list[str]:
 def _steps(step: Mapping[str, Any], indent: int) -> list[str]:
     value = step["result"] if "result" in step else step.get("value")
     shown = f"error, {step['error']}" if "error" in step else json.dumps(value, ensure_ascii=False)
-    lines = [f"{' ' * indent}{step['expr']}: {shown}"]
+    at = f" at {json.dumps(step['element'], ensure_ascii=False)}" if "element" in step else ""
+    lines = [f"{' ' * indent}{step['expr']}{at}: {shown}"]
     for part in step.get("parts") or ():
         lines += _steps(part, indent + 2)
     return lines

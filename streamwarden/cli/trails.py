@@ -95,6 +95,8 @@ def _add_step(tree: Tree, step: _Json) -> None:
     else:
         shown = Text(escaped(str(step["expr"])))
         shown.append(f" = {_value({**step, 'value': step['result']})}", "bold")
+    if "element" in step:
+        shown.append(f"  at {escaped(json.dumps(step['element'], ensure_ascii=False))}", "dim")
     branch = tree.add(shown)
     for part in parts:
         _add_step(branch, part)

@@ -31,6 +31,8 @@ RULES = [
         " mask: [{field: value.card, with: last4}], on_error: skip}"
     ),
     "{id: tags, when: 'value.tags.exists(t, t == \"x\" || t == 2)', effect: reject}",
+    "{id: each, when: '!value.tags.all(i, t, t != \"a\" && i < 2)', effect: hold}",
+    "{id: bound, when: 'cel.bind(k, value.kind, k == \"a\" || k > 100)', effect: hold}",
     "{id: flag, when: value.flag, effect: hold, approvals: {need: 2, from: [desk]}}",
     "{id: shown, when: value.card != value.kind, effect: warn, mode: shadow}",
     "{id: keyed, when: 'key != null && !(key == \"k\")', effect: reject}",

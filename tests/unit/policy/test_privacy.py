@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from streamwarden.policy.bound import Secrets
 from streamwarden.policy.cel import parse
 from streamwarden.policy.guard import Guard
 from streamwarden.policy.model import Effect
@@ -103,6 +104,7 @@ def test_no_secret_is_in_the_headers_of_a_parked_record(guard: Guard) -> None:
         ("message.card", True),
         ("headers['a']", False),
         ("[1, 2].map(value, value)", False),
+        ("value.list[value.card]", True),
     ],
 )
 def test_what_is_derived_from_a_sensitive_path_is_sensitive(
@@ -112,6 +114,26 @@ def test_what_is_derived_from_a_sensitive_path_is_sensitive(
     privacy = Privacy([("value", "card"), ("value", "secrets"), ("value", "items", None, "price")])
 
     assert privacy.taints(parse(expression)) is tainted
+    assert Secrets(privacy).taint(parse(expression)) is tainted
+
+
+@pytest.mark.parametrize(
+    ("expression", "tainted"),
+    [
+        ("value.items.exists(i, i.name == 'x')", False),
+        ("value.items.exists(i, i.price > 1)", True),
+        ("value.items.filter(i, i.name == 'x')", True),
+        ("value.items.map(i, i.name)", True),
+        ("value.secrets.all(s, true)", True),
+        ("cel.bind(s, value.card, s == 'x')", True),
+        ("cel.bind(s, value.other, s == 'x')", False),
+    ],
+)
+def test_a_trail_knows_what_is_read_of_elements(expression: str, *, tainted: bool) -> None:
+    """Of a list that has something sensitive in it, other fields are free, but not its elements."""
+    privacy = Privacy([("value", "card"), ("value", "secrets"), ("value", "items", None, "price")])
+
+    assert Secrets(privacy).taint(parse(expression)) is tainted
 
 
 def test_text_in_a_sentence_cannot_forge_lines() -> None:

@@ -1,0 +1,238 @@
+"""What a trail says below `exists`, `all` and `cel.bind`: the element that decided, and no secret."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from streamwarden.policy.cel import parse
+from streamwarden.policy.evidence import steps_of
+from streamwarden.policy.guard import Guard
+from streamwarden.policy.model import Path as Place
+from streamwarden.policy.privacy import Privacy
+
+ITEMS: list[dict[str, Any]] = [
+    {"name": "pen", "price": 2, "lines": [1, 2]},
+    {"name": "ink", "price": 7, "lines": [3, 40]},
+    {"name": "ink", "price": 9, "lines": []},
+]
+KNOWN: dict[str, object] = {
+    "value": {"items": ITEMS, "by": {"a": {"n": 1}, "b c": {"n": 5}}, "least": 5, "none": []}
+}
+
+
+def trail(text: str, known: dict[str, object] | None = None, *secret: Place) -> dict[str, Any]:
+    """The evidence of a condition."""
+    return steps_of(parse(text), Privacy(secret)).evidence(KNOWN if known is None else known)
+
+
+def decided(text: str) -> list[Any]:
+    """What a trail says of elements: each with its condition's result, and single values read."""
+    found: list[Any] = []
+
+    def look(step: dict[str, Any]) -> None:
+        if "element" in step:
+            read = {p.get("path", p["expr"]): p["value"] for p in step["parts"] if "value" in p}
+            single = {name: value for name, value in read.items() if not isinstance(value, list)}
+            found.append((step["element"], step["result"], single))
+        for part in step.get("parts") or ():
+            look(part)
+
+    look(trail(text))
+    return found
+
+
+DECIDED: list[tuple[str, list[Any]]] = [
+    (
+        "value.items.exists(i, i.price > value.least)",
+        [(1, True, {"value.items[1].price": 7, "value.least": 5})],
+    ),
+    ("value.items.all(i, i.price < 9)", [(2, False, {"value.items[2].price": 9})]),
+    ("value.items.exists(i, i.price > 9)", []),
+    ("value.items.all(i, i.price > 0)", []),
+    ("!value.items.exists(i, i.price == 9)", [(2, True, {"value.items[2].price": 9})]),
+    ("value.none.exists(i, i.price > 9)", []),
+    ("value.items.exists(k, v, k > 0 && v.price > 7)", [(2, True, {})]),
+    ("value.by.exists(k, k != 'a')", [("b c", True, {"k": "b c"})]),
+    ("value.by.exists(k, v, v.n == 5)", [("b c", True, {'value.by["b c"].n': 5})]),
+    ("value.items.map(i, i.price).exists(p, p > 5)", [(1, True, {"p": 7})]),
+    (
+        "value.items.exists(i, i.lines.exists(l, l > 30))",
+        [(1, True, {}), (1, True, {"value.items[1].lines[1]": 40})],
+    ),
+    (
+        "value.items.exists(i, value.items.exists(j, j.price == i.price + 2))",
+        [(1, True, {}), (2, True, {"value.items[2].price": 9, "i.price + 2": 9,
+                                   "value.items[1].price": 7})],
+    ),
+    ("value.items.exists(i, i.gone > 1)", [(0, None, {"value.items[0].gone": None})]),
+    ("value.items.exists(value, value.price > 7)", [(2, True, {"value.items[2].price": 9})]),
+    ("value.items.exists(x, x.lines.all(x, x > 2))", [(1, True, {})]),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("condition", "expected"), DECIDED)
+def test_the_element_that_decided_is_told(condition: str, expected: list[Any]) -> None:
+    """The first witness, the first counterexample, or the first that failed; else none."""
+    assert decided(condition) == expected
+
+
+def test_an_element_far_down_is_not_looked_for() -> None:
+    """Nor one that the loops of the rule are too long for."""
+    known: dict[str, object] = {"value": {"l": [*range(1000), 1000]}}
+
+    assert len(trail("value.l.exists(x, x == 999)", known)["parts"]) == 2
+    assert len(trail("value.l.exists(x, x == 1000)", known)["parts"]) == 1
+    deep = "value.l.exists(a, value.l.exists(b, value.l.exists(c, c < 0)))"
+    found = trail(deep, known)
+    assert "more than" in found["error"]
+    assert len(found["parts"]) == 1
+
+
+def test_a_trail_of_loops_in_loops_ends() -> None:
+    """It is cut where it has too many steps."""
+    text = "value.l.exists(x, x > 1)"
+    for _ in range(30):
+        text = f"({text} && [1].exists(y, y > 0) && value.l.exists(z, z > 1))"
+
+    found = json.dumps(trail(text, {"value": {"l": [2]}}))
+
+    assert len(found) < 40_000
+    assert '"cut": true' in found
+
+
+# --------------------------------------------------------------------- secrets
+
+SSN, PIN = "078-05-1120", 8317
+PERSON = {
+    "ssn": SSN,
+    "pin": PIN,
+    "name": "ann",
+    "pins": [1111, PIN],
+    "guesses": [{"pin": 2222, "n": "first"}, {"pin": PIN, "n": "second"}],
+    "people": [{"ssn": "none", "name": "bob"}, {"ssn": SSN, "name": "cid", "tried": ["q", SSN]}],
+    "accounts": {SSN: {"open": True}},
+}
+SENSITIVE: list[Place] = [
+    ("value", "ssn"),
+    ("value", "pin"),
+    ("value", "people", None, "ssn"),
+    ("value", "people", None, "tried"),
+    ("value", "accounts"),
+]
+
+
+@pytest.mark.parametrize(
+    "condition",
+    [
+        'cel.bind(s, value.ssn, s.contains("078"))',
+        'cel.bind(s, value.ssn + "x", s.contains("078") && s != "")',
+        'cel.bind(s, value.ssn, cel.bind(t, s, t.startsWith("078") || t == ""))',
+        "value.people.exists(p, p.ssn == value.ssn)",
+        'value.people.exists(p, p.ssn.startsWith("078"))',
+        "value.people.exists(p, p.tried.exists(t, t == p.ssn))",
+        "value.people.exists(i, p, i > 0 && p.tried.size() > 1 && p.tried[1] == value.ssn)",
+        "!value.people.all(p, p.ssn == 'none')",
+        "value.people.map(p, p.ssn).exists(s, s.contains('078'))",
+        "value.people.filter(p, p.name == 'cid').exists(p, p.ssn.contains('078'))",
+        "value.accounts.exists(k, k.startsWith('078'))",
+        "value.accounts.exists(k, v, v.open)",
+        "[value.ssn].exists(s, s.contains('078'))",
+        "{value.ssn: 1}.exists(k, v, v == 1)",
+        "[1].exists(n, value.accounts.exists(k, k.contains('078')) && n == 1)",
+        "value.people[1].tried.exists(t, t.contains('078'))",
+        "optional.of(value.ssn).optMap(s, s.contains('078')).orValue(false)",
+    ],
+)
+def test_no_secret_gets_out_of_a_loop(condition: str) -> None:
+    """Neither as an element, nor as what is made of it; the result itself is shown."""
+    found = trail(condition, {"value": PERSON}, *SENSITIVE)
+
+    assert found["result"] is True or "orValue" in condition
+    text = json.dumps(found)
+    assert SSN not in text
+    assert "078-05" not in text
+
+
+@pytest.mark.parametrize(
+    "condition",
+    [
+        "lists.range(9000).exists(n, n == value.pin)",
+        "value.pins.exists(n, n == value.pin)",
+        "!value.pins.all(n, n != value.pin)",
+        "value.pins.exists(k, n, n == value.pin && k > 0)",
+        "value.guesses.exists(g, g.pin == value.pin && g.n != '')",
+        "value.guesses.exists(g, [g.pin].exists(p, p == value.pin))",
+        "value.pins.exists(n, [n + 1].exists(m, m == value.pin + 1))",
+        "value.pins.exists(n, cel.bind(m, n, m == value.pin))",
+        "[value.pin].exists(p, lists.range(9000).exists(n, n == p))",
+        "cel.bind(p, value.pin, lists.range(9000).exists(n, n == p))",
+    ],
+)
+def test_an_element_that_equals_a_secret_is_not_told(condition: str) -> None:
+    """Which one it is would say what the secret is, though it is none itself."""
+    found = trail(condition, {"value": PERSON}, *SENSITIVE)
+
+    for step in _with_element(found):
+        assert step["element"] in ("***", 0)
+        assert all(part.get("value", "***") == "***" for part in step["parts"])
+    without_ranges = json.dumps(_without_ranges(found))
+    assert str(PIN) not in without_ranges
+    assert "second" not in without_ranges
+
+
+def _with_element(step: dict[str, Any]) -> list[dict[str, Any]]:
+    below = [each for part in step.get("parts") or () for each in _with_element(part)]
+    return [step, *below] if "element" in step else below
+
+
+def _without_ranges(step: dict[str, Any]) -> dict[str, Any]:
+    """The trail without what the whole lists hold, which are no secret."""
+    shown = {name: value for name, value in step.items() if not isinstance(value, list)}
+    return {**shown, "parts": [_without_ranges(part) for part in step.get("parts") or ()]}
+
+
+def test_of_an_element_only_what_is_sensitive_is_hidden() -> None:
+    """Its index and other fields are shown, as they are for one element by itself."""
+    condition = 'value.people.exists(p, p.ssn.startsWith("078") && p.name == "cid")'
+
+    _, body = trail(condition, {"value": PERSON}, *SENSITIVE)["parts"]
+
+    assert (body["element"], body["result"]) == (1, True)
+    first, second = body["parts"]
+    assert first["parts"] == [{"expr": "p.ssn", "path": "value.people[1].ssn", "value": "***"}]
+    assert second["parts"] == [{"expr": "p.name", "path": "value.people[1].name", "value": "cid"}]
+
+
+@pytest.mark.parametrize(
+    ("condition", "result"),
+    [
+        ('cel.bind(s, value.ssn, s.contains("123"))', False),
+        ("value.ssn.isEmail()", False),
+        ("cel.bind(s, value.ssn, s)", "***"),
+        ("value.ssn", "***"),
+        ("value.?ssn.orValue('')", "***"),
+    ],
+)
+def test_the_result_of_a_condition_is_shown(condition: str, result: object) -> None:
+    """It is a boolean; what may be a field itself is not."""
+    assert trail(condition, {"value": PERSON}, *SENSITIVE)["result"] == result
+
+
+def test_written_down_it_says_the_same(tmp_path: Path) -> None:
+    """The decision as JSON has the element, with the secret masked."""
+    (tmp_path / "p.yaml").write_text(
+        "policy: p\nowner: o\ntopics: [t]\nsensitive: ['value.people[].ssn']\nrules:\n"
+        "  - {id: a, when: 'value.people.exists(p, p.ssn != \"none\")', effect: reject}\n"
+        "  - {id: b, when: '!(value.people.all(p, p.name != \"cid\") || false)', effect: warn}\n"
+    )
+    decision = Guard.from_directory(tmp_path).decide(topic="t", value=json.dumps(PERSON))
+
+    assert json.loads(decision.to_json()) == json.loads(json.dumps(decision.to_dict()))
+    text = decision.to_json()
+    assert text.count(b'"element":1') == 2
+    assert b'"path":"value.people[1].name","value":"cid"' in text
+    assert SSN.encode() not in text
