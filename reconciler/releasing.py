@@ -9,8 +9,8 @@ released once more: something refuses it elsewhere, and it would go round for ev
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, BinaryIO, Final, cast
 
@@ -18,6 +18,7 @@ import msgspec
 
 from streamwarden.errors import ReconcileError
 
+from ..policy.bundle import Bundle
 from ..policy.parking import Kind
 from ..producers.limiting import GOING
 from ..producers.quarantine import ParkedEvent, Quarantine, Selection, list_parked
@@ -30,6 +31,7 @@ __all__ = [
     "RETURNS_MAX",
     "BulkRelease",
     "Candidates",
+    "former_places",
     "histogram",
     "read_candidates",
     "release_found",
@@ -43,6 +45,8 @@ _BATCH: Final = 10_000
 #: Longer lines are no findings: one holds the key of an event and why it was decided.
 _LINE_MAX_BYTES: Final = 16 << 20
 _KINDS: Final[tuple[Kind, ...]] = ("quarantined", "held")
+#: Findings that may be of parked records.
+_OF_PARKED: Final = ("now-allowed", "undecidable", "misrecorded", "forged")
 
 _Place = tuple[str, int, int]
 
@@ -75,6 +79,11 @@ def read_candidates(source: Path, kind: str = "now-allowed") -> Candidates:
     """
     if kind not in KINDS:
         raise ReconcileError(f"`{kind}` is no kind of finding", remedy=f"use {', '.join(KINDS)}")
+    if kind not in _OF_PARKED:
+        raise ReconcileError(
+            f"`{kind}` is said of events that were delivered, and there is nothing to release",
+            remedy=f"parked events are found as {', '.join(_OF_PARKED)}",
+        )
     findings, report = _files(source)
     if findings is not None:
         places, bundle = _from_findings(findings, kind)
@@ -167,35 +176,34 @@ def release_found(
     dry_run: bool = False,
     returns_max: int = RETURNS_MAX,
     most: int | None = None,
+    former: Sequence[Quarantine] = (),
 ) -> BulkRelease:
     """Release the candidates that are parked events of the quarantine's topic, as `release` does.
+
+    `former` are the same events where former versions parked them (see `former_places`).
 
     An event that came back `returns_max` times after being released is refused. With `most`, no
     more are released, whatever is refused besides. Raises QuarantineError when the topics cannot be read.
     """
-    listing = list_parked(quarantine, all_states=True)
-    there = {(event.topic, *event.place): event for event in listing.events}
-    returned = returns_of(listing.events)
-    mine = [
-        place
-        for place in sorted(set(candidates.places))
-        if place[0] in {quarantine.topic_of(kind) for kind in _KINDS}
-    ]
+    places = _Places(quarantine, former)
+    events, complete = places.listed()
+    there = {(event.topic, *event.place): event for event in events}
+    returned = returns_of(events)
+    mine = [place for place in sorted(set(candidates.places)) if place[0] in places.topics]
     known = [place for place in mine if place in there]
     closed = sum(there[place].state != "waiting" for place in known)
     waiting = [place for place in known if there[place].state == "waiting"]
     looping = {place for place in waiting if returned.get(place, 0) >= returns_max}
     wanted = [place for place in waiting if place not in looping]
     outcomes = [_looping(there[place], returned[place]) for place in sorted(looping)]
-    complete = listing.complete
-    for kind, places in _batches(quarantine, wanted):
+    for batch in places.batches([there[place] for place in wanted]):
         left = None if most is None else most - sum(each.outcome in GOING for each in outcomes)
         if left == 0:
             complete = False
             break
         part = release(
-            quarantine,
-            Selection(at=frozenset(place[1:] for place in places), kind=kind, max=left),
+            places.of(batch[0].topic),
+            Selection(at=frozenset(event.place for event in batch), kind=batch[0].kind, max=left),
             signatures=signatures,
             to=to,
             force=force,
@@ -211,20 +219,75 @@ def release_found(
         for each in outcomes
         if each.outcome == "released" and not dry_run
     }
-    open_ = {quarantine.topic_of(kind): 0 for kind in _KINDS}
+    open_ = dict.fromkeys(places.topics, 0)
     for place in waiting:
         open_[place[0]] += place not in done
     return BulkRelease(report, open_, len(mine) - len(known))
 
 
-def _batches(
-    quarantine: Quarantine, places: Sequence[_Place]
-) -> Iterator[tuple[Kind, Sequence[_Place]]]:
-    for kind in _KINDS:
-        topic = quarantine.topic_of(kind)
-        mine = [place for place in places if place[0] == topic]
-        for first in range(0, len(mine), _BATCH):
-            yield kind, mine[first : first + _BATCH]
+class _Places:
+    """The parking topics of one origin: those of today, and former ones."""
+
+    def __init__(self, quarantine: Quarantine, former: Sequence[Quarantine]) -> None:
+        self._all = (quarantine, *former)
+        #: By topic, the first that has it: today's naming counts where both name it.
+        self._by_topic: dict[str, Quarantine] = {}
+        for each in self._all:
+            for kind in _KINDS:
+                self._by_topic.setdefault(each.topic_of(kind), each)
+
+    @property
+    def topics(self) -> Sequence[str]:
+        """Their names."""
+        return tuple(self._by_topic)
+
+    def of(self, topic: str) -> Quarantine:
+        """How the events in one of them are reached."""
+        return self._by_topic[topic]
+
+    def listed(self) -> tuple[list[ParkedEvent], bool]:
+        """Every event in them, and whether that is all there is. Raises QuarantineError."""
+        events: list[ParkedEvent] = []
+        complete = True
+        for each in self._all:
+            listing = list_parked(each, all_states=True)
+            events += [event for event in listing.events if self.of(event.topic) is each]
+            complete = complete and listing.complete
+        return events, complete
+
+    def batches(self, events: Iterable[ParkedEvent]) -> Iterator[Sequence[ParkedEvent]]:
+        """`events` in portions, each of one topic and kind."""
+        groups: dict[tuple[str, Kind], list[ParkedEvent]] = {}
+        for event in events:
+            groups.setdefault((event.topic, event.kind), []).append(event)
+        order = {topic: number for number, topic in enumerate(self._by_topic)}
+        for name in sorted(groups, key=lambda group: (order[group[0]], group[1])):
+            for first in range(0, len(groups[name]), _BATCH):
+                yield groups[name][first : first + _BATCH]
+
+
+def former_places(
+    quarantine: Quarantine, bundles: Iterable[Bundle], topics: Collection[str]
+) -> tuple[Quarantine, ...]:
+    """`quarantine` at those of `topics` where one of `bundles`, and not today's, parks its events.
+
+    A topic that any of them holds events in is one of held events, unless it is one for all.
+    """
+    today = {quarantine.topic_of(kind) for kind in _KINDS}
+    origin = quarantine.topic
+    pairs = {(b.quarantine_topic(origin), b.held_topic(origin)): None for b in bundles}
+    found: list[Quarantine] = []
+    for topic in sorted(set(topics) - today):
+        uses = [pair for pair in pairs if topic in pair]
+        if not uses:
+            continue
+        if all(refused == held for refused, held in uses):
+            found.append(replace(quarantine, quarantine=topic, held=topic))
+        elif any(held == topic for _, held in uses):
+            found.append(replace(quarantine, held=topic))
+        else:
+            found.append(replace(quarantine, quarantine=topic))
+    return tuple(found)
 
 
 def _looping(event: ParkedEvent, times: int) -> ReleaseOutcome:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Callable, Collection, Generator
-from contextlib import contextmanager
+from collections.abc import Callable, Collection, Generator, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, cast
@@ -19,20 +19,30 @@ from ..producers.quarantine import Quarantine, Selection, list_parked
 from ..producers.release import discard, release
 from ..producers.reviews import Signature
 from ..producers.showing import show_parked
+from ..reconciler.history import History
 from ..reconciler.metrics import write_open
-from ..reconciler.releasing import RETURNS_MAX, Candidates, read_candidates, release_found
+from ..reconciler.releasing import (
+    RETURNS_MAX,
+    Candidates,
+    former_places,
+    read_candidates,
+    release_found,
+)
 from .client import Client
 from .lazy import HelpGroup
 from .options import PolicySource, client_options, output_options, policy_options, topic_option
 from .output import Output, counted, write_json
 from .parked import event_json, event_line, print_shown, shown_json, tell_bulk, tell_report
 from .reaching import reach
+from .stores import opened
 from .times import Instant
 
 __all__ = ["quarantine"]
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 _KINDS = ("quarantined", "held", "handler", "waiting")
+#: Published versions that are asked where they parked, as a reconciliation does.
+_VERSIONS_ASKED_MAX = 100
 _PLACE = re.compile(r"([0-9]{1,9}):([0-9]{1,18})")
 
 
@@ -306,11 +316,26 @@ def _release(
         return tell_report(report, output)
     candidates = read_candidates(report_path, finding)
     with _places(source, client, topic, masks=True) as places:
-        bulk = release_found(places, candidates, returns_max=returns_max, most=selection.max, **how)
+        former = _former(source, client, places, candidates)
+        how |= {"returns_max": returns_max, "most": selection.max, "former": former}
+        bulk = release_found(places, candidates, **how)
     if metrics_textfile is not None:
         write_open(bulk.open, metrics_textfile)
     _warn_of_others(topic, candidates, bulk.open.keys(), output)
     return tell_bulk(bulk, candidates, output)
+
+
+def _former(
+    source: PolicySource, client: Client, places: Quarantine, candidates: Candidates
+) -> Sequence[Quarantine]:
+    """Where former versions of the store parked those of `candidates` that are not where today's does."""
+    topics = {place[0] for place in candidates.places}
+    bundle = places.guard.bundle
+    if source.store is None or topics <= {places.topic_of("quarantined"), places.topic_of("held")}:
+        return ()
+    with closing(opened(source.store, client, bundle=bundle.name)) as store:
+        versions = History.of_store(bundle, store).bundles(_VERSIONS_ASKED_MAX)
+        return former_places(places, versions, topics)
 
 
 def _warn_of_others(

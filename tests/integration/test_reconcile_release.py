@@ -173,3 +173,39 @@ def test_a_report_alone_has_only_examples(world: World, tmp_path: Path) -> None:
         read_candidates(alone)
     with pytest.raises(ReconcileError, match="is no kind"):
         read_candidates(alone, "lost")
+    with pytest.raises(ReconcileError, match="nothing to release"):
+        read_candidates(alone, "now-rejected")
+
+
+@pytest.mark.parametrize("kind", ["quarantine", "held"])
+def test_where_former_versions_parked_is_looked_too(
+    kafka: Kafka, tmp_path: Path, kind: str
+) -> None:
+    """The template changed between versions; what is held there needs a name as ever."""
+    topic = create_topic(kafka.bootstrap, unique_name("t"))
+    for name in (f"quarantine.{topic}", f"held.{topic}", f"old.{topic}"):
+        create_topic(kafka.bootstrap, name)
+    store = DirectoryStore(tmp_path / "store", name="b")
+    rule = OVER_10 if kind == "quarantine" else HOLD_5
+    strict, _ = versions_of(
+        store,
+        make_bundle(policy_for(topic, rule), settings=f'{kind}: "old.{{topic}}"\n'),
+        make_bundle(policy_for(topic, OVER_50)),
+    )
+    plant = Planter(kafka.bootstrap, topic, store)
+    plant.guarded(strict, {"amount": 20})
+    plant.reconcile(runs=tmp_path / "runs")
+    asked = ["quarantine", "release", "-b", kafka.bootstrap, "-t", topic, "--json"]
+    asked += ["--store", f"dir:{store.path}", "--from-report", str(tmp_path / "runs")]
+
+    nameless = CliRunner().invoke(main, [*asked, "--dry-run"])
+    done = CliRunner().invoke(main, [*asked, "--by", "ann", "--reason", "fine by now"])
+    again = CliRunner().invoke(main, [*asked, "--by", "ann", "--reason", "fine by now"])
+
+    expected = {"released": 1} if kind == "quarantine" else {"refused": 1}
+    assert msgspec.json.decode(nameless.stdout)["counts"] == expected
+    assert done.exit_code == 0, done.output
+    assert msgspec.json.decode(done.stdout)["counts"] == {"released": 1}
+    assert msgspec.json.decode(again.stdout)["closed_before"] == 1
+    report = plant.reconcile()
+    assert (report.verdict, report.account.unverifiable) == ("clean", 0)
