@@ -127,7 +127,8 @@ class LogCheck:
     """What the comparison came to. Times are milliseconds; entries outside them are not judged.
 
     `unlogged` counts events without an entry by effect, those of `lossless_since` and later also
-    in `missed`, plain allows among them with `has_allows` only; `unfound` are entries whose event is not there. Examples are by lowest coordinates.
+    in `missed`, plain allows among them with `has_allows` only; `unfound` are entries whose event is not there. Examples are by lowest
+    coordinates, of events those first that are missed.
     """
 
     place: str
@@ -353,7 +354,7 @@ def _lines(place: str, config: Mapping[str, Any], timeout_s: float) -> Iterator[
 
 
 def _join(slices: Sequence[Slice], buckets: _Buckets, found: LogCheck) -> None:
-    events: list[tuple[str, int, int]] = []
+    events: list[tuple[bool, str, int, int]] = []
     lost: list[tuple[int, int, str]] = []
     for bucket in range(_BUCKETS):
         entries = [_unpacked(note) for note in buckets.read("entry", bucket, _NOTE.size)]
@@ -361,10 +362,10 @@ def _join(slices: Sequence[Slice], buckets: _Buckets, found: LogCheck) -> None:
         unlogged = _unmatched(buckets.read("event", bucket, _NOTE.size + _INDEX.size), open_, found)
         for note, index in unlogged:
             found.unlogged[note.effect] = found.unlogged.get(note.effect, 0) + 1
-            if found.misses(note):
-                found.missed += 1
+            missed = found.misses(note)
+            found.missed += missed
             piece = slices[index]
-            events.append((piece.topic, piece.partition, note.number))
+            events.append((not missed, piece.topic, piece.partition, note.number))
         for note in reversed(entries):
             if open_[note.fingerprint] > 0 and found.since <= note.at < found.until:
                 open_[note.fingerprint] -= 1
@@ -372,7 +373,8 @@ def _join(slices: Sequence[Slice], buckets: _Buckets, found: LogCheck) -> None:
                 lost.append((note.number, note.at, note.effect))
         events = heapq.nsmallest(_EXAMPLES_MAX, events)
         lost = heapq.nsmallest(_EXAMPLES_MAX, lost)
-    found.events, found.lost = events, lost
+    found.events = [(topic, partition, offset) for _, topic, partition, offset in events]
+    found.lost = lost
 
 
 def _unmatched(

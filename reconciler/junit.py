@@ -1,6 +1,7 @@
 """The report as JUnit XML, for pipelines that show test results.
 
-One test case for each kind of finding, for each cause of what fails, and for each partition.
+One test case for each kind of finding, for each cause of what fails, for each partition, and for the
+log of decisions where one was compared.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from typing import Any
 from xml.etree import ElementTree as ET
 
 from .findings import NOT_DRIFT
-from .words import MEANING, cause_sentence
+from .words import MEANING, cause_sentence, log_sentences, missed_places, missed_sentence
 
 __all__ = ["junit"]
 
@@ -25,6 +26,8 @@ def junit(report: Mapping[str, Any], fail_on: Collection[str] = ()) -> bytes:
     failing = set(fail_on) or set(report["counts"]) - NOT_DRIFT
     root = ET.Element("testsuites", name="streamwarden reconcile")
     suites = [_findings(report, failing), _causes(report, failing), _completeness(report)]
+    if report.get("decision_log"):
+        suites.append(_decision_log(report["decision_log"]))
     began = dt.datetime.fromtimestamp(report["started"] / 1000, dt.UTC)
     for suite in suites:
         suite.set("timestamp", f"{began:%Y-%m-%dT%H:%M:%S}")
@@ -94,6 +97,19 @@ def _completeness(report: Mapping[str, Any]) -> ET.Element:
     if "sample" in report:
         said = f"only a sample of {report['sample']['asked']} was judged"
         _said(_case(suite, "completeness", "sample"), "error", "sample", said)
+    return suite
+
+
+def _decision_log(log: Mapping[str, Any]) -> ET.Element:
+    """What the log should tell of and does not fails whatever kinds of findings do."""
+    suite = ET.Element("testsuite", name="decision log")
+    case = _case(suite, "decision_log", "every event has its entry")
+    if log.get("problem"):
+        _said(case, "error", "decision-log", f"not compared: {log['problem']}")
+    elif log["missed"]:
+        _said(case, "failure", "missed", missed_sentence(log), f"for example {missed_places(log)}")
+    said = " ".join(log_sentences(log))
+    ET.SubElement(case, "system-out").text = _text(said)
     return suite
 
 

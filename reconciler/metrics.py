@@ -6,7 +6,7 @@ A run ends before anybody could scrape it, so it leaves its figures where they s
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 from urllib.error import HTTPError
@@ -126,6 +126,9 @@ def _registry(report: Mapping[str, Any], before: float | None) -> CollectorRegis
     gauge("last_run_timestamp_seconds", "When the last run ended.").set(ended)
     unread = sum(p["end"] - p["first"] - p["covered"] for p in report["partitions"])
     gauge("unread_offsets", "Offsets that the last run did not get past.").set(unread)
+    unplanned = sum(bool(p.get("problem")) for p in report["partitions"])
+    gauge("unread_partitions", "Partitions of which nothing could be read.").set(unplanned)
+    _decision_log(report.get("decision_log"), gauge)
     candidates = gauge("release_candidates", "Parked events that today's policy lets through.")
     candidates.set(report["counts"]["now-allowed"])
     succeeded = ended if report["complete"] else before
@@ -133,6 +136,18 @@ def _registry(report: Mapping[str, Any], before: float | None) -> CollectorRegis
         success = gauge("last_success_timestamp_seconds", "When the last complete run ended.")
         success.set(succeeded)
     return registry
+
+
+def _decision_log(log: Mapping[str, Any] | None, gauge: Callable[[str, str], Gauge]) -> None:
+    """What a comparison with the log of decisions came to; nothing where there was none."""
+    if log is None or log.get("problem"):
+        return
+    for name, help_, number in (
+        ("missed", "Events that the decision log should tell of and does not.", log["missed"]),
+        ("unlogged", "Events without an entry.", sum(log["events_without_entry"].values())),
+        ("unfound", "Entries without an event.", log["entries_without_event"]),
+    ):
+        gauge(f"decision_log_{name}", help_).set(number)
 
 
 def _last_success(path: Path) -> float | None:

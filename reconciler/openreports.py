@@ -1,7 +1,7 @@
 """The report as a `Report` of openreports.io/v1alpha1, as policy dashboards of clusters read it.
 
-One result for each rule behind a cause, for each partition that was not read to its end, and one
-that passes for everything else.
+One result for each rule behind a cause, for each partition that was not read to its end, for the log
+of decisions where one was compared, and one that passes for everything else.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 
 from .findings import NOT_DRIFT
-from .words import MEANING, cause_sentence, headline
+from .words import MEANING, cause_sentence, headline, log_sentences, missed_places
 
 __all__ = ["as_json", "as_yaml", "openreports"]
 
@@ -34,7 +34,7 @@ def openreports(report: Mapping[str, Any]) -> dict[str, Any]:
     seconds, left = divmod(report["started"], 1000)
     at = {"seconds": seconds, "nanos": left * 1_000_000}
     rules = {f"{rule['policy']}/{rule['rule']}": rule for rule in report.get("rules", ())}
-    results = [*_causes(report, rules, at), *_completeness(report, at)]
+    results = [*_decision_log(report, at), *_causes(report, rules, at), *_completeness(report, at)]
     results.append(_rest(report, at))
     kept = results[:_RESULTS_MAX]
     began = dt.datetime.fromtimestamp(seconds, dt.UTC)
@@ -84,6 +84,17 @@ def _rest(report: Mapping[str, Any], at: Mapping[str, int]) -> dict[str, Any]:
         return _result("streamwarden", "reconcile", "skip", headline(report), at)
     fine = report["events"] - sum(report["counts"].values())
     return _result("streamwarden", "reconcile", "pass", f"{fine:,} events as they were", at)
+
+
+def _decision_log(report: Mapping[str, Any], at: Mapping[str, int]) -> Iterator[dict[str, Any]]:
+    log = report.get("decision_log")
+    if not log:
+        return
+    state = "error" if log.get("problem") else "fail" if log["missed"] else "pass"
+    said = _result("streamwarden", "decision-log", state, " ".join(log_sentences(log)), at)
+    if log["missed"]:
+        said["properties"] = {"count": str(log["missed"]), "examples": missed_places(log)}
+    yield said
 
 
 def _causes(

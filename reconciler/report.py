@@ -71,8 +71,9 @@ class Report:
 
     @property
     def missed(self) -> int:
-        """Events that the decision log should tell of, and does not."""
-        return 0 if self.log_check is None else self.log_check.missed
+        """Events that the decision log should tell of, and does not; none where it was not read."""
+        check = self.log_check
+        return 0 if check is None or check.problem else check.missed
 
     @property
     def verdict(self) -> str:

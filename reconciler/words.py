@@ -5,7 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-__all__ = ["ADVICE", "MEANING", "cause_sentence", "headline", "log_sentences"]
+__all__ = [
+    "ADVICE",
+    "MEANING",
+    "cause_sentence",
+    "headline",
+    "log_sentences",
+    "missed_places",
+    "missed_sentence",
+]
 
 #: What a kind of finding means, in a few words.
 MEANING: Final = {
@@ -35,6 +43,7 @@ ADVICE: Final = {
     "would-change": "See that the change is meant, before the candidate is published.",
 }
 
+_PLACES_SHOWN: Final = 3
 #: What a report was asked for that makes it look at a range.
 _RANGES: Final = ("since", "until", "offsets", "partitions")
 _TODAY: Final = {
@@ -114,6 +123,23 @@ def cause_sentence(
     return f"{said} {besides}".rstrip()
 
 
+def missed_sentence(log: Mapping[str, Any]) -> str:
+    """How many events the log of decisions should tell of and does not; parked ones are among them."""
+    missed = log.get("missed", 0)
+    has = (
+        "event that a guard decided on has" if missed == 1 else "events that guards decided on have"
+    )
+    return f"{missed:,} {has} no entry, although the log was kept without loss"
+
+
+def missed_places(log: Mapping[str, Any]) -> str:
+    """The first few events that have no entry."""
+    return ", ".join(
+        f"{each['topic']}[{each['partition']}]@{each['offset']}"
+        for each in log["examples"]["events"][: min(log["missed"], _PLACES_SHOWN)]
+    )
+
+
 def log_sentences(log: Mapping[str, Any]) -> list[str]:
     """How the log of decisions and the events agree, given as the report's `decision_log`."""
     if log.get("problem"):
@@ -123,10 +149,7 @@ def log_sentences(log: Mapping[str, Any]) -> list[str]:
     matched = f"{log.get('matched', 0):,} events have their entry among {entries:,}"
     said = [f"{matched} in the log of decisions, {log.get('place', '')}."]
     if missed:
-        said.append(
-            f"{missed:,} accepted event{' has' if missed == 1 else 's have'} no entry, "
-            "although the log was kept without loss."
-        )
+        said.append(f"{missed_sentence(log)}.")
     if without:
         said.append(
             f"{without:,} entr{'y has' if without == 1 else 'ies have'} no event in the topics."

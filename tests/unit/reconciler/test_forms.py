@@ -115,6 +115,70 @@ def test_openreports_results(world: World) -> None:
     )
 
 
+def test_what_the_decision_log_lacks_fails_in_every_form(world: World, tmp_path: Path) -> None:
+    """An exit status of 2 has its reason in each of them, also where no kind of finding is there."""
+    log, prom = tmp_path / "log.jsonl", tmp_path / "m.prom"
+    log.touch()
+    world.write("t2", {"amount": 1}, {"amount": 2})
+    asked = {"bundle": world.versions[0], "decision_log": f"file:{log}"}
+    drift = world.run("t2", lossless_since=NOON_MS, log_has_allows=True, **asked)
+    fine = world.run("t2", **asked)
+    assert (drift.exit_status(), fine.exit_status()) == (2, 0)
+
+    for run, missed in ((drift, 2), (fine, 0)):
+        report = run.to_dict()
+        root = ET.fromstring(junit(report, ["forged"]))
+        said = msgspec.json.decode(as_json(report))
+        write_textfile(report, prom)
+
+        (suite,) = [each for each in root if each.get("name") == "decision log"]
+        (result,) = [each for each in said["results"] if each["rule"] == "decision-log"]
+        figures = {
+            sample.name: sample.value
+            for family in text_string_to_metric_families(prom.read_text())
+            for sample in family.samples
+        }
+        assert root.get("failures") == suite.get("failures") == str(int(missed > 0))
+        assert result["result"] == ("fail" if missed else "pass")
+        assert figures["streamwarden_reconcile_decision_log_missed"] == missed
+        assert figures["streamwarden_reconcile_decision_log_unlogged"] == 2
+        assert figures["streamwarden_reconcile_decision_log_unfound"] == 0
+        if missed:
+            wording = "2 events that guards decided on have no entry"
+            assert wording in result["message"]
+            assert result["properties"]["examples"] == "t2[0]@0, t2[1]@0"
+            failure = suite.find("testcase/failure")
+            assert failure is not None
+            assert wording in failure.get("message", "")
+
+
+def test_a_log_that_was_not_read_accuses_nobody(world: World, tmp_path: Path) -> None:
+    """What its entries would have said is not known: that is an error, and no drift."""
+    log = tmp_path / "log.jsonl"
+    log.write_bytes(b'{"amount": 1}\n')
+    world.write("t2", {"amount": 1})
+
+    run = world.run(
+        "t2",
+        bundle=world.versions[0],
+        decision_log=f"file:{log}",
+        lossless_since=NOON_MS,
+        log_has_allows=True,
+    )
+
+    report = run.to_dict()
+    root = ET.fromstring(junit(report))
+    assert (run.verdict, run.exit_status()) == ("incomplete", 1)
+    assert root.get("failures") == "0"
+    assert int(root.get("errors", "0")) > 0
+    (result,) = [
+        each
+        for each in msgspec.json.decode(as_json(report))["results"]
+        if each["rule"] == "decision-log"
+    ]
+    assert result["result"] == "error"
+
+
 def test_where_nothing_was_judged_nothing_passed(world: World) -> None:
     """A pipeline that looks at a range without events sees that."""
     report = world.run("t1", since=NOON_MS * 2).to_dict()

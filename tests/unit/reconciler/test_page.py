@@ -197,7 +197,7 @@ def test_what_only_some_runs_are_asked_is_told(said: dict[str, Any]) -> None:
         "Only a sample was judged: 100 of 4,000 events.",
         "3 findings were left out",
         "7 events have their entry among 9 in the log of decisions, file:log.",
-        "2 accepted events have no entry",
+        "2 events that guards decided on have no entry",
         "1 entry has no event",
     ):
         assert words in text
