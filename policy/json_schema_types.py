@@ -44,6 +44,7 @@ _PLAIN: Final[Mapping[str, Type]] = {
 }
 #: What says something about an object without naming its fields.
 _SILENT: Final = frozenset({"required", "if", "not"})
+_ANY_OBJECT: Final = map_of(STRING, DYN)
 _OBJECT_WORDS: Final = ("properties", "required", "additionalProperties", "patternProperties")
 
 
@@ -117,7 +118,8 @@ class _Converter:
                 required |= {*_names(part.get("required"))}
                 continue
             type_ = self.type(part, depth + 1)
-            known += [type_] if type_.kind != "dyn" else []
+            # `type: object` beside the parts says nothing of fields.
+            known += [type_] if type_.kind != "dyn" and type_ != _ANY_OBJECT else []
         if not known or not all(found.kind == "record" for found in known):
             return known[0] if len(known) == 1 else DYN
         fields: dict[str, Callable[[], Type]] = {}

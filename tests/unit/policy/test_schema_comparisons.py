@@ -92,6 +92,10 @@ JSON: dict[str, Any] = {
             ]
         },
         "whole": {"allOf": [{"$ref": "#/$defs/person"}, {"properties": {"age": {}}}]},
+        "based": {
+            "type": "object",
+            "allOf": [{"$ref": "#/$defs/person"}, {"properties": {"boss": {"$ref": "#"}}}],
+        },
         "loose": {"type": "string"},
     },
     "$defs": {
@@ -297,6 +301,24 @@ def test_limits_are_within_reach(
 ) -> None:
     """The least and the most that a schema allows are values like others."""
     assert found(schemas, tmp_path, subject, condition) == []
+
+
+@pytest.mark.parametrize(
+    "condition",
+    [
+        "value.based.name == 5",
+        "value.based.parent.parent.name == 5",
+        "value.based.boss.based.name == 5",
+        'value.shape.r == "x"',
+    ],
+)
+def test_parts_of_a_json_schema_are_one_object(
+    schemas: SchemaTypes, tmp_path: Path, condition: str
+) -> None:
+    """`allOf` says the fields of one object together, `oneOf` those of several."""
+    problems = found(schemas, tmp_path, "json", condition)
+
+    assert [problem.code for problem in problems] == ["SW123"]
 
 
 @pytest.mark.parametrize("subject", ["avro", "json"])
