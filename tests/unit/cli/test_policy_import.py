@@ -136,6 +136,97 @@ def test_what_cannot_be_expressed_is_refused(run: Run, file: Path) -> None:
     assert "id: r3" in partial.stdout
 
 
+@pytest.mark.parametrize("guard", ["message.nothing", "message.address.zip == 'x'"])
+def test_a_guard_that_fails_refuses(run: Run, file: Path, guard: str) -> None:
+    """Also where the body holds, and in a condition on fields."""
+    answer = contract({"expr": f"{guard} ; true"})
+    by_field = contract({"type": "CEL_FIELD", "tags": ["PII"], "expr": f"{guard} ; true"})
+
+    assert effect(imported(run, file, answer), address=None) == "reject"
+    (file.parent / "made").rename(file.parent / "before")
+    assert effect(imported(run, file, by_field), address=None) == "reject"
+
+
+def test_what_is_imported_has_no_flaw(run: Run, file: Path) -> None:
+    """Not even one that only `--strict` minds."""
+    fields = {
+        "type": "CEL_FIELD",
+        "tags": ["PII"],
+        "expr": "typeName == 'STRING' ; value.isEmail()",
+    }
+    imported(
+        run, file, contract({"expr": "message.amount < 9.0"}, {**fields, "onSuccess": "ERROR"})
+    )
+
+    result = run("policy", "check", file.parent / "made", "--strict")
+
+    assert result.exit_code == 0, result.stdout
+
+
+def test_success_is_that_of_all_fields(run: Run, file: Path) -> None:
+    """One rule rejects where the condition holds for each; a name of no field holds at once."""
+    rule = {"type": "CEL_FIELD", "expr": "value == 'x'", "onSuccess": "ERROR", "onFailure": "NONE"}
+    guard = imported(run, file, contract({**rule, "tags": ["PII", "W"]}))
+
+    assert effect(guard, email="x", words=["x", "x"]) == "reject"
+    assert effect(guard, email="x", words=["x", "y"]) == "warn"
+    assert effect(guard, email="y") == "warn"
+
+
+JSON_SCHEMA: dict[str, Any] = {
+    "type": "object",
+    "properties": {
+        "email": {"type": ["string", "null"], "confluent:tags": ["PII"]},
+        "part": {
+            "oneOf": [
+                {"type": "object", "if": {}, "properties": {"a": {"type": "string"}}},
+                {"type": "object", "properties": {"b": {"type": "string"}}},
+            ]
+        },
+    },
+}
+
+
+def test_fields_of_a_json_schema(run: Run, file: Path) -> None:
+    """By tags; rules below branches that no condition tells apart are refused, others are not."""
+    rule = {"type": "CEL_FIELD", "tags": ["PII"], "expr": "typeName == 'STRING' ; value.isEmail()"}
+    below = {"type": "CEL_FIELD", "tags": ["B"], "expr": "value != ''"}
+    schema = {"schemaType": "JSON", "schema": json.dumps(JSON_SCHEMA)}
+    tags = {"metadata": {"tags": {"$.part.b": ["B"]}}}
+
+    guard = imported(run, file, contract(rule, **schema, **tags))
+    file.write_text(json.dumps(contract(rule, below, **schema, **tags)))
+    refused = run("policy", "import", file)
+
+    assert (effect(guard), effect(guard, email="x")) == ("allow", "reject")
+    assert refused.exit_code == 1
+    assert "rule `r1` is about fields below branches" in refused.stderr
+    assert "rule `r0`" not in refused.stderr
+
+
+@pytest.mark.parametrize(
+    ("schema", "said"),
+    [
+        ({"$ref": "#"}, "nested in itself"),
+        ({"$ref": "other.json"}, "`other.json` refers to another schema"),
+        ({"properties": {"a": {"items": [{"type": "string"}]}}}, "`items` that are a list"),
+        ({"$ref": "#/definitions/None"}, "cannot be read"),
+    ],
+)
+def test_json_schemas_that_cannot_be_read(
+    run: Run, file: Path, schema: dict[str, Any], said: str
+) -> None:
+    """They are told, and conditions on whole events are none of their business."""
+    answer = contract({"type": "CEL_FIELD", "expr": "true"}, {"expr": "true"})
+    file.write_text(json.dumps({**answer, "schemaType": "JSON", "schema": json.dumps(schema)}))
+
+    result = run("policy", "import", file, "--partial")
+
+    assert result.exit_code == 2
+    assert said in result.stderr
+    assert "id: r1" in result.stdout
+
+
 def test_an_unknown_function_is_an_error(run: Run, file: Path) -> None:
     """As `policy check` tells it."""
     file.write_text(json.dumps(contract({"expr": "decimals.ge(message.amount, 1)"})))
