@@ -9,7 +9,8 @@ from typing import Final, TypeAlias, cast
 
 from .cel import Bounds, CelProblem, Cost, Environment, check, estimate
 from .cel.absence import Fact, guards, unguarded
-from .cel.cost import COST_MAX, NESTING_LOOPS_MAX, is_plain, limits
+from .cel.cost import COST_MAX, NESTING_LOOPS_MAX
+from .cel.cost_bounds import are_plain, limits
 from .cel.types import DYN, INT, STRING, TIMESTAMP, Type, list_of, map_of, record
 from .cel.unify import bare
 from .condition_times import in_yaml
@@ -33,10 +34,10 @@ __all__ = [
 ValueTypes: TypeAlias = Callable[[str], Type | None]
 
 _LATER: Final = "say `stages: [consume]` in the policy, or leave it out"
-_COSTLY: Final = "put `size(…) <= 50 &&` before what it loops over, or loop less: see SW130"
+_COSTLY: Final = (
+    "put `size(…) <= 50 &&` before what it loops over, or loop or repeat less: see SW130"
+)
 _CLIENT: Final = record("client", {"id": STRING, "labels": map_of(STRING, STRING)})
-#: As many as together still cost little.
-_PLAIN_PARTS_MAX: Final = 4
 #: Parts of a schema whose size is looked up.
 _SIZES_MAX: Final = 5000
 #: Parts inside parts, of which no rule names more.
@@ -45,6 +46,8 @@ _SIZE_ONE: Final = frozenset({
     "bool", "int", "uint", "double", "decimal",
     "google.protobuf.Timestamp", "google.protobuf.Duration",
 })  # fmt: skip
+#: Values that have others inside.
+_WITH_PARTS: Final = frozenset({"list", "map", "record"})
 
 
 def environment(
@@ -207,7 +210,7 @@ def _parts(rule: WrittenRule) -> list[Part]:
 
 def _check_cost(policy: WrittenPolicy, rule: WrittenRule, bounds: Bounds) -> None:
     parts = _parts(rule)
-    if len(parts) <= _PLAIN_PARTS_MAX and all(is_plain(part.expr) for part in parts):
+    if are_plain(part.expr for part in parts):
         return
     cost = rule_cost(rule, bounds)
     if cost.is_acceptable:
@@ -238,6 +241,8 @@ def bounds_of(env: Environment) -> Bounds:
     """How large things are: parts of an event by the schema of its value, and lists."""
     type_ = env.variables.get("value", DYN)
     sizes: dict[str, int] = {}
+    leaves: set[str] = set()
+    maps: set[str] = set()
     if isinstance(env.lists, Mapping):
         known = cast("Mapping[str, object]", env.lists)
         held = {name: cast("list[object]", v) for name, v in known.items() if _has_size(v)}
@@ -252,8 +257,13 @@ def bounds_of(env: Environment) -> Bounds:
         size = 1 if found.kind in _SIZE_ONE else found.size
         if size is not None and "." in path:
             sizes[path] = size
+            if found.kind not in _WITH_PARTS:
+                leaves.add(path)
         if depth < _DEPTH_MAX:
             parts += [(f"{path}.{name}", inner, depth + 1) for name, inner in found.fields]
-            if found.kind in ("list", "map"):
-                parts.append((f"{path}[]", found.params[-1], depth + 1))
-    return Bounds(sizes=sizes)
+            if found.kind == "list":
+                parts.append((f"{path}[]", found.params[0], depth + 1))
+            elif found.kind == "map":
+                maps.add(path)
+                parts.append((f"{path}{{}}", found.params[1], depth + 1))
+    return Bounds(sizes=sizes, leaves=leaves, maps=maps)

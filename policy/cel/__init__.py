@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from .checker import Checked, Environment, check
-from .cost import Bounds, Cost, estimate
+from .cost import Cost, estimate
+from .cost_bounds import Bounds
 from .evaluate import Evidence, Program, compile_exact, trace
 from .lexer import CelSyntaxError
 from .parser import parse

@@ -13,8 +13,8 @@ What stands behind `size(value.items) <= 50 && …` is evaluated for lists of th
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from typing import Final
 
 from .ast import (
@@ -33,48 +33,50 @@ from .ast import (
     Or,
     Select,
     children,
-    walk,
 )
-from .names import dotted_name
+from .cost_bounds import Bounds, limits
+from .cost_results import (
+    EITHER,
+    KEPT,
+    LISTS,
+    ONE_ELEMENT,
+    RANGE_MAX,
+    SMALL,
+    STRING_OF_PART,
+    TEXTS,
+    list_literal,
+    ranged,
+    summed,
+)
+from .cost_values import ELEMENT_UNITS, Spent, Value, combined, either
 from .operators import ORDER
-from .regex import PATTERN_LENGTH_MAX
+from .pattern_cost import CHARACTER, INSTRUCTION, pattern_cost
+from .regex import PATTERN_LENGTH_MAX, STEPS_MAX, pattern_problem
 
-__all__ = ["COST_MAX", "NESTING_LOOPS_MAX", "Bounds", "Cost", "estimate", "is_plain", "limits"]
+__all__ = ["COST_MAX", "NESTING_LOOPS_MAX", "Cost", "estimate"]
 
 #: Kubernetes' limit for one expression; some seconds of the slowest evaluator.
 COST_MAX: Final = 10_000_000
 #: Macros inside macros: more of them are a mistake whatever they cost.
 NESTING_LOOPS_MAX: Final = 5
 
-_CHARACTER: Final = 0.1
-_PATTERN_CHARACTER: Final = 0.25
+#: Of a pattern that comes with the event, for each character of the text.
+_PATTERN_CHARACTER: Final = 0.025
+#: To compile such a pattern, which is limited in size.
+_COMPILED: Final = 20_000.0
+#: Of such a pattern a character may stand for so many instructions: a repetition.
+_INSTRUCTIONS_EACH: Final = 1_000
 #: Joining texts copies them, which takes much less than to look at each character.
 _COPIED_CHARACTER: Final = 0.002
-#: RE2 takes no longer for longer patterns: its automaton has been built before.
-_PATTERN_FACTOR_MAX: Final = 25.0
+#: To order two elements, and to make one.
+_COMPARISON: Final = 4.0
+_MADE: Final = 0.2
 #: What the functions that compare lists with each other take at most, before they give up.
 _PAIRS_MAX: Final = 4_000_000
 _LIST: Final = 10.0
 _MAP: Final = 30.0
-#: The smallest element of a JSON list with its comma: `0,`; of one whose fields are read: `{},`.
-_ELEMENT_BYTES: Final = 2
+#: The smallest element whose fields are read, in JSON with its comma: `{},`.
 _RECORD_BYTES: Final = 3
-
-
-@dataclass(frozen=True, slots=True)
-class Bounds:
-    """How large things can be.
-
-    `sizes` maps paths (`value.items`, `value.items[].name`) to the most elements or characters
-    that they have; everything else has room in `message_bytes_max`.
-    """
-
-    message_bytes_max: int = 1_048_576
-    sizes: Mapping[str, int] = field(default_factory=dict[str, int])
-
-    def within(self, sizes: Mapping[str, int]) -> Bounds:
-        """The same where these sizes hold as well."""
-        return Bounds(self.message_bytes_max, {**self.sizes, **sizes}) if sizes else self
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,63 +99,20 @@ def estimate(expr: Expr, bounds: Bounds | None = None) -> Cost:
     return Cost(value.spent.total(), estimator.nesting)
 
 
-@dataclass(slots=True)
-class _Spent:
-    """Units: once per evaluation of the node, and shared by all iterations over a variable.
-
-    A shared amount is a pair: for the whole loop, and for one iteration, whichever is less.
-    """
-
-    once: float = 0.0
-    shared: dict[str, list[tuple[float, float]]] = field(
-        default_factory=dict[str, list[tuple[float, float]]]
-    )
-
-    def add(self, other: _Spent, times: float = 1.0) -> None:
-        self.once += other.once * times
-        for variable, amounts in other.shared.items():
-            mine = self.shared.setdefault(variable, [])
-            mine += [(whole * times, each * times) for whole, each in amounts]
-
-    def total(self) -> float:
-        """For an expression outside of every loop, where nothing is shared any more."""
-        return self.once + sum(whole for amounts in self.shared.values() for whole, _ in amounts)
-
-
-@dataclass(slots=True)
-class _Value:
-    """What is known of a value: how large it is at most, and what it has cost.
-
-    `owner` is the macro's variable that it is a part of: then `size` is what all iterations have
-    together, and `size_each` what one has. `path` is where it stands in the event.
-    """
-
-    spent: _Spent
-    size: float = 1.0
-    size_each: float = math.inf
-    owner: str | None = None
-    path: str = ""
-    counted: bool = False  # `size` counts elements, not bytes
-
-    def elements(self, element_bytes: int) -> tuple[float, float]:
-        """The elements of all iterations together, and of one."""
-        if self.counted:
-            return self.size, self.size_each
-        return self.size / element_bytes, self.size_each / element_bytes
-
-
 class _Estimator:
     def __init__(self, bounds: Bounds) -> None:
         self.bounds = bounds
-        self.scope: dict[str, _Value] = {}
+        self.scope: dict[str, Value] = {}
+        #: The iterations over each variable, those of outer loops together.
+        self.counts: dict[str, float] = {}
         self.depth = 0
         self.nesting = 0
 
-    def visit(self, node: Expr) -> _Value:
+    def visit(self, node: Expr) -> Value:
         match node:
             case Literal():
                 length = len(node.value) if isinstance(node.value, str | bytes) else 1
-                return _Value(_Spent(), length, length)
+                return Value(Spent(), length, content=length, least=length)
             case Ident():
                 return self.identifier(node)
             case Select():
@@ -169,9 +128,9 @@ class _Estimator:
             case Call():
                 return self.call(node)
             case ListExpr():
-                return self.collection(node, _LIST, len(node.elements))
+                return self.collection(node, _LIST, 1)
             case MapExpr():
-                return self.collection(node, _MAP, len(node.entries))
+                return self.collection(node, _MAP, 2)
             case Comprehension():
                 return self.comprehension(node)
             case Conditional():
@@ -181,115 +140,187 @@ class _Estimator:
             case Has() | Not() | Or():
                 return self.strict(node)
 
-    def strict(self, node: Expr) -> _Value:
+    def strict(self, node: Expr) -> Value:
         """A node that costs one unit beside its operands, and is small."""
-        spent = _Spent(1.0)
+        spent = Spent(1.0)
         for child in children(node):
             spent.add(self.visit(child).spent)
-        return _Value(spent)
+        return Value(spent)
 
-    def conjunction(self, node: And) -> _Value:
+    def conjunction(self, node: And) -> Value:
         """Operands are evaluated in order, and none after one that is false."""
-        outer, spent = self.bounds, _Spent(1.0)
+        outer, spent = self.bounds, Spent(1.0)
         for operand in node.operands:
             spent.add(self.visit(operand).spent)
             self.bounds = self.bounds.within(limits(operand))
         self.bounds = outer
-        return _Value(spent)
+        return Value(spent)
 
-    def conditional(self, node: Conditional) -> _Value:
+    def conditional(self, node: Conditional) -> Value:
         test, *branches = map(self.visit, children(node))
-        spent = _Spent(1.0)
+        spent = Spent(1.0)
         for value in (test, *branches):
             spent.add(value.spent)
-        return _Value(spent, max(branch.size for branch in branches))
+        return either(branches, spent, self.counts)
 
-    def identifier(self, node: Ident) -> _Value:
-        name = node.name.removeprefix(".")
+    def identifier(self, node: Ident) -> Value:
         bound = self.scope.get(node.name)
         if bound is not None:
-            return _Value(
-                _Spent(1.0), bound.size, bound.size_each, bound.owner, bound.path, bound.counted
-            )
-        return self.sized(_Value(_Spent(1.0), self.bounds.message_bytes_max, path=name))
+            return replace(bound, spent=Spent(1.0))
+        room = self.bounds.message_bytes_max
+        path = node.name.removeprefix(".")
+        return self.sized(Value(Spent(1.0), room, path=path, content=room))
 
-    def part(self, whole: _Value, step: str) -> _Value:
+    def part(self, whole: Value, step: str) -> Value:
         """A field or element: no larger than the whole."""
         whole.spent.once += 1
+        if whole.path in self.bounds.maps:
+            step = "{}"
         path = whole.path + step if whole.path else ""
-        size = self.bounds.message_bytes_max if whole.counted else whole.size
-        return self.sized(_Value(whole.spent, size, owner=whole.owner, path=path))
+        size, each = whole.content, min(whole.content_each, whole.item)
+        if whole.owner is None:
+            size = min(size, each)
+        value = Value(
+            whole.spent, size, each, whole.owner, path, content=size, content_each=each
+        )  # fmt: skip
+        return self.sized(value)
 
-    def sized(self, value: _Value) -> _Value:
+    def sized(self, value: Value) -> Value:
+        """With the bound that is known for its place."""
         bound = self.bounds.sizes.get(value.path)
         if bound is not None:
+            count = 1.0 if value.owner is None else self.counts[value.owner]
             value.size_each, value.counted = bound, True
-            if value.owner is None:
-                value.size = bound
+            value.size = min(value.size, count * bound) if value.owner else bound
+            if value.path in self.bounds.leaves:
+                value.content, value.content_each = value.size, bound
         return value
 
-    def collection(self, node: ListExpr | MapExpr, base: float, count: int) -> _Value:
-        value = self.strict(node)
-        value.spent.once += base
-        value.size, value.counted = float(count), True
-        return value
+    def alone(self, element: Value) -> Value:
+        """An element that shares nothing, where each one is known to be small."""
+        each = element.each()
+        if element.owner is None or each.content * self.counts[element.owner] > element.content:
+            return element
+        return replace(element, owner=None, size=each.size, content=each.content)
 
-    def traverse(self, value: _Value, factor: float, spent: _Spent) -> None:
-        """Add the cost of looking at all of a value."""
-        if value.owner is None:
-            spent.once += factor * value.size
-        else:
-            amounts = (factor * value.size, factor * value.size_each)
-            spent.shared.setdefault(value.owner, []).append(amounts)
+    def collection(self, node: ListExpr | MapExpr, base: float, step: int) -> Value:
+        """A list or map, of which every `step` operands are an element."""
+        values = [self.visit(child) for child in children(node)]
+        spent = Spent(1.0 + base)
+        for value in values:
+            spent.add(value.spent)
+        made = combined(list_literal, values, spent, self.counts, counted=True)
+        made.size, made.size_each = made.size / step, made.size_each / step
+        return made
 
     # Operators and functions.
 
-    def call(self, node: Call) -> _Value:
-        values = [self.visit(child) for child in children(node)]
-        spent = _Spent(1.0)
+    def call(self, node: Call) -> Value:
+        operands = children(node)
+        values = [self.visit(child) for child in operands]
+        spent = Spent(1.0)
         for value in values:
             spent.add(value.spent)
+        made = self.result(node, values, spent)
         if node.function == "in" and node.target is None:
             self.membership(values[1], spent)
         elif node.function in ("==", "!=") or node.function in ORDER:
-            self.traverse(min(values, key=lambda value: value.size), _CHARACTER, spent)
+            self.look(min(values, key=_weight), spent)
         elif node.function == "matches" and len(values) == 2:
-            pattern = min(values[1].size, PATTERN_LENGTH_MAX)
-            factor = max(1.0, _PATTERN_CHARACTER * pattern)
-            if isinstance(node.args[0], Literal):
-                factor = min(factor, _PATTERN_FACTOR_MAX)
-            self.traverse(values[0], _CHARACTER * factor, spent)
-        elif node.function == "+":
-            for value in values:
-                self.traverse(value, _COPIED_CHARACTER, spent)
+            self.search(values[0], values[1], operands[1], spent)
+        elif node.function in ("+", "lists.range"):
+            self.copied(node, made, spent)
         elif node.function in _PAIRING:
-            counts = [value.elements(_ELEMENT_BYTES)[0] for value in (*values, *values)]
+            counts = [value.elements()[0] for value in (*values, *values)]
             spent.once += min(counts[0] * counts[1], _PAIRS_MAX)
+        elif node.function == "sort":
+            self.ordering(values[0], spent)
         elif node.function not in _CONSTANT_TIME:
             for value in values:
-                self.traverse(value, _CHARACTER, spent)
-        return self.result(node, values, spent)
+                self.look(value, spent, inside=node.function in _INSIDE)
+            if node.function in TEXTS:
+                self.copied(node, made, spent)
+        return made
 
-    def membership(self, container: _Value, spent: _Spent) -> None:
-        if container.path.startswith("lists"):
+    def look(
+        self, value: Value, spent: Spent, factor: float = CHARACTER, *, inside: bool = False
+    ) -> None:
+        """Add the cost of looking at all of a value, or at all that is inside of it."""
+        whole, each = value.size, value.size_each
+        if inside or (value.counted and not value.path):
+            whole, each = value.content, value.content_each
+        spent.charge(value.owner, factor * whole, factor * each)
+
+    def copied(self, node: Call, made: Value, spent: Spent) -> None:
+        """Add the cost of making a result that may be larger than what it is made of."""
+        factor = _MADE if node.function == "lists.range" else _COPIED_CHARACTER
+        spent.charge(made.owner, factor * made.size, factor * made.size_each)
+
+    def ordering(self, items: Value, spent: Spent) -> None:
+        whole, each = items.elements()
+        most = whole if items.owner is None else min(whole, each)
+        factor = _COMPARISON * math.log2(most + 2)
+        spent.charge(items.owner, factor * whole, factor * each)
+
+    def search(self, text: Value, pattern: Value, written: Expr, spent: Spent) -> None:
+        """Add the cost of a pattern: one that is written down, or one that the event brings."""
+        if isinstance(written, Literal):
+            source = written.value
+            if not isinstance(source, str) or pattern_problem(source) is not None:
+                return
+            cost = pattern_cost(source)
+            count = 1.0 if text.owner is None else self.counts[text.owner]
+            whole = cost.per_character * min(text.size, count * cost.reach)
+            each = cost.per_character * min(text.size_each, cost.reach)
+            spent.charge(text.owner, whole, each)
+            return
+        count = max((self.counts.get(v.owner or "", 1.0) for v in (text, pattern)), default=1.0)
+        length = min(pattern.size, pattern.size_each, PATTERN_LENGTH_MAX)
+        whole_text, each_text = text.size, min(text.size, text.size_each)
+        steps = min(each_text * length * _INSTRUCTIONS_EACH, STEPS_MAX)
+        each = _COMPILED + max(steps * INSTRUCTION, _PATTERN_CHARACTER * each_text * length)
+        owner = text.owner or pattern.owner
+        if owner is None:
+            spent.once += each
+            return
+        if text.owner is None:
+            whole_text *= count
+        whole = count * _COMPILED + whole_text * length * _INSTRUCTIONS_EACH * INSTRUCTION
+        if {text.owner, pattern.owner} - {None, owner}:
+            spent.once += each
+        else:
+            spent.charge(owner, whole, each)
+
+    def membership(self, container: Value, spent: Spent) -> None:
+        if container.path.startswith("lists."):
             return  # Tables have an index.
-        if not container.counted:
-            container.size /= _ELEMENT_BYTES
-            container.size_each /= _ELEMENT_BYTES
-        self.traverse(container, 1.0, spent)
+        whole, each = container.elements()
+        spent.charge(container.owner, whole, each)
 
-    def result(self, node: Call, values: list[_Value], spent: _Spent) -> _Value:
-        if node.function in _SMALL_RESULTS or node.function in ORDER:
-            return _Value(spent)
-        owners = {value.owner for value in values}
-        owner = owners.pop() if len(owners) == 1 else None
-        size = sum(value.size for value in values)
-        size_each = sum(value.size_each for value in values)
-        return _Value(spent, size, size_each if owner else math.inf, owner)
+    def result(self, node: Call, values: Sequence[Value], spent: Spent) -> Value:
+        name = node.function
+        if name in SMALL or not values:
+            return Value(spent)
+        if name in KEPT:
+            return values[0].kept(spent)
+        if name in ONE_ELEMENT:
+            return self.part(values[0].kept(spent), "[]")
+        if name in EITHER:
+            return either(values, spent, self.counts)
+        if name == "lists.range":
+            count = node.args[0].value if isinstance(node.args[0], Literal) else RANGE_MAX
+            made = ranged(count if isinstance(count, int) else RANGE_MAX)
+            return Value(spent, made.size, counted=True, content=made.content, item=made.item)
+        if name in LISTS:
+            return combined(LISTS[name], values, spent, self.counts, counted=True, most=math.inf)
+        counted = name == "+" and any(value.counted for value in values)
+        is_part = name == "string" and values[0].path
+        rule = TEXTS.get(STRING_OF_PART if is_part else name, summed)
+        return combined(rule, values, spent, self.counts, counted=counted)
 
     # Macros.
 
-    def comprehension(self, node: Comprehension) -> _Value:
+    def comprehension(self, node: Comprehension) -> Value:
         range_ = self.visit(node.range)
         if node.macro in ("bind", "optMap", "optFlatMap"):
             return self.binding(node, range_)
@@ -297,19 +328,21 @@ class _Estimator:
         self.depth += 1
         self.nesting = max(self.nesting, self.depth)
         records = any(_selects(arg, node.variables) for arg in node.args)
-        count, count_each = range_.elements(_RECORD_BYTES if records else _ELEMENT_BYTES)
-        whole = min(range_.size, self.bounds.message_bytes_max)
-        element = _Value(
-            _Spent(),
-            self.bounds.message_bytes_max if range_.counted else whole,
-            owner=variable,
-            path=f"{range_.path}[]" if range_.path else "",
+        count, count_each = range_.elements(_RECORD_BYTES if records else ELEMENT_UNITS)
+        self.counts[variable] = count
+        element = Value(
+            Spent(),
+            range_.content,
+            range_.item,
+            variable,
+            content=range_.content,
+            content_each=range_.item,
         )
-        body = self.body(node, element)
+        body, last = self.body(node, range_.path, element)
         self.depth -= 1
         inner = body.shared.pop(variable, [])
         spent = range_.spent
-        per_iteration = _Spent(body.once + 1.0)
+        per_iteration = Spent(body.once + 1.0)
         if range_.owner is None:
             spent.add(per_iteration, count)
             spent.once += sum(min(total, count * each) for total, each in inner)
@@ -317,21 +350,64 @@ class _Estimator:
             total = per_iteration.once * count + sum(total for total, _ in inner)
             each = per_iteration.once * count_each
             each += sum(min(total, count_each * each) for total, each in inner)
-            spent.shared.setdefault(range_.owner, []).append((total, each))
-        spent.add(_Spent(0.0, body.shared), count)
-        size = 1.0 if node.macro in ("all", "exists", "exists_one") else count
-        return _Value(spent, size, count_each, range_.owner, counted=True)
+            spent.charge(range_.owner, total, each)
+        spent.add(Spent(0.0, body.shared), count)
+        made = self.made(node, range_, last, variable, spent)
+        if node.macro == "sortBy":
+            self.ordering(made, spent)
+        return made
 
-    def body(self, node: Comprehension, element: _Value) -> _Spent:
-        outer = self.scope
-        self.scope = outer | dict.fromkeys(node.variables, element)
-        body = _Spent()
-        for arg in node.args:
-            body.add(self.visit(arg).spent)
+    def made(
+        self, node: Comprehension, range_: Value, last: Value, variable: str, spent: Spent
+    ) -> Value:
+        """What a macro makes of its range; `last` is what its last argument gives."""
+        if node.macro in ("all", "exists", "exists_one"):
+            return Value(spent)
+        count, count_each = range_.elements()
+        if node.macro in ("filter", "sortBy"):
+            kept = range_.kept(spent)
+            kept.size, kept.size_each, kept.counted = count, count_each, True
+            return kept
+        each = last.each()
+        content = last.content if last.owner == variable else count * last.content
+        content += ELEMENT_UNITS * count
+        item, content_each = each.content, (each.content + ELEMENT_UNITS) * max(count_each, 1.0)
+        if node.macro == "transformMap":  # With the keys of the range.
+            content += range_.content
+            content_each += range_.content_each
+        elif node.macro == "transformMapEntry":
+            count = last.elements()[0] * (1.0 if last.owner == variable else count)
+            count_each *= each.elements
+        return Value(
+            spent,
+            count,
+            count_each,
+            range_.owner,
+            counted=True,
+            content=content,
+            content_each=content_each,
+            item=item,
+        )
+
+    def body(self, node: Comprehension, path: str, element: Value) -> tuple[Spent, Value]:
+        """What one iteration costs, and what its last argument gives."""
+        outer, *keys, last = self.scope, *node.variables
+        self.scope = outer | dict.fromkeys(keys, element)
+        if path in self.bounds.maps:  # Whose keys are elements, unless there are two variables.
+            path = f"{path}{{}}" if keys else ""
+        elif path:
+            path = f"{path}[]"
+        self.scope[last] = self.sized(replace(element, path=path))
+        for name in node.variables:
+            self.scope[name] = self.alone(self.scope[name])
+        body = Spent()
+        values = [self.visit(arg) for arg in node.args]
+        for value in values:
+            body.add(value.spent)
         self.scope = outer
-        return body
+        return body, values[-1]
 
-    def binding(self, node: Comprehension, range_: _Value) -> _Value:
+    def binding(self, node: Comprehension, range_: Value) -> Value:
         outer = self.scope
         self.scope = outer | {node.variables[0]: range_}
         result = self.visit(node.args[0])
@@ -340,60 +416,20 @@ class _Estimator:
         return result
 
 
-def limits(expr: Expr) -> dict[str, int]:
-    """The sizes that hold wherever `expr` is true: `size(value.items) <= 50`."""
-    match expr:
-        case And():
-            return {path: size for part in expr.operands for path, size in limits(part).items()}
-        case Call(
-            function="<" | "<=" | "==", target=None, args=(sized, Literal(value=int() as most))
-        ):
-            operands = children(sized)
-            is_size = isinstance(sized, Call) and sized.function == "size" and len(operands) == 1
-            name = dotted_name(operands[0]) if is_size else ""
-            return {name: max(0, most - (expr.function == "<"))} if name else {}
-        case _:
-            return {}
-
-
-#: Parts of an expression that reads no more than some dozens of fields and texts.
-_PLAIN_PARTS_MAX: Final = 60
-_PLAIN: Final = frozenset({
-    *("==", "!=", "<", "<=", ">", ">=", "in", "startsWith", "endsWith", "contains", "size"),
-    *("timestamp", "duration", "matches"),
-})  # fmt: skip
-
-
-def is_plain(expr: Expr) -> bool:
-    """True where the cost is within its limit at a glance, which takes less than an estimate."""
-    weight = 0
-    for node in walk(expr):
-        weight += 1
-        match node:
-            case Comprehension() | MapExpr():
-                return False
-            case Call():
-                if node.function not in _PLAIN:
-                    return False
-                weight += 10 * (node.function == "matches")
-            case _:
-                pass
-    return weight <= _PLAIN_PARTS_MAX
+def _weight(value: Value) -> float:
+    """What of a value is looked at in a comparison."""
+    return value.content if value.counted and not value.path else value.size
 
 
 _PAIRING: Final = frozenset({
     "sets.contains", "sets.equivalent", "sets.intersects", "distinct",
 })  # fmt: skip
+#: What looks at everything inside of lists.
+_INSIDE: Final = frozenset({"join", "format", "flatten"})
 _CONSTANT_TIME: Final = frozenset({
     "size", "type", "dyn", "-", "*", "/", "%", "has", "optional.of", "optional.none", "hasValue",
     "value", "or", "orValue", "getFullYear", "getMonth", "getDate", "getDayOfMonth",
     "getDayOfWeek", "getDayOfYear", "getHours", "getMinutes", "getSeconds", "getMilliseconds",
-})  # fmt: skip
-_SMALL_RESULTS: Final = frozenset({
-    "==", "!=", "in", "-", "*", "/", "%", "size", "type", "matches", "contains", "startsWith",
-    "endsWith", "int", "uint", "double", "bool", "timestamp", "duration", "indexOf",
-    "lastIndexOf", "charAt", "isEmail", "isUuid", "isUri", "isUriRef", "isHostname", "isIpv4",
-    "isIpv6", "isIP", "isCIDR", "ip", "cidr", "hasValue",
 })  # fmt: skip
 
 

@@ -54,9 +54,10 @@ PROBLEM_CODES: Final[Mapping[str, tuple[str, str]]] = {
             "than 10,000,000 units, or macros nested more than five deep. Units are those of "
             "Kubernetes: a field 1, a character 0.1, a macro its size times its body; `policy "
             "check --cost` shows them. What nothing bounds is taken to fill a message of 1 MiB. "
-            "Say `size(value.items) <= 50 && …` first, name a schema with `maxItems` and "
-            "`maxLength`, ask with `in lists.name` instead of a loop, or compare two lists with "
-            "`sets.contains` or `sets.intersects`."
+            "Say `size(value.items) <= 50 && …` first, name a schema with `maxItems`, "
+            "`maxProperties` and `maxLength`, ask with `in lists.name` instead of a loop, compare "
+            "two lists with `sets.contains` or `sets.intersects`, or count less in a pattern: "
+            "`{900}` is written out 900 times."
         ),
     ),
     "SW131": (

@@ -21,10 +21,12 @@ from .values import CelError
 __all__ = [
     "PATTERN_LENGTH_MAX",
     "QUICK_TEXT_MAX",
+    "STEPS_MAX",
     "QuickSearch",
     "literal_ends",
     "matches",
     "pattern_problem",
+    "program_size",
     "quick_search",
     "safe_matcher",
     "translate",
@@ -58,11 +60,47 @@ def pattern_problem(pattern: str) -> str | None:
     return compiled if isinstance(compiled, str) else None
 
 
-def matches(text: str, pattern: str) -> object:
-    """CEL's `text.matches(pattern)`: whether the pattern is found anywhere in the text."""
+def program_size(pattern: str) -> int:
+    """The instructions of the program that RE2 makes of `pattern`; 0 where it refuses it."""
     compiled = _compile(pattern)
-    if isinstance(compiled, str):
-        return CelError("invalid_regex", "the pattern is no RE2 regular expression")
+    return 0 if isinstance(compiled, str) else compiled.programsize
+
+
+#: What a pattern that comes with an event may take: the characters of the text times the
+#: instructions of the pattern. At 10 ns for each, which is RE2's worst, less than half a second.
+STEPS_MAX: Final = 40_000_000
+#: Such a pattern may have some 16,000 instructions, so that compiling it takes milliseconds.
+_MEMORY_MAX_BYTES: Final = 1 << 20
+_UNKNOWN_OPTIONS: Final = re2.Options()
+_UNKNOWN_OPTIONS.log_errors = False
+_UNKNOWN_OPTIONS.max_mem = _MEMORY_MAX_BYTES
+
+
+@lru_cache(maxsize=64)
+def _compile_unknown(pattern: str) -> Any | None:
+    """A pattern that comes with an event; few are kept, since each may take all its memory."""
+    if len(pattern) > PATTERN_LENGTH_MAX:
+        return None
+    try:
+        return re2.compile(pattern, _UNKNOWN_OPTIONS)
+    except (UnicodeEncodeError, re2.error):
+        return None
+
+
+def matches(text: str, pattern: str) -> object:
+    """CEL's `text.matches(pattern)`: whether the pattern is found anywhere in the text.
+
+    For patterns that are known only now: of a constant one, `safe_matcher` is compiled beforehand.
+    """
+    compiled = _compile_unknown(pattern)
+    if compiled is None:
+        return CelError("invalid_regex", "the pattern is no RE2 regular expression, or too large")
+    if len(text) * compiled.programsize * (1 if text.isascii() else 4) > STEPS_MAX:
+        return CelError("too_large", "a pattern and its text are too large together")
+    return _search(compiled, text)
+
+
+def _search(compiled: Any, text: str) -> object:
     try:
         return compiled.search(text) is not None
     except UnicodeEncodeError:
@@ -80,18 +118,18 @@ def safe_matcher(pattern: str) -> Callable[[str], object]:
 
     Raises ValueError for a pattern that RE2 refuses.
     """
-    problem = pattern_problem(pattern)
-    if problem is not None:
-        raise ValueError(problem)
+    compiled = _compile(pattern)
+    if isinstance(compiled, str):
+        raise ValueError(compiled)
     quick = quick_search(pattern)
     if quick is None:
-        return lambda text: matches(text, pattern)
+        return lambda text: _search(compiled, text)
     search = quick.search
 
     def match(text: str) -> object:
         if len(text) <= QUICK_TEXT_MAX and text.isascii():
             return search(text) is not None
-        return matches(text, pattern)
+        return _search(compiled, text)
 
     return match
 

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import sys
 
 import pytest
 
 from streamwarden.policy.cel import Bounds, estimate, parse
 from streamwarden.policy.cel.cost import COST_MAX, NESTING_LOOPS_MAX
+from streamwarden.policy.cel.cost_bounds import are_plain
+from streamwarden.policy.condition_checks import bounds_of, environment
+from streamwarden.policy.json_schema_types import json_schema_type
 
 
 @pytest.mark.parametrize(
@@ -21,6 +25,11 @@ from streamwarden.policy.cel.cost import COST_MAX, NESTING_LOOPS_MAX
         "value.country in lists.sanctioned",
         "value.items.filter(i, i.price > 3).size() > 3",
         "[1, 2, 3].exists(a, [1, 2, 3].exists(b, a * b == value.x))",
+        "value.lines.all(l, l.replace('a', 'b').contains('c'))",
+        "value.lines.all(l, string(l.id).matches('^[0-9]{3,10}$'))",
+        "value.lines.filter(l, l.price > 1.0).map(l, l.sku).join(',').contains('x')",
+        "value.lines.all(l, l.?tags.orValue([]).exists(t, t == 'x'))",
+        "size(value.p) <= 100 && size(value.s) <= 1000 && value.s.matches(value.p)",
     ],
 )
 def test_ordinary_conditions_are_acceptable(text: str) -> None:
@@ -34,6 +43,16 @@ def test_ordinary_conditions_are_acceptable(text: str) -> None:
         "value.items.exists(i, value.items.exists(j, i.id == j.id))",
         "value.items.exists(i, i.x in value.other)",
         "value.s.matches(value.pattern)",
+        "matches(value.s, value.pattern)",
+        "value.items.exists(i, i.s.matches(i.pattern))",
+        "value.s.matches('(a|b)*a(a|b){900}c')",
+        "value.items.exists(i, i.s.matches('^(a|b)*a(a|b){900}c$'))",
+        "lists.range(4000).exists(x, lists.range(1000).exists(y, x + y == value.n))",
+        "lists.range(value.n).exists(x, lists.range(value.n).exists(y, x + y == value.n))",
+        "value.s.split('').exists(a, value.s.split('').exists(b, a == b))",
+        "value.items.map(i, value.s).exists(s, s.contains('x'))",
+        "[value.a, value.b].flatten().exists(x, x in value.a)",
+        "value.items.sort()[0] == 1",
         "cel.bind(x, value.items, x.exists(a, x.exists(b, a == b)))",
     ],
 )
@@ -48,6 +67,90 @@ def test_bounds_make_loops_cheaper() -> None:
     bounds = Bounds(message_bytes_max=10_000, sizes={"value.items": 20})
 
     assert estimate(expr, bounds).is_acceptable
+
+
+def bounds_by(schema: dict[str, object]) -> Bounds:
+    """What a JSON Schema of the event's value bounds."""
+    return bounds_of(environment(["produce"], {}, json_schema_type(json.dumps(schema))))
+
+
+def nested_lists(depth: int) -> dict[str, object]:
+    """Lists of at most 20 lists, so many deep."""
+    inner = nested_lists(depth - 1) if depth > 1 else {"type": "integer"}
+    return {"type": "array", "maxItems": 20, "items": inner}
+
+
+@pytest.mark.parametrize(
+    ("property_", "text", "most"),
+    [
+        (nested_lists(4), "value.x.all(a, a.all(b, b.all(c, c.all(d, d > 1))))", 1_000_000),
+        (
+            {"type": "object", "maxProperties": 5},
+            "value.x.all(k, value.x.all(l, k != l))",
+            1_000_000,
+        ),
+        (
+            {"type": "object", "maxProperties": 5, "additionalProperties": nested_lists(1)},
+            "value.x.all(k, value.x[k].all(a, value.x[k].all(b, a != b)))",
+            50_000,
+        ),
+        (
+            {"type": "array", "maxItems": 5, "items": {"type": "string", "maxLength": 10}},
+            "value.x.all(a, value.x.all(b, (a + b).contains('x')))",
+            500,
+        ),
+    ],
+)  # fmt: skip
+def test_bounds_of_a_schema_hold_at_every_depth(
+    property_: dict[str, object], text: str, most: int
+) -> None:
+    """What is multiplied is what the schema allows for."""
+    bounds = bounds_by({"type": "object", "properties": {"x": property_}})
+
+    assert estimate(parse(text), bounds).units <= most
+
+
+def test_keys_of_a_map_are_not_bounded_by_its_values() -> None:
+    """A map of numbers has keys of any length."""
+    bounds = bounds_by({
+        "type": "object",
+        "properties": {"x": {"type": "object", "additionalProperties": {"type": "integer"}}},
+    })  # fmt: skip
+
+    assert estimate(parse("value.x.all(k, k.contains('a'))"), bounds).units > 100_000
+
+
+@pytest.mark.parametrize(
+    "conditions",
+    [
+        ["value.a == 'x' && value.b in ['x', 'y'] && value.a in lists.some"],
+        ["key.contains(topic)"] * 40,
+        ["value.a.contains(value.b)"] * 24,
+        ["value.a.matches('^[A-Z]{3}$')"] * 30,
+        ["timestamp(key) < now"] * 30,
+    ],
+)
+def test_what_needs_no_estimate_is_acceptable(conditions: list[str]) -> None:
+    """However many of them there are, as long as they are plain together."""
+    exprs = [parse(text) for text in conditions]
+
+    assert are_plain(exprs)
+    assert sum(estimate(expr).units for expr in exprs) <= COST_MAX
+
+
+@pytest.mark.parametrize(
+    "conditions",
+    [
+        ["value.s.matches(value.p)"],
+        ["value.s.matches('(a|b)*a(a|b){900}c')"],
+        ["value.a in value.b"],
+        ["value.a.contains(value.b)"] * 41,
+        ["lists.range(3) == value.a"],
+    ],
+)
+def test_what_could_be_costly_is_estimated(conditions: list[str]) -> None:
+    """Patterns and lists of the event, and many conditions together."""
+    assert not are_plain(parse(text) for text in conditions)
 
 
 def test_nesting_is_limited() -> None:
