@@ -271,7 +271,7 @@ class _Estimator:
             cost = pattern_cost(source)
             count = 1.0 if text.owner is None else self.counts[text.owner]
             whole = cost.per_character * min(text.size, count * cost.reach)
-            each = cost.per_character * min(text.size_each, cost.reach)
+            each = cost.of(text.size_each)
             spent.charge(text.owner, whole, each)
             return
         count = max((self.counts.get(v.owner or "", 1.0) for v in (text, pattern)), default=1.0)

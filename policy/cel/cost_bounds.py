@@ -21,7 +21,10 @@ from .names import dotted_name
 from .pattern_cost import CHARACTER, pattern_cost
 from .regex import pattern_problem
 
-__all__ = ["Bounds", "are_plain", "limits"]
+__all__ = ["MESSAGE_BYTES_MAX", "Bounds", "are_plain", "limits"]
+
+#: Kafka's own limit, where nothing else is said.
+MESSAGE_BYTES_MAX: Final = 1_048_576
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +36,7 @@ class Bounds:
     that have nothing inside: texts and numbers. `maps` are those whose values are at `{}`.
     """
 
-    message_bytes_max: int = 1_048_576
+    message_bytes_max: int = MESSAGE_BYTES_MAX
     sizes: Mapping[str, int] = field(default_factory=dict[str, int])
     leaves: Collection[str] = frozenset()
     maps: Collection[str] = frozenset()
@@ -100,4 +103,4 @@ def _is_quick(call: Call) -> bool:
     pattern = other.value
     if not isinstance(pattern, str) or pattern_problem(pattern) is not None:
         return False
-    return pattern_cost(pattern).per_character <= CHARACTER
+    return pattern_cost(pattern).of(MESSAGE_BYTES_MAX) <= CHARACTER * MESSAGE_BYTES_MAX

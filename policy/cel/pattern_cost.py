@@ -23,6 +23,8 @@ CHARACTER: Final = 0.1
 INSTRUCTION: Final = 0.03
 #: Up to this many places for a character in a pattern there are some hundred states at most.
 _POSITIONS_FEW: Final = 10
+#: Units that need no look at whether there is only one way to match.
+_REACHED_LITTLE: Final = 50_000
 
 
 class PatternCost(NamedTuple):
@@ -31,20 +33,27 @@ class PatternCost(NamedTuple):
     per_character: float
     reach: float
 
+    def of(self, size: float) -> float:
+        """Units for a text of so many characters."""
+        return self.per_character * min(size, self.reach)
+
 
 @lru_cache(maxsize=1024)
 def pattern_cost(pattern: str) -> PatternCost:
     """The cost of a pattern that RE2 takes."""
-    quick = quick_search(pattern)
-    if quick is not None and not quick.bounded:
-        return PatternCost(CHARACTER, math.inf)
     shape = _shape(pattern)
     if shape is not None and shape.positions <= _POSITIONS_FEW:
         return PatternCost(CHARACTER, math.inf)
-    reach = math.inf
-    if shape is not None and shape.anchored and not shape.unlimited:
-        reach = float(shape.positions + 1)
-    return PatternCost(max(CHARACTER, INSTRUCTION * program_size(pattern)), reach)
+    cost = PatternCost(max(CHARACTER, INSTRUCTION * program_size(pattern)), math.inf)
+    if shape is None or not shape.anchored:
+        return cost
+    if not shape.unlimited:
+        cost = cost._replace(reach=float(shape.positions + 1))
+    if cost.per_character * cost.reach > _REACHED_LITTLE:
+        quick = quick_search(pattern)
+        if quick is not None and not quick.bounded:
+            return PatternCost(CHARACTER, math.inf)
+    return cost
 
 
 class _Shape(NamedTuple):
