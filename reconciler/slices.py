@@ -13,14 +13,29 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, cast
 
-from confluent_kafka import Consumer, IsolationLevel, KafkaException, TopicPartition
+from confluent_kafka import (
+    Consumer,
+    IsolationLevel,
+    KafkaError,
+    KafkaException,
+    TopicCollection,
+    TopicPartition,
+)
 from confluent_kafka.admin import AdminClient, OffsetSpec
 
 from streamwarden.errors import ReconcileError
 
+from ..producers.codes import (
+    ALL_BROKERS_DOWN,
+    TIMED_OUT,
+    TRANSPORT,
+    UNKNOWN_TOPIC,
+    error_of,
+    settled,
+)
 from .clients import admin_config, consumer_config, reason_of
 
 __all__ = ["SLICE_MAX_OFFSETS", "Partition", "Slice", "all_topics", "cut", "freeze"]
@@ -28,6 +43,26 @@ __all__ = ["SLICE_MAX_OFFSETS", "Partition", "Slice", "all_topics", "cut", "free
 #: A second or so of work: small enough that a killed run loses little, large enough that finding
 #: its first offset costs nothing against it.
 SLICE_MAX_OFFSETS = 100_000
+#: Sixteen zero bytes: there is no id.
+_NO_ID = "A" * 22
+#: Longer than any broker that is there takes; one that returns is asked anew.
+_ASK_MAX_S = 10.0
+_AGAIN_S = 0.2
+#: What is said while brokers restart and leaders move, though not all of it is called retriable.
+_PASSING = frozenset(
+    {
+        ALL_BROKERS_DOWN,
+        TIMED_OUT,
+        TRANSPORT,
+        KafkaError.FENCED_LEADER_EPOCH,
+        KafkaError.KAFKA_STORAGE_ERROR,
+        KafkaError.LEADER_NOT_AVAILABLE,
+        KafkaError.NOT_LEADER_FOR_PARTITION,
+        KafkaError.OFFSET_NOT_AVAILABLE,
+        KafkaError.REQUEST_TIMED_OUT,
+        KafkaError.UNKNOWN_LEADER_EPOCH,
+    }
+)
 # The client's own annotations stop at these two.
 _EARLIEST: OffsetSpec = OffsetSpec.earliest()  # type: ignore[no-untyped-call]
 _LATEST: OffsetSpec = OffsetSpec.latest()  # type: ignore[no-untyped-call]
@@ -40,7 +75,8 @@ class Partition:
     Offsets `first` (inclusive) to `end` (exclusive) are read; `start` is the first one the log
     still had; `pending` counts offsets beyond the last stable one. `taken`: retention had removed
     offsets that a range asked for explicitly may have held. `problem` says why nothing of it can
-    be read.
+    be read. `topic_id` tells a topic from one of its name that was there before; empty where the
+    brokers do not say.
     """
 
     topic: str
@@ -52,6 +88,7 @@ class Partition:
     pending: int
     taken: bool = False
     problem: str = ""
+    topic_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,8 +116,9 @@ def cut(partitions: Iterable[Partition], size: int = SLICE_MAX_OFFSETS) -> list[
 def all_topics(config: Mapping[str, Any], *, timeout_s: float) -> dict[str, list[int]]:
     """The topics that this client may see, with their partitions. Raises ReconcileError."""
     consumer = Consumer(consumer_config(config))
+    deadline = time.monotonic() + timeout_s
     try:
-        known = consumer.list_topics(timeout=timeout_s).topics
+        known = settled(lambda left: consumer.list_topics(timeout=max(left, 0.1)).topics, deadline)
         return {name: sorted(known[name].partitions) for name in known if known[name].error is None}
     except KafkaException as error:
         raise ReconcileError(
@@ -98,10 +136,12 @@ def freeze(
     parked: Iterable[str] = (),
     since_ms: int | None = None,
     timeout_s: float,
+    identify: bool = True,
 ) -> list[Partition]:
     """The partitions of `topics` with their ranges, in the order of `topics`.
 
-    Raises ReconcileError when the brokers do not answer within `timeout_s`.
+    `identify`: with the ids of the topics. Raises ReconcileError when the brokers do not answer
+    within `timeout_s`.
     """
     admin = AdminClient(admin_config(config))
     deadline = time.monotonic() + timeout_s
@@ -117,6 +157,7 @@ def freeze(
         if since_ms is not None
         else None
     )
+    ids = _topic_ids(admin, list(topics), deadline) if identify else {}
     aside = set(parked)
     partitions: list[Partition] = []
     for place in places:
@@ -124,8 +165,23 @@ def freeze(
         answers = [starts[at], stable[at], highs[at], starts[at] if found is None else found[at]]
         problem = next((answer for answer in answers if isinstance(answer, str)), "")
         numbers = [0 if isinstance(answer, str) else answer for answer in answers]
-        partitions.append(_range(at, at[0] in aside, numbers, since_ms is not None, problem))
+        part = _range(at, at[0] in aside, numbers, since_ms is not None, problem)
+        partitions.append(replace(part, topic_id=ids.get(at[0], "")))
     return partitions
+
+
+def _topic_ids(admin: AdminClient, topics: Sequence[str], deadline: float) -> dict[str, str]:
+    """The ids of `topics`, as far as the brokers give them; those before Kafka 2.8 do not."""
+    left = max(deadline - time.monotonic(), 0.1)
+    found: dict[str, str] = {}
+    with suppress(KafkaException, ValueError):
+        described = admin.describe_topics(TopicCollection(topics), request_timeout=left)
+        for name, future in described.items():
+            with suppress(KafkaException, TimeoutError):
+                named = future.result(left).topic_id
+                if named is not None and str(named) != _NO_ID:
+                    found[name] = str(named)
+    return found
 
 
 def _range(
@@ -151,26 +207,59 @@ def _offsets(
     *,
     isolation: IsolationLevel = IsolationLevel.READ_COMMITTED,
 ) -> dict[tuple[str, int], int | str]:
-    """The offset of each place, or the reason why there is none."""
-    if not places:
-        return {}
-    left = max(deadline - time.monotonic(), 0.1)
+    """The offset of each place, or the reason why there is none.
+
+    What may come right, as when a leader moves or a broker returns, is asked again until `deadline`.
+    """
+    told: dict[tuple[str, int], int | str] = {}
+    left = list(places)
+    while left:
+        patience = max(deadline - time.monotonic(), 0.1)
+        again: list[TopicPartition] = []
+        for place, future in _asked(admin, left, spec, isolation, patience).items():
+            try:
+                found = future.result(min(patience, _ASK_MAX_S + 1))
+            except KafkaException as error:
+                told[place.topic, place.partition] = reason_of(error)
+                if _may_pass(error_of(error)):
+                    again.append(place)
+            except TimeoutError:
+                told[place.topic, place.partition] = "its leader does not answer"
+                again.append(place)
+            else:
+                told[place.topic, place.partition] = int(found.offset)
+        if time.monotonic() + _AGAIN_S >= deadline:
+            break
+        left = again
+        if left:
+            time.sleep(_AGAIN_S)
+            with suppress(KafkaException):
+                admin.list_topics(timeout=min(deadline - time.monotonic(), _ASK_MAX_S))
+    return told
+
+
+def _asked(
+    admin: AdminClient,
+    places: Sequence[TopicPartition],
+    spec: OffsetSpec,
+    isolation: IsolationLevel,
+    patience_s: float,
+) -> dict[TopicPartition, Future[Any]]:
+    """The answers that are to come, none of them later than after `_ASK_MAX_S`."""
     try:
         listing = cast("Callable[..., dict[TopicPartition, Future[Any]]]", admin.list_offsets)
-        futures = listing(
-            dict.fromkeys(places, spec), isolation_level=isolation, request_timeout=left
+        return listing(
+            dict.fromkeys(places, spec),
+            isolation_level=isolation,
+            request_timeout=min(patience_s, _ASK_MAX_S),
         )
     except KafkaException as error:
         raise ReconcileError(
             f"the brokers do not tell the offsets: {reason_of(error)}",
             remedy="check that they are up and that this client may describe the topics",
         ) from error
-    told: dict[tuple[str, int], int | str] = {}
-    for place, future in futures.items():
-        try:
-            told[place.topic, place.partition] = int(future.result(left).offset)
-        except KafkaException as error:
-            told[place.topic, place.partition] = reason_of(error)
-        except TimeoutError:
-            told[place.topic, place.partition] = "its leader does not answer"
-    return told
+
+
+def _may_pass(error: KafkaError) -> bool:
+    """True for an error that the next request may not meet."""
+    return error.code() not in UNKNOWN_TOPIC and (error.retriable() or error.code() in _PASSING)

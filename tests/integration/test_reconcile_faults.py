@@ -96,6 +96,23 @@ def test_brokers_that_come_back_in_time_leave_no_trace(
     assert said(report) == expected
 
 
+def test_brokers_that_come_back_while_a_run_is_planned_leave_no_trace(
+    start_kafka: StartKafka, store: DirectoryStore
+) -> None:
+    """What there is to read is asked of a broker that is not there yet, and then knows no leaders."""
+    cluster = start_kafka()
+    plant, today = plant_history(cluster.bootstrap, store, partitions=4)
+    expected = said(plant.reconcile(today))
+    cluster.node.kill()
+    starter = threading.Timer(1, cluster.node.start)
+    starter.start()
+
+    report = reconcile(plant.options(today, timeout_s=60))
+    starter.join()
+
+    assert said(report) == expected
+
+
 def test_brokers_that_stay_away_make_a_run_incomplete(
     start_kafka: StartKafka, store: DirectoryStore, tmp_path: Path
 ) -> None:
