@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, TypeAlias, cast
 
-from .cel.ast import And, Call, Expr, Has, Ident, Index, ListExpr, Literal, Or, Select
+from .cel.ast import And, Call, Expr, Has, Ident, Index, ListExpr, Literal, Not, Or, Select
 from .paths import NAME
 
 __all__ = [
@@ -78,13 +78,15 @@ class Case:
     """A type that a field may have.
 
     `name` is what rules know it by, such as INT, and empty for types that they are not tried on.
-    `kinds` are the types of the language that its values have, `test` tells them from other cases.
+    `kinds` are the types of the language that its values have, `test` tells them from other cases;
+    `members` are the fields of a record.
     """
 
     name: str
     kinds: tuple[str, ...]
     test: Callable[[Expr], Expr]
     date: bool = False
+    members: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,14 +182,18 @@ class _Walk:
         self, schema: Any, steps: tuple[Step, ...], space: str, owner: _Owner | None, depth: int
     ) -> Iterator[ContractField]:
         branches: list[Any] = [schema] if isinstance(schema, (str, dict)) else schema
+        several = sum(branch != "null" for branch in branches) > 1
         cases: list[Case] = []
         for branch in branches:
             kind = branch if isinstance(branch, str) else branch.get("type")
             if isinstance(kind, (dict, list)):  # a type wrapped once more
                 yield from self.walk(kind, steps, space, owner, depth)
                 continue
-            if kind not in _PRIMITIVES:
-                yield from self.complex(branch, kind, steps, space, owner, depth)
+            if kind in _PRIMITIVES:
+                cases.append(self.case(branch, kind, space))
+                continue
+            inside = (*steps, Fits(_only(cases, len(cases)))) if several else steps
+            yield from self.complex(branch, kind, inside, space, owner, depth)
             cases.append(self.case(branch, kind, space))
         if owner is not None and any(case.name for case in cases):
             yield ContractField(steps, owner.name, owner.full_name, tuple(cases), owner.tags)
@@ -210,7 +216,9 @@ class _Walk:
                 return Call("in", (value, ListExpr(symbols)))
             return is_kind(value, *kinds)
 
-        return Case(name, kinds, test, kind == "int" and said.get("logicalType") == "date")
+        members = frozenset(field["name"] for field in said.get("fields") or ())
+        date = kind == "int" and said.get("logicalType") == "date"
+        return Case(name, kinds, test, date, members)
 
     def named_type(self, name: str, space: str) -> tuple[_Schema, str]:
         found = self.types.get(name) or self.types.get(f"{space}.{name}")
@@ -253,6 +261,27 @@ class _Walk:
             tags = tags_of(field.get("confluent:tags"), self.named, full_name)
             owner = _Owner(field["name"], full_name, tags)
             yield from self.walk(field["type"], (*steps, field["name"]), space, owner, depth + 1)
+
+
+def _only(cases: Sequence[Case], place: int) -> Callable[[Expr], Expr]:
+    """That a value is of the case at `place`. The list may still grow.
+
+    Records are told apart by a field that one has and the other has not.
+    """
+
+    def test(value: Expr) -> Expr:
+        own = cases[place]
+        parts = [own.test(value)]
+        for other in cases:
+            if other is own or other.kinds != own.kinds:
+                continue
+            if own.members - other.members:
+                parts.append(has_member(value, min(own.members - other.members)))
+            elif other.members - own.members:
+                parts.append(Not(has_member(value, min(other.members - own.members))))
+        return parts[0] if len(parts) == 1 else And(tuple(parts))
+
+    return test
 
 
 def _full_name(schema: _Schema, space: str) -> str:

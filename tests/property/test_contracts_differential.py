@@ -53,6 +53,29 @@ SCHEMA = {
         },
         {"name": "code", "type": ["int", "string"], "confluent:tags": ["CODE"]},
         {
+            "name": "party",
+            "type": [
+                "string",
+                {
+                    "type": "record",
+                    "name": "Person",
+                    "fields": [
+                        {"name": "name", "type": "string", "confluent:tags": ["PERSON"]},
+                        {"name": "age", "type": "int"},
+                    ],
+                },
+                {
+                    "type": "record",
+                    "name": "Firm",
+                    "fields": [
+                        {"name": "name", "type": "string", "confluent:tags": ["FIRM"]},
+                        {"name": "seat", "type": "string"},
+                    ],
+                },
+            ],
+            "confluent:tags": ["PARTY"],
+        },
+        {
             "name": "grade",
             "type": ["null", {"type": "enum", "name": "Grade", "symbols": ["X", "Y"]}],
             "confluent:tags": ["GRADE"],
@@ -144,6 +167,9 @@ FIELDS: list[tuple[str, list[str]]] = [
     ("typeName == 'STRING' && name != 'code' ; value != 'x'", ["CODE", "ID", "SITE"]),
     ("value > 0", ["DAY"]),
     ("value >= message.count", ["DAY"]),
+    ("value != ''", ["FIRM"]),
+    ("value.size() > 1", ["PERSON", "PARTY"]),
+    ("fullName.startsWith('shop.Firm') ; value != message.seat", ["PERSON", "FIRM"]),
 ]
 #: With actions: success is that of all fields together.
 ACTIONS: list[Json] = [
@@ -267,6 +293,9 @@ def avro_event(draw: random.Random) -> Json:
         "words": [word() for _ in range(draw.randrange(3))],
         "address": draw.choice([None, {"zip": word(), "city": draw.choice([None, word()])}]),
         "code": draw.choice([word(), draw.choice([-1, 0, 1])]),
+        "party": draw.choice(
+            [word(), {"name": word(), "age": 1}, {"name": word(), "seat": word()}]
+        ),
         "grade": draw.choice([None, "X", "Y"]),
         "marks": draw.choice([None, [], ["A"]]),
         "day": draw.choice([-2, 0, 1, 2, 19000]),
