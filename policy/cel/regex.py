@@ -67,7 +67,7 @@ def program_size(pattern: str) -> int:
 
 
 #: What a pattern that comes with an event may take: the characters of the text times the
-#: instructions of the pattern. At 10 ns for each, which is RE2's worst, less than half a second.
+#: instructions of the pattern. Where RE2 is slowest that takes about half a second.
 STEPS_MAX: Final = 40_000_000
 #: Such a pattern may have some 16,000 instructions, so that compiling it takes milliseconds.
 _MEMORY_MAX_BYTES: Final = 1 << 20

@@ -82,6 +82,23 @@ def test_costs_as_a_table_and_as_json(run: Run, directory: Path) -> None:
     assert [p["code"] for p in first["problems"] if p["severity"] == "error"] == ["SW130"]
 
 
+@pytest.mark.parametrize(
+    "condition",
+    ["value.s.matches(value.p)", "value.s.matches('(a|b)*a(a|b){900}c')"],
+)
+def test_what_is_shown_over_the_limit_is_refused(run: Run, directory: Path, condition: str) -> None:
+    """Also where a rule looks plain."""
+    written = POLICY.replace("value.amount > 20", json.dumps(condition))
+    (directory / "limits.yaml").write_text(written)
+
+    result = run("policy", "check", directory, "--cost", "--json")
+
+    said = json.loads(result.stdout)
+    assert said["cost"][0]["share"] > 1
+    assert "SW130" in [problem["code"] for problem in said["problems"]]
+    assert result.exit_code == 2
+
+
 def test_publishing_tells_advice_and_goes_on(run: Run, directory: Path, tmp_path: Path) -> None:
     """Warnings keep nothing from being published."""
     store = f"dir:{tmp_path / 'store'}"
