@@ -69,7 +69,7 @@ class _Walk:
             yield from self.several(schema, cast("list[str]", kinds), at, depth)
         elif {"allOf", "oneOf", "anyOf"} & schema.keys():
             yield from self.combined(schema, at, depth)
-        elif "items" in schema:
+        elif "items" in schema and kinds in (None, "array"):
             yield from self.items(schema, at, depth)
         elif "$ref" in schema:
             yield from self.walk(self.lookup(str(schema["$ref"])), at, depth + 1)

@@ -220,6 +220,8 @@ JSON_SCHEMA: Json = {
         "maybe": {"oneOf": [{"type": "null"}, {"type": "string"}], "confluent:tags": ["MAYBE"]},
         "kind": {"enum": ["card", "cash", "x"], "confluent:tags": ["KIND"]},
         "words": {"type": "array", "items": {"type": "string"}},
+        "list": {"type": ["array", "string"], "items": {"type": "string"},
+                 "confluent:tags": ["LIST"]},
         "address": {"type": "object", "properties": {
             "zip": {"type": "string", "confluent:tags": ["PII"]}, "city": {"type": "string"}}},
         "buyer": {"$ref": "#/definitions/Party"},
@@ -251,6 +253,7 @@ JSON_FIELDS: list[tuple[str, list[str]]] = [
     ("message.form == 'swift' ; value != ''", ["IBAN", "PAY"]),
     ("'PII' in tags && typeName == 'STRING' ; size(value) < 9", []),
     ("message.nothing ; true", ["ID"]),
+    ("value != ''", ["LIST"]),
 ]
 JSON_ACTIONS: list[Json] = [
     {"type": "CEL_FIELD", "tags": tags, "expr": expr, "onSuccess": "ERROR", **more}
@@ -305,6 +308,7 @@ def json_event(draw: random.Random) -> Json:
         "maybe": draw.choice([None, word()]),
         "kind": draw.choice(["card", "cash", "x"]),
         "words": [word() for _ in range(draw.randrange(3))],
+        "list": draw.choice([word(), "", [], ["A"]]),
         "address": {"zip": word(), "city": word()},
         "buyer": draw.choice([{}, {"name": word()}, {"name": word(), "age": 17}, {"age": 18}]),
         "items": [{"sku": word(), "first-name": word()} for _ in range(draw.randrange(3))],
