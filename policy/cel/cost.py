@@ -221,6 +221,8 @@ class _Estimator:
         spent = Spent(1.0)
         for value in values:
             spent.add(value.spent)
+        if not values:
+            return Value(spent)
         made = self.result(node, values, spent)
         if node.function == "in" and node.target is None:
             self.membership(values[1], spent)
@@ -299,7 +301,7 @@ class _Estimator:
 
     def result(self, node: Call, values: Sequence[Value], spent: Spent) -> Value:
         name = node.function
-        if name in SMALL or not values:
+        if name in SMALL:
             return Value(spent)
         if name in KEPT:
             return values[0].kept(spent)
@@ -308,9 +310,11 @@ class _Estimator:
         if name in EITHER:
             return either(values, spent, self.counts)
         if name == "lists.range":
-            count = node.args[0].value if isinstance(node.args[0], Literal) else RANGE_MAX
+            count = next((arg.value for arg in node.args if isinstance(arg, Literal)), RANGE_MAX)
             made = ranged(count if isinstance(count, int) else RANGE_MAX)
             return Value(spent, made.size, counted=True, content=made.content, item=made.item)
+        if name in LISTS or name in TEXTS:  # The checker tells of arguments that are missing.
+            values = [*values, *[_MISSING] * (_ARGUMENTS_MAX - len(values))]
         if name in LISTS:
             return combined(LISTS[name], values, spent, self.counts, counted=True, most=math.inf)
         counted = name == "+" and any(value.counted for value in values)
@@ -414,6 +418,10 @@ class _Estimator:
         self.scope = outer
         result.spent.add(range_.spent)
         return result
+
+
+_ARGUMENTS_MAX: Final = 4
+_MISSING: Final = Value(Spent(), 0.0, content=0.0)
 
 
 def _weight(value: Value) -> float:

@@ -90,7 +90,7 @@ def _joined(measures: Sequence[Measure]) -> Measure:
 
 def _formatted(measures: Sequence[Measure]) -> Measure:
     """What a list has inside may be decimals, of which few bytes make a thousand digits."""
-    template, args = measures
+    template, args = measures[:2]
     numbers = _times(_CLAUSE_LENGTH, args.elements) + _times(_NUMBER_LENGTH, args.content)
     return _text(template.size + numbers)
 

@@ -10,6 +10,7 @@ import pytest
 from streamwarden.policy.cel import Bounds, estimate, parse
 from streamwarden.policy.cel.cost import COST_MAX, NESTING_LOOPS_MAX
 from streamwarden.policy.cel.cost_bounds import are_plain
+from streamwarden.policy.cel.library import FUNCTIONS
 from streamwarden.policy.condition_checks import bounds_of, environment
 from streamwarden.policy.json_schema_types import json_schema_type
 
@@ -151,6 +152,13 @@ def test_what_needs_no_estimate_is_acceptable(conditions: list[str]) -> None:
 def test_what_could_be_costly_is_estimated(conditions: list[str]) -> None:
     """Patterns and lists of the event, and many conditions together."""
     assert not are_plain(parse(text) for text in conditions)
+
+
+@pytest.mark.parametrize("name", sorted({*FUNCTIONS, "nothing"}))
+def test_calls_with_too_few_or_too_many_arguments_have_an_estimate(name: str) -> None:
+    """What is wrong with them is told by the checker."""
+    for text in (f"{name}()", f"value.{name}()", "value.a.{}(b)", "{}(a, b, c, d, e)"):
+        assert estimate(parse(text.format(name))).units >= 1
 
 
 def test_nesting_is_limited() -> None:
