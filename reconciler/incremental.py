@@ -31,9 +31,9 @@ _RUNS_MAX = 500
 
 @dataclass(frozen=True, slots=True)
 class Resume:
-    """Where partitions begin: `ends` by (topic, partition), each with the id of its run."""
+    """Where partitions begin: `ends` by (topic, partition), each with the ids of run and topic."""
 
-    ends: Mapping[tuple[str, int], tuple[int, str]]
+    ends: Mapping[tuple[str, int], tuple[int, str, str]]
 
     @classmethod
     def of(cls, folder: Path, asked: Mapping[str, Any]) -> Self:
@@ -41,7 +41,7 @@ class Resume:
 
         Those that cannot be read are passed over, with a warning.
         """
-        ends: dict[tuple[str, int], tuple[int, str]] = {}
+        ends: dict[tuple[str, int], tuple[int, str, str]] = {}
         for run in reversed(Runs(folder).list()[-_RUNS_MAX:]):
             try:
                 report = run.report
@@ -52,24 +52,30 @@ class Resume:
                 continue
             for part in report.get("partitions", ()):
                 place = (part["topic"], part["partition"])
-                ends.setdefault(place, (part["end"], run.id))
+                ends.setdefault(place, (part["end"], run.id, str(part.get("topic_id", ""))))
         return cls(ends)
 
     def cut(self, partitions: Iterable[Partition]) -> tuple[list[Partition], dict[str, str]]:
         """`partitions` without what was read, and by `topic/partition` the runs that read it.
 
-        A partition that is new, or whose topic was made anew, is read whole. What retention has removed since then, and nobody has read, is told as `taken`.
+        A partition that is new, or whose topic was made anew, is read whole; the latter is said. What retention has removed since then, and nobody has read, is told as `taken`.
         """
         found: list[Partition] = []
         base: dict[str, str] = {}
+        anew: dict[str, None] = {}
         for part in partitions:
-            end, run = self.ends.get((part.topic, part.number), (-1, ""))
-            if part.problem or not 0 <= end <= part.end:
+            end, run, named = self.ends.get((part.topic, part.number), (-1, "", ""))
+            another = bool(named and part.topic_id) and named != part.topic_id
+            if part.problem or another or not 0 <= end <= part.end:
                 found.append(part)
+                if not part.problem and (another or end > part.end):
+                    anew[part.topic] = None
                 continue
             base[f"{part.topic}/{part.number}"] = run
             first = max(end, part.start)
             found.append(replace(part, first=first, taken=part.taken or end < part.start))
+        for topic in anew:
+            log.warning("topic `%s` was made anew since the last run: all of it is read", topic)
         return found, base
 
 

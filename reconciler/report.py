@@ -250,6 +250,8 @@ def _partition(part: Partition, covered: Coverage) -> dict[str, Any]:
         said["removed"] = part.start
     if part.problem:
         said["problem"] = part.problem
+    if part.topic_id:
+        said["topic_id"] = part.topic_id
     return said
 
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
+from confluent_kafka.admin import AdminClient
 
 from streamwarden.cli import main
 from streamwarden.policy.directory_store import DirectoryStore
@@ -112,3 +114,38 @@ def test_a_run_of_new_events_is_not_drift_that_moved(
     assert (full["against"], full["moved"]) == (first["run"], {"now-rejected": 1})
     assert "have no event in common" in changed.stdout
     assert "vanished" not in changed.stdout
+
+
+def test_a_topic_that_was_made_anew_is_read_from_its_start(
+    plant: Planter, run: Callable[..., Result]
+) -> None:
+    """More is in it than the last run had read, and none of it has been judged."""
+    store, bootstrap = plant.store, plant.bootstrap
+    assert store is not None
+    topic = create_topic(bootstrap, unique_name("t"))
+    versions_of(store, make_bundle(policy_for(topic, OVER_50)))
+    asked = ("-t", topic, "--store", f"dir:{store.path}", "--json")
+
+    def write(events: int) -> None:
+        planter = Planter(bootstrap, topic)
+        for _ in range(events):
+            planter.bypass({"amount": 1})
+
+    write(3)
+    before = json.loads(run(*asked).stdout)
+    admin = AdminClient({"bootstrap.servers": bootstrap, "log_level": 0})
+    (gone,) = admin.delete_topics([topic]).values()
+    gone.result(30)
+    deadline = time.monotonic() + 60
+    while topic in admin.list_topics(timeout=30).topics and time.monotonic() < deadline:
+        time.sleep(0.1)
+    create_topic(bootstrap, topic)
+    write(5)
+
+    result = run(*asked, "--incremental")
+
+    after = json.loads(result.stdout)
+    ids = [{part["topic_id"] for part in said["partitions"]} for said in (before, after)]
+    assert ids[0].isdisjoint(ids[1])
+    assert (after["events"], after["counts"]["unchecked"], after["base"]) == (5, 5, {})
+    assert "was made anew" in result.stderr

@@ -16,9 +16,18 @@ from .test_runs import whole
 NOON_MS = 1_772_366_400_000
 
 
-def keep(folder: Path, end: int, *, complete: bool = True, **asked: Any) -> str:
+def keep(folder: Path, end: int, *, complete: bool = True, topic_id: str = "", **asked: Any) -> str:
     """A run that read partition 0 of `t` to `end`; its id."""
-    part = {"topic": "t", "partition": 0, "start": 0, "first": 0, "end": end, "covered": end}
+    part: dict[str, Any] = {
+        "topic": "t",
+        "partition": 0,
+        "start": 0,
+        "first": 0,
+        "end": end,
+        "covered": end,
+    }
+    if topic_id:
+        part["topic_id"] = topic_id
     report = whole(
         complete=complete,
         asked={"topics": ["t"], **asked},
@@ -27,9 +36,9 @@ def keep(folder: Path, end: int, *, complete: bool = True, **asked: Any) -> str:
     return Runs(folder).write(report, started_ms=NOON_MS + end).id
 
 
-def part(first: int, end: int, *, number: int = 0) -> Partition:
+def part(first: int, end: int, *, number: int = 0, topic_id: str = "") -> Partition:
     """A partition whose log begins at `first`."""
-    return Partition("t", number, False, first, first, end, 0)
+    return Partition("t", number, False, first, first, end, 0, topic_id=topic_id)
 
 
 def test_the_latest_run_that_fits_counts(tmp_path: Path) -> None:
@@ -67,6 +76,23 @@ def test_what_nobody_read_is_told(tmp_path: Path) -> None:
     assert (behind.first, behind.taken) == (25, True)
     assert (whole.first, whole.taken) == (20, False)
     assert (anew.first, anew.end, used) == (0, 7, {})
+
+
+def test_a_topic_that_was_made_anew_is_read_whole(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Its id tells, also where it has more offsets than the one before; without one nothing does."""
+    run = keep(tmp_path, 20, topic_id="one")
+    resume = Resume.of(tmp_path, {"topics": ["t"]})
+
+    ((anew,), used) = resume.cut([part(0, 50, topic_id="two")])
+    ((same,), again) = resume.cut([part(0, 50, topic_id="one")])
+    ((nameless,), _) = resume.cut([part(0, 50)])
+
+    assert (anew.first, used) == (0, {})
+    assert (same.first, again) == (20, {"t/0": run})
+    assert nameless.first == 20
+    assert caplog.messages == ["topic `t` was made anew since the last run: all of it is read"]
 
 
 def test_a_run_that_cannot_be_read_is_passed_over_and_said(
