@@ -148,10 +148,14 @@ class ReconcileOptions:
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How far a run is: offsets got past of all, records read, slices done of all."""
+    """How far a run is: offsets got past of all, records read, slices done of all, findings so far.
+
+    What a run that was stopped had done is in all of them but `records`.
+    """
 
     offsets: int
     offsets_total: int
     records: int
     slices: int
     slices_total: int
+    findings: int = 0

@@ -60,31 +60,32 @@ def replay(
     parked: bool = False,
     window: Window = (None, None),
     sink: Callable[[Finding], None] | None = None,
-    tick: Callable[[int], None] | None = None,
+    tick: Callable[[int, int], None] | None = None,
     draw: Callable[[int | None], bool] | None = None,
     takes: Callable[[Finding], bool] | None = None,
     put_away: Callable[[Iterable[Cause]], None] | None = None,
 ) -> Tally:
     """The account of records, which come in the order of their offsets.
 
-    `sink` takes every finding; `tick` is told now and then how many records were seen since. Where
+    `sink` takes every finding; `tick` is told now and then how many records were seen, and
+    findings made, since. Where
     the schema of a record cannot be had now, nothing is guessed: the replay stops there. `draw`
     says by their offsets which records are judged, `takes` which findings count; `put_away` takes
     causes that are too many to be held.
     """
     account = _Account(judge, window, sink, draw, takes, put_away)
-    seen = 0
+    seen = told = 0
     for batch in batches:
         goes_on = account.take(batch)
         seen += len(batch)
         if tick is not None and seen >= TICK_EVENTS:
-            tick(seen)
-            seen = 0
+            tick(seen, account.findings - told)
+            seen, told = 0, account.findings
         if not goes_on:
             break
         del batch  # or it is alive while the next one is read
     if tick is not None:
-        tick(seen)
+        tick(seen, account.findings - told)
     return account.total(parked=parked)
 
 
@@ -106,6 +107,8 @@ class _Account:
         self._until = _NEVER if until is None else until
         self._tally = Tally(put_away)
         self._unverifiable = judge.unverifiable
+        #: Those that count.
+        self.findings = 0
         #: Events by the days since 1970.
         self._days: Counter[int | None] = Counter()
 
@@ -183,6 +186,7 @@ class _Account:
             self._tally.leave_out(found)
             return True
         self._tally.add(found)
+        self.findings += 1
         if self._sink is not None:
             self._sink(found)
         return True

@@ -67,8 +67,15 @@ def reconcile(
         history = _history(options, today, plan)
         _warn_of_names(options, history)
         slices = cut(plan.partitions, plan.slice_offsets)
-        left = [piece for piece in slices if spool.load(piece) is None]
-        watch = _Watch(slices, left, progress)
+        left: list[Slice] = []
+        made = 0  # by a run that was stopped
+        for piece in slices:
+            account = spool.load(piece)
+            if account is None:
+                left.append(piece)
+            else:
+                made += account.findings
+        watch = _Watch(slices, left, made, progress)
         if left:
             engine.run(_work(options, plan, history, slices), left, spool, watch)
         report = _report(today, plan, slices, spool)
@@ -251,6 +258,7 @@ class _Watch:
         self,
         slices: Sequence[Slice],
         left: Sequence[Slice],
+        findings: int,
         progress: Callable[[Progress], None] | None,
     ) -> None:
         self._progress = progress
@@ -260,11 +268,13 @@ class _Watch:
         self._done = len(slices) - len(left)
         self._finished = self._total - sum(piece.end - piece.first for piece in left)
         self._records = self._running = 0
+        self._findings = findings
 
-    def seen(self, records: int) -> None:
+    def seen(self, records: int, findings: int) -> None:
         """See `Watch.seen`."""
         with self._lock:
             self._records += records
+            self._findings += findings
             self._running += records
             self._tell()
 
@@ -273,7 +283,8 @@ class _Watch:
         with self._lock:
             self._done += 1
             self._finished += piece.end - piece.first
-            self._running = 0
+            # Other workers are on their way through slices of theirs.
+            self._running = max(self._running - (piece.end - piece.first), 0)
             self._tell()
 
     def _tell(self) -> None:
@@ -285,5 +296,6 @@ class _Watch:
                     records=self._records,
                     slices=self._done,
                     slices_total=self._slices,
+                    findings=self._findings,
                 )
             )

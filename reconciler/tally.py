@@ -92,6 +92,11 @@ class SliceReport:
     lacking: tuple[str, ...] = ()
     causes_more: int = 0
 
+    @property
+    def findings(self) -> int:
+        """All of them, whatever their kind."""
+        return sum(sum(row.values()) for row in self.counts.values())
+
 
 class Tally:
     """Counts while a slice is replayed; `report` ends it.

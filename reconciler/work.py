@@ -65,8 +65,8 @@ class Work:
 class Watch(Protocol):
     """Hears how the work goes."""
 
-    def seen(self, records: int) -> None:
-        """So many more records were read."""
+    def seen(self, records: int, findings: int) -> None:
+        """So many more records were read, and findings made."""
         ...
 
     def done(self, piece: Slice) -> None:

@@ -122,8 +122,8 @@ def _forks() -> Any:
 
 def _listen(signs: Any, watch: Watch) -> None:
     while (sign := signs.get()) is not None:
-        if isinstance(sign, int):
-            watch.seen(sign)
+        if isinstance(sign, tuple):
+            watch.seen(*sign)
         else:
             watch.done(sign)
 
@@ -134,8 +134,8 @@ class _Remote:
     def __init__(self, signs: Any) -> None:
         self._signs = signs
 
-    def seen(self, records: int) -> None:
-        self._signs.put(records)
+    def seen(self, records: int, findings: int) -> None:
+        self._signs.put((records, findings))
 
     def done(self, piece: Slice) -> None:
         self._signs.put(piece)

@@ -270,7 +270,7 @@ class _Counter:
         self.records: dict[int, int] = {}
         self._seen = 0
 
-    def seen(self, records: int) -> None:
+    def seen(self, records: int, findings: int) -> None:  # noqa: ARG002 - its account has those
         self._seen += records
 
     def done(self, piece: Slice) -> None:
@@ -294,7 +294,7 @@ def take_parts(parts: Iterable[_Part], group: Sequence[Slice], spool: Spool, wat
                 take(kind, zstandard.decompress(data, _PIECE_BYTES))
         records, report = msgspec.json.decode(account, type=tuple[int, SliceReport])
         spool.save(piece, report)
-        watch.seen(records)
+        watch.seen(records, report.findings)
         watch.done(piece)
 
 

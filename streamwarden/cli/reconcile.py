@@ -27,6 +27,7 @@ from .options import (
     topic_option,
 )
 from .output import Output, write_json
+from .pace import Pace
 from .reaching import reach
 from .reconcile_options import Forms, Scope, form_options, scope_options
 from .stores import opened
@@ -175,10 +176,11 @@ def reconcile(
 
 
 def _run(options: ReconcileOptions, output: Output) -> Report:
-    with output.progress("replaying", None, unit="offsets") as advance:
+    pace = Pace()
+    with output.progress("replaying", None, in_words=True) as advance:
 
         def watch(progress: Progress) -> None:
-            advance(progress.offsets, progress.offsets_total)
+            advance(progress.offsets, progress.offsets_total, pace.told(progress))
 
         return replay(options, watch)
 

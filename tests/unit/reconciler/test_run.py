@@ -76,6 +76,17 @@ def test_a_run_from_start_to_end(options: Options, tmp_path: Path, size: int) ->
     assert signs[-1].offsets == signs[-1].offsets_total == 30
     assert signs[-1].slices == signs[-1].slices_total
     assert [sign.offsets for sign in signs] == sorted(sign.offsets for sign in signs)
+    assert (signs[-1].records, signs[-1].findings) == (30, 20)
+    assert [sign.findings for sign in signs] == sorted(sign.findings for sign in signs)
+
+
+def test_worker_processes_tell_what_they_found(options: Options) -> None:
+    """As one process does."""
+    signs: list[Progress] = []
+
+    reconcile(options(slice_offsets=5, engine_options={"workers": "2"}), signs.append)
+
+    assert (signs[-1].offsets, signs[-1].records, signs[-1].findings) == (30, 30, 20)
 
 
 def test_a_clean_run(options: Options) -> None:

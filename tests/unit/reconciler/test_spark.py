@@ -34,9 +34,11 @@ class Heard:
 
     def __init__(self) -> None:
         self.told: list[int | Slice] = []
+        self.findings = 0
 
-    def seen(self, records: int) -> None:
+    def seen(self, records: int, findings: int) -> None:
         self.told.append(records)
+        self.findings += findings
 
     def done(self, piece: Slice) -> None:
         self.told.append(piece)
