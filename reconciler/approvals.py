@@ -140,7 +140,7 @@ class Approvals:
 
     def _take(self, topics: Mapping[str, list[int]], *, bounded: bool) -> None:
         try:
-            parts = freeze(self._config, topics, timeout_s=self._timeout_s, identify=False)
+            parts = freeze(self._config, topics, timeout_s=self._timeout_s)
         except ReconcileError:
             self._whole = False
             return

@@ -73,6 +73,7 @@ def plan_run(options: ReconcileOptions, today: Bundle, spool: Spool) -> Plan:
             parked=parked,
             since_ms=options.since,
             timeout_s=options.timeout_s,
+            identify=options.runs is not None,
         ),
         options.selection,
     )

@@ -45,6 +45,8 @@ __all__ = ["SLICE_MAX_OFFSETS", "Partition", "Slice", "all_topics", "cut", "free
 SLICE_MAX_OFFSETS = 100_000
 #: Sixteen zero bytes: there is no id.
 _NO_ID = "A" * 22
+#: Brokers that know of ids answer at once; nothing hangs on an id that is not told.
+_IDS_MAX_S = 1.0
 #: Longer than any broker that is there takes; one that returns is asked anew.
 _ASK_MAX_S = 10.0
 _AGAIN_S = 0.2
@@ -136,7 +138,7 @@ def freeze(
     parked: Iterable[str] = (),
     since_ms: int | None = None,
     timeout_s: float,
-    identify: bool = True,
+    identify: bool = False,
 ) -> list[Partition]:
     """The partitions of `topics` with their ranges, in the order of `topics`.
 
@@ -172,7 +174,7 @@ def freeze(
 
 def _topic_ids(admin: AdminClient, topics: Sequence[str], deadline: float) -> dict[str, str]:
     """The ids of `topics`, as far as the brokers give them; those before Kafka 2.8 do not."""
-    left = max(deadline - time.monotonic(), 0.1)
+    left = min(max(deadline - time.monotonic(), 0.1), _IDS_MAX_S)
     found: dict[str, str] = {}
     with suppress(KafkaException, ValueError):
         described = admin.describe_topics(TopicCollection(topics), request_timeout=left)
