@@ -231,13 +231,14 @@ def was_undecodable(parked: Parked) -> bool:
     decision = parked.decision or {}
     name = str(decision.get("bundle")).rpartition("@")[0]
     matches: Any = decision.get("matches")
-    said = cast("list[Any]", matches) if isinstance(matches, list) else []
-    return any(
-        isinstance(match, dict)
-        and match.get("policy") == name
-        and match.get("rule") == "undecodable"
-        for match in said
-    )
+    if not isinstance(matches, list):
+        return False
+    said = [
+        cast("Mapping[str, object]", match)
+        for match in cast("list[object]", matches)
+        if isinstance(match, dict)
+    ]
+    return any(each.get("policy") == name and each.get("rule") == "undecodable" for each in said)
 
 
 def given_by(event: Seen, parked: Parked) -> dict[str, object]:

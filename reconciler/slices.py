@@ -177,7 +177,8 @@ def _topic_ids(admin: AdminClient, topics: Sequence[str], deadline: float) -> di
     left = min(max(deadline - time.monotonic(), 0.1), _IDS_MAX_S)
     found: dict[str, str] = {}
     with suppress(KafkaException, ValueError):
-        described = admin.describe_topics(TopicCollection(list(topics)), request_timeout=left)
+        describe = cast("Callable[..., dict[str, Future[Any]]]", admin.describe_topics)
+        described = describe(TopicCollection(list(topics)), request_timeout=left)
         for name, future in described.items():
             with suppress(KafkaException, TimeoutError):
                 named = future.result(left).topic_id

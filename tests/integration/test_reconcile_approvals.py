@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -64,7 +65,7 @@ class World:
             message = consumer.poll(30)
             assert message is not None
             assert message.error() is None
-            headers = dict(message.headers() or ())
+            headers: dict[str, Any] = dict(message.headers() or ())
         finally:
             consumer.close()
         stamp = headers["streamwarden"]
