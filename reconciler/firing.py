@@ -32,4 +32,4 @@ class Firing(NamedTuple):
     @classmethod
     def of(cls, firings: Iterable[Firing]) -> Firing:
         """The worlds of all `firings`, of which there is one at least."""
-        return reduce(cls.or_else, firings)
+        return reduce(Firing.or_else, firings)

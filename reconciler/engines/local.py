@@ -121,11 +121,12 @@ def _forks() -> Any:
 
 
 def _listen(signs: Any, watch: Watch) -> None:
+    sign: tuple[int, int] | Slice | None
     while (sign := signs.get()) is not None:
-        if isinstance(sign, tuple):
-            watch.seen(*sign)
-        else:
+        if isinstance(sign, Slice):
             watch.done(sign)
+        else:
+            watch.seen(*sign)
 
 
 class _Remote:

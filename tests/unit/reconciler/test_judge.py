@@ -346,9 +346,12 @@ def test_an_override_that_never_was_is_forged(told: bool | None) -> None:
     """No grant is known unless somebody says so: the id was made up to let an event pass."""
     past = Past(V1)
     past.bypass({"amount": 99}, stamp=f"1;b@1;{V1.digest[:12]};reject;produce;ov=whatever")
-    known = None if told is None else lambda _kind, _name: told
 
-    (found,) = past.findings(V1, terms=Terms(now=NOON, known_id=known))
+    def known(_kind: str, _name: str) -> bool:
+        return bool(told)
+
+    terms = Terms(now=NOON, known_id=None if told is None else known)
+    (found,) = past.findings(V1, terms=terms)
 
     assert (found.kind, found.drift) == ("forged", "now-rejected")
     assert found.detail == "override `whatever` is not known"

@@ -71,7 +71,11 @@ class FakeAdmin:
 
 def frozen(monkeypatch: pytest.MonkeyPatch, admin: FakeAdmin, timeout_s: float) -> list[Partition]:
     """What planning finds of three partitions."""
-    monkeypatch.setattr(slices, "AdminClient", lambda _config: admin)
+
+    def connected(_config: object) -> FakeAdmin:
+        return admin
+
+    monkeypatch.setattr(slices, "AdminClient", connected)
     return freeze({}, {"t": [0, 1, 2]}, timeout_s=timeout_s)
 
 
