@@ -124,16 +124,19 @@ def _rules(draw: st.DrawFn, root: AvroType) -> list[str]:
     """Conditions on places where nothing is of another type in JSON than they expect."""
     if isinstance(root, Primitive) and root.name == "bytes":
         return ["value == null"]  # a whole value that is bytes has no length, and no logical type
+    places = _places(root)
     told = [
         (place, sorted(kinds - {"bytes"}))
-        for place, kinds in _places(root).items()
+        for place, kinds in places.items()
         if not (kinds & _CHANGED and len(kinds - {"null"}) > 1) and "bytes" not in kinds
     ]
     conditions: list[str] = []
     for _ in range(draw(st.integers(1, 8)) if told else 0):
         place, kinds = draw(st.sampled_from(told))
-        text = draw(st.sampled_from(_CONDITIONS[draw(st.sampled_from(kinds))]))
-        conditions.append(text.format(place))
+        texts = _CONDITIONS[draw(st.sampled_from(kinds))]
+        if _CHANGED & places.get(f"{place}.items", set()):
+            texts = tuple(text for text in texts if ".items" not in text)
+        conditions.append(draw(st.sampled_from(texts)).format(place))
     return conditions or ["value == null"]
 
 
