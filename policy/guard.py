@@ -366,8 +366,8 @@ class Guard:
             raise ConfigurationError(f"`{stage}` is no stage", remedy=f"use {', '.join(STAGES)}")
         event = Event(
             topic,
-            value if isinstance(value, bytes) else _bytes(value),
-            key if key is None else _bytes(key),
+            value.encode() if isinstance(value, str) else value,
+            key.encode() if isinstance(key, str) else key,
             _headers(headers) if headers else (),
             timestamp,
             self.clock() // _MILLISECOND_NS * _MILLISECOND_NS,

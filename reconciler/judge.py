@@ -156,9 +156,9 @@ class Judge:
         if stamp.mac is not None:
             kid, mac = (part.encode() for part in stamp.mac)
         forged = self._mac_problem(event, at, replace(stamp, mac=None).encode(), kid, mac)
-        forged = forged or self.history.find(stamp).never
         doubtful = False
-        if not forged and (stamp.ov is not None or stamp.ap is not None):
+        named = stamp.ov is not None or stamp.ap is not None
+        if named and not forged and not self.history.find(stamp).never:
             forged, doubtful = self._id_problem(event, stamp, mac is not None)
         lane = self._lane(stamp, forged, doubtful)
         if stamp.at is not None and not lane.forged:

@@ -29,7 +29,7 @@ class Secrets:
         return frozenset(
             path
             for patterns, paths in self.paths
-            if any(pattern == topic or matches_glob(pattern, topic) for pattern in patterns)
+            if any(matches_glob(pattern, topic) for pattern in patterns)
             for path in paths
         )
 

@@ -53,6 +53,8 @@ __all__ = [
 #: What can be waited for.
 Awaited: TypeAlias = Placed | Comparison | Interval
 
+#: How two texts are compared.
+_ORDERS: Final = ("<", "<=", ">", ">=")
 #: A guess at the share of events for which an atom holds: the smallest one is the best to wait for.
 _TEXT_RATES: Final = {
     "prefix": 0.01,
@@ -60,7 +62,7 @@ _TEXT_RATES: Final = {
     "contains": 0.02,
     "pattern": 0.02,
     "searched": 0.02,
-    **dict.fromkeys(("<", "<=", ">", ">="), 0.2),
+    **dict.fromkeys(_ORDERS, 0.2),
 }
 _TEXT_KINDS: Final = {
     "prefix": "prefix",
@@ -68,7 +70,7 @@ _TEXT_KINDS: Final = {
     "contains": "contained",
     "pattern": "pattern",
     "searched": "pattern",
-    **dict.fromkeys(("<", "<=", ">", ">="), "textual"),
+    **dict.fromkeys(_ORDERS, "textual"),
 }
 _UNWANTED_RATE: Final = 0.6
 #: What is added where a value has to be computed by the exact evaluator.

@@ -155,11 +155,9 @@ class Normalizer:
     def _subject(self, expr: Expr, scope: Mapping[str, str]) -> Place | None:
         """The place that `expr` names, or what is computed; None for what is known in neither way."""
         place = self.place(expr, scope)
-        if place is None:
-            return (
-                None if scope or self._value(expr, scope) is not _OPEN else self._calculated(expr)
-            )
-        return None if place.variable in _TIMES else place
+        if place is not None:
+            return None if place.variable in _TIMES else place
+        return self._calculated(expr) if not scope and self._value(expr, scope) is _OPEN else None
 
     def _call(self, call: Call, wanted: bool, scope: Mapping[str, str]) -> Formula | None:
         signed = _signed(call, wanted)

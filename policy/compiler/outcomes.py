@@ -120,22 +120,20 @@ class Outcomes:
         So are the rules, unless something else is false: a few are asked on the spot, where `scope`
         is that of the spot, since what is optional is not there as often as it is.
         """
-        certain = self.add([~entry.rule.index for entry in entries if not entry.others])
-        unsure = [entry for entry in entries if entry.others]
-        if not unsure:
-            return certain
-        if scope is None or len(unsure) > _FEW_FAILED:
+        unsure = sum(bool(entry.others) for entry in entries)
+        if unsure and (scope is None or unsure > _FEW_FAILED):
             return [self.call(self.function_of_failed(entries))]
-        block = scope.inner()
-        tests = self._unless_false(unsure, block)
-        return [*certain, *block.statements, *tests]
+        return self._failing(entries, Scope(self.roots) if scope is None else scope.inner())
 
     def function_of_failed(self, entries: Sequence[Entry]) -> str:
         """The same as a function; its name."""
+        return self.define("failed", self._failing(entries, Scope(self.roots)))
+
+    def _failing(self, entries: Sequence[Entry], block: Scope) -> list[Statement]:
+        """What is certain, then what is asked within `block`."""
         certain = self.add([~entry.rule.index for entry in entries if not entry.others])
-        scope = Scope(self.roots)
-        tests = self._unless_false([entry for entry in entries if entry.others], scope)
-        return self.define("failed", [*certain, *scope.statements, *tests])
+        tests = self._unless_false([entry for entry in entries if entry.others], block)
+        return [*certain, *block.statements, *tests]
 
     def _unless_false(self, entries: Sequence[Entry], scope: Scope) -> list[Statement]:
         """Rules that look for the same optional place first are skipped together without it."""
