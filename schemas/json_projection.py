@@ -7,8 +7,8 @@ fails for bytes that are not JSON and for nothing else; a member that is not the
 
 What counts as JSON is msgspec's reading of RFC 8259: UTF-8 only, no lone surrogates, numbers within
 the range of a double, nesting no deeper than a fresh stack takes (about 990 levels), and of a
-name that comes twice the last value. The content of members that nobody reads is only looked at as
-far as needed to find their end.
+name that comes twice the last value. The content of members that nobody reads, and of lists and
+objects where rules want something else, is only looked at as far as needed to find their end.
 """
 
 from __future__ import annotations
@@ -53,38 +53,44 @@ class DecodeError(ValueError):
 class Shape:
     """Which parts of a value are read.
 
-    `whole`: all of it, whatever it is. Otherwise `members` of an object and `elements` of a list;
-    with neither only what kind of value stands there.
+    `whole`: all of it, whatever it is; `flat`: but of a list or an object only how long it is.
+    Otherwise `members` of an object and `elements` of a list; with neither only what kind of value
+    stands there.
     """
 
     whole: bool = False
     members: Mapping[str, Shape] = field(default_factory=dict[str, "Shape"])
     elements: Shape | None = None
+    flat: bool = False
 
     @classmethod
-    def of(cls, whole: Iterable[Path], present: Iterable[Path] = ()) -> Shape:
+    def of(
+        cls, whole: Iterable[Path], present: Iterable[Path] = (), flat: Iterable[Path] = ()
+    ) -> Shape:
         """The shape in which every path of `whole` is read to the end.
 
-        Of the paths in `present` only whether they are there.
+        Of the paths in `present` only whether they are there; those in `flat` are read, too, but
+        for what is in lists and objects.
         """
         tree: dict[Any, Any] = {}
-        for paths, read in ((present, False), (whole, True)):
+        for paths, mark in ((present, None), (flat, _FLAT), (whole, _READ)):
             for path in paths:
                 at = tree
                 for segment in path:
                     at = at.setdefault(segment, {})
-                if read:
-                    at[_READ] = True
+                if mark is not None:
+                    at[mark] = True
         return _shape(tree)
 
 
 _READ: Final = object()
+_FLAT: Final = object()
 
 
 def _shape(tree: dict[Any, Any]) -> Shape:
     """Recursion is bounded by the length of the paths, which the parser of rules bounds."""
-    if _READ in tree:
-        return Shape(whole=True)
+    if _READ in tree or _FLAT in tree:
+        return Shape(whole=True, flat=tree.keys() == {_FLAT})
     elements = tree.pop(None, None)
     if elements is not None and tree:  # read as a list and as an object: take what is there
         return Shape(whole=True)
@@ -103,15 +109,23 @@ class Node:
     """One place of a projection, as the reader of a projected value finds it.
 
     `type` is the class of an object here, None where objects are dicts; `members` maps the names
-    that are read to attribute and node; `elements` is the node of a list's elements.
+    that are read to attribute and node; `elements` is the node of a list's elements. A `flat` place
+    is read but for what is in lists and objects.
     """
 
     type: type | None = None
     members: Mapping[str, tuple[str, Node]] = field(default_factory=dict[str, "tuple[str, Node]"])
     elements: Node | None = None
+    flat: bool = False
 
 
 _WHOLE: Final = Node()
+_FLATLY: Final = Node(flat=True)
+#: What nobody looks into stays as it is written: hostile nesting is passed over, not built.
+_UNREAD: Final = msgspec.Raw
+_FLAT_VALUE: Final[Any] = (
+    str | int | float | bool | list[msgspec.Raw] | dict[str, msgspec.Raw] | None
+)
 
 
 class JsonProjection:
@@ -161,8 +175,15 @@ class JsonProjection:
         return self._narrow is not None
 
     def plain(self, projected: object) -> object:
-        """`projected` as dicts and lists, absent members left out."""
+        """`projected` as dicts and lists, absent members left out.
+
+        What is in lists and objects that nobody looks into is of no use; `shown` has it.
+        """
         return _plain(projected, self.root)
+
+    def shown(self, projected: object) -> object:
+        """The same with everything in it, for people; left out where it cannot be decoded."""
+        return _plain(projected, self.root, _opened)
 
     def plain_part(self, shape: Shape) -> Callable[[object], object]:
         """The same for a part of what is projected: `shape` is within the projection's own."""
@@ -171,7 +192,7 @@ class JsonProjection:
 
     def _node(self, shape: Shape) -> Node:
         if shape.whole:
-            return _WHOLE
+            return _FLATLY if shape.flat else _WHOLE
         names = {name: f"f{i}" for i, name in enumerate(shape.members)}
         nodes = {name: self._node(sub) for name, sub in shape.members.items()}
         elements = None if shape.elements is None else self._node(shape.elements)
@@ -193,8 +214,10 @@ class JsonProjection:
         """A type that takes every JSON value: objects as the node says, the rest as it is."""
         if node is _WHOLE:
             return object
+        if node is _FLATLY:
+            return _FLAT_VALUE
         members: Any = node.type or dict
-        elements: Any = object if node.elements is None else self._annotation(node.elements)
+        elements: Any = _UNREAD if node.elements is None else self._annotation(node.elements)
         items = types.GenericAlias(list, (elements,))
         return members | items | str | int | float | bool | None
 
@@ -268,33 +291,37 @@ def _reason(data: bytes, error: Exception) -> str:
 _NOT_STRUCTURE: Final = bytes(sorted(set(range(256)) - set(b'[]{}"\\')))
 _STRING: Final = re.compile(rb'"[^"\\]*(?:\\.?[^"\\]*)*"?', re.DOTALL)
 _RUN: Final = re.compile(rb"[\[{]+|[\]}]+")
-_HEAD: Final = 8192
+#: What a list and an object with a short name take.
+_BYTES_A_LEVEL: Final = (2, 6)
 
 
 def _is_nested(data: bytes, depth: int) -> bool:
     """Whether `data` is nested at least so deep: most that is, is so from the start."""
-    if len(data) > _HEAD:
-        head = data[:_HEAD]
-        if head.count(b'"') % 2:  # cut within a string, which takes longer to take out
-            head = head[: head.rindex(b'"')]
-        if nesting(head) >= depth:
-            return True
-    return nesting(data) >= depth
+    heads = (data[: depth * each] for each in _BYTES_A_LEVEL if depth * each < len(data))
+    return any(nesting(head) >= depth for head in heads) or nesting(data) >= depth
 
 
 def nesting(data: bytes) -> int:
     """How deep the lists and objects of `data` are nested, whether or not it is valid JSON."""
-    bare = data.translate(None, _NOT_STRUCTURE)
-    if b"\\" not in bare:
-        # Strings without brackets are now empty. Taking out wrong pairs of quotes leaves others.
-        bare = bare.replace(b'""', b"")
-    if b'"' in bare or b"\\" in bare:
-        bare = _STRING.sub(b"", data).translate(None, _NOT_STRUCTURE)
     depth = deepest = 0
-    for run in _RUN.findall(bare):
+    for run in _RUN.findall(_brackets(data)):
         depth += len(run) if run[0] in b"[{" else -len(run)
         deepest = max(deepest, depth)
     return deepest
+
+
+def _brackets(data: bytes) -> bytes:
+    """The brackets of `data` that are not in a string."""
+    bare = data.translate(None, _NOT_STRUCTURE)
+    if b"\\" not in bare:
+        quotes = bare.count(b'"')
+        if quotes % 2:
+            bare = bare[: bare.rindex(b'"')]  # where a string begins that does not end
+            quotes -= 1
+        # Each string is two quotes side by side where there are no brackets in any.
+        if bare.count(b'""') * 2 == quotes:
+            return bare.translate(None, b'"')
+    return _STRING.sub(b"", data).translate(None, _NOT_STRUCTURE + b'"\\')
 
 
 def _part(node: Node, shape: Shape) -> Node:
@@ -312,14 +339,37 @@ def _part(node: Node, shape: Shape) -> Node:
     return Node(node.type, members, elements)
 
 
-def _plain(value: object, node: Node) -> object:
-    """Recursion is bounded by the depth of the shape: what was read whole is not entered."""
+def _plain(
+    value: object, node: Node, end: Callable[[object], object] = lambda value: value
+) -> object:
+    """Recursion is bounded by the depth of the shape: what was read whole is not entered.
+
+    `end` makes what is there of the rest.
+    """
     if node.type is not None and type(value) is node.type:
         return {
-            name: _plain(member, sub)
+            name: _plain(member, sub, end)
             for name, (attribute, sub) in node.members.items()
             if (member := getattr(value, attribute)) is not MISSING
         }
     if node.elements is not None and isinstance(value, list):
-        return [_plain(item, node.elements) for item in cast("list[object]", value)]
-    return value
+        return [_plain(item, node.elements, end) for item in cast("list[object]", value)]
+    return end(value)
+
+
+def _opened(value: object) -> object:
+    """A list or object whose items nobody reads with these decoded, or empty where one cannot be."""
+    try:
+        match value:
+            case list():
+                return [_decoded(item) for item in cast("list[object]", value)]
+            case dict():
+                return {k: _decoded(v) for k, v in cast("dict[str, object]", value).items()}
+            case _:
+                return value
+    except DecodeError:
+        return type(value)()
+
+
+def _decoded(item: object) -> object:
+    return decode_json(bytes(item)) if isinstance(item, msgspec.Raw) else item

@@ -89,7 +89,7 @@ class Compiled:
             return known
         reader = self.definition.reader
         try:
-            value = reader.plain(reader.decode(event.value, event.headers))
+            value = reader.projection.shown(reader.decode(event.value, event.headers))
         except DecodeError:
             return known
         blank = self.activation(without_value(event), stamp=stamp, only=only)

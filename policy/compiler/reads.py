@@ -11,7 +11,21 @@ from dataclasses import dataclass
 from typing import Final, TypeAlias
 
 from ...schemas.json_projection import Path, Shape
-from ..cel.ast import Call, Comprehension, Expr, Has, Ident, Index, Literal, Select, children
+from ..cel.ast import (
+    And,
+    Call,
+    Comprehension,
+    Expr,
+    Has,
+    Ident,
+    Index,
+    ListExpr,
+    Literal,
+    Not,
+    Or,
+    Select,
+    children,
+)
 
 __all__ = ["ALIASES", "VARIABLES", "Place", "Reads", "place_of", "reads_of"]
 
@@ -38,10 +52,15 @@ _QUANTIFIERS: Final = frozenset({"all", "exists", "exists_one"})
 
 @dataclass(frozen=True, slots=True)
 class Reads:
-    """The places that are read to the end, and those of which only the presence is asked."""
+    """The places that are read to the end, and those of which only the presence is asked.
+
+    `entered` are those of `whole` where it matters what is in a list or map; elsewhere that comes
+    to the same whatever is in it: to an error, as a rule.
+    """
 
     whole: frozenset[Place] = frozenset()
     present: frozenset[Place] = frozenset()
+    entered: frozenset[Place] = frozenset()
 
     @classmethod
     def union(cls, parts: Sequence[Reads]) -> Reads:
@@ -49,6 +68,7 @@ class Reads:
         return cls(
             frozenset[Place]().union(*(part.whole for part in parts)),
             frozenset[Place]().union(*(part.present for part in parts)),
+            frozenset[Place]().union(*(part.entered for part in parts)),
         )
 
     @property
@@ -66,8 +86,9 @@ class Reads:
     def shape(self, variable: str) -> Shape:
         """What of `variable` is read."""
         return Shape.of(
-            [path for name, path in self.whole if name == variable],
+            [path for name, path in self.entered if name == variable],
             [path for name, path in self.present if name == variable],
+            [path for name, path in self.whole - self.entered if name == variable],
         )
 
     @property
@@ -122,7 +143,7 @@ def reads_of(expr: Expr | None) -> Reads:
         return Reads()
     found = _Collector()
     found.visit(expr, {})
-    return Reads(frozenset(found.whole), frozenset(found.present))
+    return Reads(frozenset(found.whole), frozenset(found.present), frozenset(found.entered))
 
 
 def place_of(expr: Expr, bound: Iterable[str] = ()) -> Place | None:
@@ -155,25 +176,67 @@ def _place(expr: Expr, scope: Mapping[str, Place | None]) -> Place | None:
     return None if start is None else (start[0], (*start[1], *reversed(names)))
 
 
+#: A list or map is an error here, or only asked for its size or its type.
+_FLAT: Final = frozenset(
+    {
+        *("<", "<=", ">", ">=", "-", "*", "/", "%"),
+        *("startsWith", "endsWith", "matches", "size", "type", "lowerAscii", "upperAscii", "trim"),
+        *("int", "uint", "double", "timestamp", "duration"),
+        *("isEmail", "isUuid", "isUri", "isUriRef", "isIpv4", "isIpv6", "isHostname"),
+    }
+)
+
+
+def _is_flat(expr: Expr) -> bool:
+    """Whether a list or map as an operand gives the same whatever is in it."""
+    match expr:
+        case And() | Or() | Not():
+            return True
+        case Call(function="==" | "!=", args=sides):
+            return any(map(_is_scalar, sides))
+        case Call(function="in", args=(_, ListExpr(elements=items))):
+            return all(map(_is_scalar, items))
+        case Call(function=function):
+            return function in _FLAT
+        case _:
+            return False
+
+
+def _is_scalar(expr: Expr) -> bool:
+    match expr:
+        case Literal():
+            return True
+        case Call(function="-", args=(Literal(),)):
+            return True
+        case _:
+            return False
+
+
 class _Collector:
     def __init__(self) -> None:
         self.whole: set[Place] = set()
         self.present: set[Place] = set()
+        self.entered: set[Place] = set()
 
-    def visit(self, expr: Expr, scope: _Scope) -> None:
+    def visit(self, expr: Expr, scope: _Scope, *, flat: bool = False) -> None:
+        """Take in what `expr` reads; `flat`: what is in a list or map makes no difference."""
         place = _place(expr, scope)
         if place is not None:
             self.whole.add(place)
+            if not flat:
+                self.entered.add(place)
         elif isinstance(expr, Has):
             self._has(expr, scope)
         elif isinstance(expr, Comprehension):
             self._comprehension(expr, scope)
         elif not self._header_test(expr, scope):
             if isinstance(expr, Select) and (base := _place(expr.operand, scope)) is not None:
-                self.whole.add((base[0], (*base[1], expr.field)))
+                self.whole.add(below := (base[0], (*base[1], expr.field)))
+                self.entered.add(below)
                 return
+            flat = _is_flat(expr)
             for child in children(expr):
-                self.visit(child, scope)
+                self.visit(child, scope, flat=flat)
 
     def _has(self, expr: Has, scope: _Scope) -> None:
         place = _place(expr.operand, scope)

@@ -18,7 +18,48 @@ from streamwarden.schemas.json_projection import (
 
 def read(data: bytes, *paths: Path, present: tuple[Path, ...] = ()) -> object:
     projection = JsonProjection(Shape.of(paths, present))
-    return projection.plain(projection.decode(data))
+    return projection.shown(projection.decode(data))
+
+
+@pytest.mark.parametrize(
+    ("data", "shown"),
+    [
+        (b'{"a": 5}', 5),
+        (b'{"a": "x"}', "x"),
+        (b'{"a": null}', None),
+        (b'{"a": [1, {"b": [2]}]}', [1, {"b": [2]}]),
+        (b'{"a": {"b": {"c": 1}}}', {"b": {"c": 1}}),
+        # What nobody looks into keeps nothing from being decoded, and is left out.
+        (b'{"a": ["\xff"]}', []),
+        (b'{"a": {"b": 1e999}}', {}),
+    ],
+)
+def test_what_is_in_lists_and_objects_of_a_flat_place_is_not_decoded(
+    data: bytes, shown: object
+) -> None:
+    projection = JsonProjection(Shape.of([], flat=[("a",)]))
+    found = projection.decode(data)
+    assert projection.shown(found) == {"a": shown}
+    plain = projection.plain(found)
+    assert isinstance(plain, dict)
+    if isinstance(shown, list | dict):
+        assert type(plain["a"]) is type(shown)
+    else:
+        assert plain["a"] == shown
+
+
+def test_a_place_is_flat_only_where_nobody_reads_on() -> None:
+    assert Shape.of([], flat=[("a",)]).members["a"] == Shape(whole=True, flat=True)
+    assert Shape.of([("a",)], flat=[("a",)]).members["a"] == Shape(whole=True)
+    assert Shape.of([("a", "b")], flat=[("a",)]).members["a"] == Shape(whole=True)
+    assert Shape.of([], [("a", "b")], flat=[("a",)]).members["a"] == Shape(whole=True)
+
+
+def test_hostile_nesting_in_a_flat_place_is_passed_over() -> None:
+    data = b'{"a": ' + b"[" * 900 + b"]" * 900 + b"}"
+    flat = JsonProjection(Shape.of([], flat=[("a",)])).decode(data)
+    (inner,) = flat.a if hasattr(flat, "a") else flat.f0  # type: ignore[attr-defined]
+    assert len(bytes(inner)) == 1798
 
 
 @pytest.mark.parametrize(

@@ -58,3 +58,30 @@ def test_reads_by_variable() -> None:
     assert (found.reads_now, found.reads_timestamp) == (True, True)
     assert (found.reads_value, found.reads_facts, found.reads_schema) == (False, False, False)
     assert reads_of(parse("value.a.b == 1")).value_paths == {("a", "b")}
+
+
+@pytest.mark.parametrize(
+    ("condition", "flat"),
+    [
+        ("value.a > 1 && value.b < value.c", True),
+        ("value.a == 'x' || 1 != value.b || value.c == -1", True),
+        ("value.a in ['x', 1] && !value.b", True),
+        ("value.a.startsWith(value.b) && value.c.size() > 1", True),
+        ("value.l.all(x, x.q > 1)", True),
+        ("value.a == value.b", False),
+        ("value.a == [1]", False),
+        ("value.a in [[1]]", False),
+        ("value.a in lists.odd", False),
+        ("value.a + value.b == 'x'", False),
+        ("'x' in value.a", False),
+        ("value.a.exists_one(x, x == 1)", True),
+        ("value.a.map(x, x)[0] == 1", False),
+        ("string(value.a) == 'x'", False),
+        ("(value.a ? value.b : 1) == 1", False),
+        ("value.a.?b.orValue(1) == 1", False),
+    ],
+)
+def test_lists_and_maps_are_entered_only_where_it_matters(condition: str, flat: bool) -> None:
+    found = reads_of(parse(condition))
+    assert found.entered <= found.whole
+    assert flat == (not {place for place in found.entered if place[0] == "value"})
