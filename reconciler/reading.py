@@ -37,12 +37,12 @@ _GRACE_S = 2.0
 _POLL_MAX_S = 1.0
 _APPEND_TIME = 2  # TIMESTAMP_LOG_APPEND_TIME
 
+#: Nobody knows the topic. A broker that has just come back says so for a moment, too.
+_GONE = {KafkaError.UNKNOWN_TOPIC_OR_PART, UNKNOWN_PARTITION}
+_GONE_S = 5.0
+_ASK_AGAIN_S = 0.25
 #: After these nothing more will come of this partition, however long one waits.
-_FINAL = {
-    KafkaError.TOPIC_AUTHORIZATION_FAILED,
-    KafkaError.UNKNOWN_TOPIC_OR_PART,
-    UNKNOWN_PARTITION,
-}
+_FINAL = {KafkaError.TOPIC_AUTHORIZATION_FAILED, *_GONE}
 #: Reading assigned partitions needs no group, whatever its coordinator says.
 _IGNORED = {KafkaError.GROUP_AUTHORIZATION_FAILED}
 _OUT_OF_RANGE = KafkaError._AUTO_OFFSET_RESET  # noqa: SLF001 - public, in spite of its name
@@ -102,11 +102,13 @@ class Reader:
         isolation: str = "read_committed",
         connect: Callable[[dict[str, Any]], RecordClient] = Consumer,
         clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], object] = time.sleep,
     ) -> None:
         self._config = consumer_config(config, isolation=isolation)
         self._connect = connect
         self._client: RecordClient | None = None
-        self._clock = clock
+        self._clock, self._sleep = clock, sleep
+        self._gone_since: float | None = None
         self._timeout_s = timeout_s
         self._silent_s = 0.0
         self._budget_s = timeout_s
@@ -168,6 +170,22 @@ class Reader:
     def heard(self) -> None:
         """Records came: patience starts anew."""
         self._silent_s, self._budget_s = 0.0, self._timeout_s
+        self._gone_since = None
+
+    def ask_again(self, piece: Slice, offset: int) -> bool:
+        """Go on at `offset` of a topic that nobody knows; False once that is so for a while.
+
+        Raises KafkaException.
+        """
+        now = self._clock()
+        if self._gone_since is None:
+            self._gone_since = now
+        if now - self._gone_since >= _GONE_S:
+            return False
+        self._sleep(_ASK_AGAIN_S)
+        self._topic = ""
+        self.assign(piece, offset)
+        return True
 
     def log_start(self, piece: Slice) -> tuple[int, int] | None:
         """First and last stable offset of the log as it is now, None when nobody answers."""
@@ -297,6 +315,8 @@ class Reading:
             self._out_of_range()
             return True
         self._trouble = error.str()
+        if code in _GONE and self._reader.ask_again(self._piece, self._position):
+            return True
         if code in _FINAL or error.fatal():
             self._give_up(self._trouble)
             return True

@@ -74,6 +74,9 @@ class FakeLog:
     def clock(self) -> float:
         return self.now
 
+    def wait(self, seconds: float) -> None:
+        self.now += seconds
+
     def connect(self, _config: dict[str, Any]) -> FakeLog:
         return self
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from confluent_kafka import KafkaError
 
+from streamwarden.producers.codes import UNKNOWN_PARTITION
 from streamwarden.reconciler.reading import Gap, Reader, Reading
 from streamwarden.reconciler.slices import Slice
 
@@ -13,7 +14,7 @@ from .logs import FakeLog, FakeMessage
 
 def reader(log: FakeLog, timeout_s: float = 30.0) -> Reader:
     """A reader of a log in memory."""
-    return Reader({}, connect=log.connect, clock=log.clock, timeout_s=timeout_s)
+    return Reader({}, connect=log.connect, clock=log.clock, sleep=log.wait, timeout_s=timeout_s)
 
 
 def piece(first: int, end: int) -> Slice:
@@ -161,18 +162,29 @@ def test_a_short_outage_is_waited_for() -> None:
     assert (reading.gaps, reading.problem) == ([], "")
 
 
-@pytest.mark.parametrize(
-    "code", [KafkaError.TOPIC_AUTHORIZATION_FAILED, KafkaError.UNKNOWN_TOPIC_OR_PART]
-)
-def test_a_topic_that_is_gone_or_forbidden_is_not_waited_for(code: int) -> None:
+def test_a_topic_that_is_forbidden_is_not_waited_for() -> None:
     """The reason is told, at once."""
-    failure = FakeMessage(0, KafkaError(code, "not for you"))
+    failure = FakeMessage(0, KafkaError(KafkaError.TOPIC_AUTHORIZATION_FAILED, "not for you"))
     log = FakeLog(range(5), end=5, script=lambda _log, n: failure if n == 0 else None)
     reading = reader(log).read(piece(0, 5))
 
     assert offsets(reading) == []
     assert reading.gaps == [Gap(0, 5, "unread")]
     assert (reading.problem, log.now) == ("not for you", 0.0)
+
+
+@pytest.mark.parametrize("code", [KafkaError.UNKNOWN_TOPIC_OR_PART, UNKNOWN_PARTITION])
+def test_a_topic_that_nobody_knows_is_asked_for_again(code: int) -> None:
+    """Brokers that have just come back may not know it yet; one that is gone is not waited for long."""
+    failure = FakeMessage(3, KafkaError(code, "who?"))
+    back = FakeLog(range(9), end=9, script=lambda _log, n: failure if 1 <= n < 5 else None)
+    gone = FakeLog(range(9), end=9, script=lambda _log, n: failure if n else None)
+    first, second = reader(back).read(piece(0, 9)), reader(gone).read(piece(0, 9))
+
+    assert (offsets(first), first.gaps, first.problem) == (list(range(9)), [], "")
+    assert (offsets(second), second.problem) == ([0, 1, 2], "who?")
+    assert second.gaps == [Gap(3, 9, "unread")]
+    assert (back.now, gone.now) == (1.0, 5.0)
 
 
 def test_the_group_does_not_matter() -> None:
