@@ -29,7 +29,7 @@ from .tallies import Tally
 
 __all__ = ["Entry", "Outcome", "Plan", "PlanRule", "Plans", "SyntheticRule"]
 
-#: Distinct sets of hits whose outcome is kept; a hostile producer must not grow it.
+#: Outcomes that are kept; a hostile producer must not grow it.
 _OUTCOMES_MAX = 2048
 #: An event whose decision is timed, when it began (nanoseconds), and who is told.
 _Timed: TypeAlias = tuple[Event, int, Callable[[int], object]]
@@ -180,7 +180,8 @@ class Plan:
         self.trails: dict[int, Trail] = {}
         self.frames: dict[Effect, bytes] = {}
         self.all_clear = Outcome(Effect.ALLOW if self.rules else Effect.NONE)
-        self._outcomes: dict[tuple[int, ...], Outcome] = {(): self.all_clear}
+        #: By the hits, and why the value cannot be decoded; behind those of a tombstone is None.
+        self._outcomes: dict[tuple[object, ...], Outcome] = {}
         self._sink = source.sink
         #: Whether nothing is left to do where no rule fired; a tombstone is another matter where
         #: they are not allowed.
@@ -217,13 +218,16 @@ class Plan:
             if hits.unavailable:
                 raise _unavailable(hits.reason)
             undecodable, hits = hits.reason, hits.hits
-        outcome = self._outcomes.get(hits)
+        known: tuple[object, ...] = hits
+        if undecodable is not None or event.value is None:
+            known = (*hits, undecodable)
+        outcome = self._outcomes.get(known)
         if outcome is None:
-            outcome = self.resolve(hits)
+            outcome = self.resolve(hits) if hits else self.all_clear
+            for synthetic in self._synthetic(event, undecodable):
+                outcome = self._with(outcome, synthetic)
             if len(self._outcomes) < _OUTCOMES_MAX:
-                self._outcomes[hits] = outcome
-        for synthetic in self._synthetic(event, undecodable):
-            outcome = self._with(outcome, synthetic)
+                self._outcomes[known] = outcome
         masked: bytes | None = None
         if outcome.masks and event.value is not None:
             try:

@@ -126,6 +126,8 @@ _UNREAD: Final = msgspec.Raw
 _FLAT_VALUE: Final[Any] = (
     str | int | float | bool | list[msgspec.Raw] | dict[str, msgspec.Raw] | None
 )
+#: An object of which much is read.
+_WIDE: Final[Any] = dict[str, object] | list[msgspec.Raw] | str | int | float | bool | None
 
 
 class JsonProjection:
@@ -145,9 +147,11 @@ class JsonProjection:
         self._narrow: JsonProjection | None = None
         if members_max is not None and len(shape.members) > members_max:
             self._narrow = JsonProjection(shape)
-            shape = Shape(whole=True)
-        self.root = self._node(shape)
-        decoder: msgspec.json.Decoder[object] = msgspec.json.Decoder(self._annotation(self.root))
+            self.root, annotation = _WHOLE, _WIDE
+        else:
+            self.root = self._node(shape)
+            annotation = self._annotation(self.root)
+        decoder: msgspec.json.Decoder[object] = msgspec.json.Decoder(annotation)
         self.raw_decode: Callable[[bytes], object] = decoder.decode
 
     def decode(self, data: bytes) -> object:
@@ -164,6 +168,8 @@ class JsonProjection:
         """What becomes of `data`, which `raw_decode` has refused: a value, or a DecodeError."""
         if self._narrow is None:
             return decode_again(self.raw_decode, data, error)
+        if isinstance(error, RecursionError) and _is_nested(data, sys.getrecursionlimit()):
+            return DecodeError(_reason(data, error))
         try:
             return self._narrow.plain(self._narrow.decode(data))
         except DecodeError as refused:
@@ -291,14 +297,19 @@ def _reason(data: bytes, error: Exception) -> str:
 _NOT_STRUCTURE: Final = bytes(sorted(set(range(256)) - set(b'[]{}"\\')))
 _STRING: Final = re.compile(rb'"[^"\\]*(?:\\.?[^"\\]*)*"?', re.DOTALL)
 _RUN: Final = re.compile(rb"[\[{]+|[\]}]+")
-#: What a list and an object with a short name take.
-_BYTES_A_LEVEL: Final = (2, 6)
+#: What a list, and an object with a short name, takes at least and a little more.
+_BYTES_A_LEVEL: Final = (1.25, 6)
 
 
 def _is_nested(data: bytes, depth: int) -> bool:
     """Whether `data` is nested at least so deep: most that is, is so from the start."""
-    heads = (data[: depth * each] for each in _BYTES_A_LEVEL if depth * each < len(data))
-    return any(nesting(head) >= depth for head in heads) or nesting(data) >= depth
+    for each in _BYTES_A_LEVEL:
+        size = int(depth * each)
+        if size < len(data):
+            brackets = _brackets(data[:size])
+            if len(brackets) - len(brackets.lstrip(b"[{")) >= depth:
+                return True
+    return nesting(data) >= depth
 
 
 def nesting(data: bytes) -> int:
@@ -313,6 +324,8 @@ def nesting(data: bytes) -> int:
 def _brackets(data: bytes) -> bytes:
     """The brackets of `data` that are not in a string."""
     bare = data.translate(None, _NOT_STRUCTURE)
+    if b'"' not in bare and b"\\" not in bare:
+        return bare
     if b"\\" not in bare:
         quotes = bare.count(b'"')
         if quotes % 2:
