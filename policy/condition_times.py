@@ -19,6 +19,7 @@ from typing import Final, cast
 
 from .cel.ast import Call, Conditional, Expr, Ident, ListExpr, Literal, Not, Select
 from .cel.library.time import timestamp_from_string
+from .cel.unparse import unparse
 from .cel.values import CelError
 from .model import Path
 
@@ -84,15 +85,21 @@ def choices(path: Path, listed: Expr) -> Expr:
     return replace(listed, elements=tuple(found))
 
 
-def time_or_text(expr: Expr) -> str | None:
-    """The text of what `compared` makes of one behind a sign of order; None of anything else."""
+def time_or_text(expr: Expr, field: Expr | None = None) -> str | None:
+    """The text of what `compared` makes of one behind `field` and a sign of order.
+
+    None of anything else; without `field` that stands before the sign, whatever it is.
+    """
     match expr:
         case Conditional(
-            test=Call(function="==", args=(Call(function="type"), Select(field="Timestamp"))),
+            test=Call(
+                function="==",
+                args=(Call(function="type", target=None, args=(asked,)), Select() as type_),
+            ),
             then=then,
             otherwise=Literal(value=str() as text),
-        ) if _is_time_of(then, text):
-            return text
+        ) if _is_time_of(then, text) and unparse(type_) == unparse(_TIME_TYPE):
+            return text if field is None or unparse(asked) == unparse(field) else None
         case _:
             return None
 

@@ -73,7 +73,7 @@ class _Generator:
         if setting.framed is not None:
             variables |= {"schema"}
             del constants["schema"]
-        self.normalizer = Normalizer(constants, variables)
+        self.normalizer = Normalizer(constants, variables, frozenset({"value", "key"} - unruly))
         self.namespace = namespace = Namespace(dict(HELPERS))
         namespace.values["key_root"] = definition.key_root
         namespace.values["schema_root"] = partial(schema_of, framed=setting.framed)

@@ -29,6 +29,7 @@ from ..cel.evaluate import compile_exact
 from ..cel.regex import pattern_problem
 from ..cel.unparse import unparse
 from ..cel.values import CelError, Duration, Timestamp, UInt, is_list
+from ..condition_times import time_or_text
 from .formula import (
     CALCULATED,
     FALSE,
@@ -84,11 +85,17 @@ _OPEN: Final = object()
 class Normalizer:
     """Makes formulas of conditions.
 
-    `constants` are the variables that no event changes, `variables` those that events have.
+    `constants` are the variables that no event changes, `variables` those that events have, and of
+    these `timeless` those below which no value is a time.
     """
 
-    def __init__(self, constants: Mapping[str, object], variables: frozenset[str]) -> None:
-        self._constants, self._variables = constants, variables
+    def __init__(
+        self,
+        constants: Mapping[str, object],
+        variables: frozenset[str],
+        timeless: frozenset[str] = frozenset(),
+    ) -> None:
+        self._constants, self._variables, self._timeless = constants, variables, timeless
         #: What the exact evaluator has to compute for formulas, by its text.
         self.calculated: dict[str, Expr] = {}
 
@@ -183,6 +190,8 @@ class Normalizer:
         operator = call.function
         value = self._value(right, scope)
         if value is _OPEN:
+            value = self._timeless_text(left, right, scope)
+        if value is _OPEN:
             value, left = self._value(left, scope), right
             operator = MIRRORED[operator]
         if value is _OPEN:
@@ -216,6 +225,12 @@ class Normalizer:
         if place is None or place.variable in _TIMES:
             return None
         return Order(place, operator, number, not wanted, signed)
+
+    def _timeless_text(self, left: Expr, right: Expr, scope: Mapping[str, str]) -> object:
+        """The text that `left` is compared with where a time could have stood; `_OPEN` elsewhere."""
+        text = time_or_text(right, left)
+        place = None if text is None else self.place(left, scope)
+        return _OPEN if place is None or place.variable not in self._timeless else text
 
     def _equality(
         self,
@@ -296,6 +311,10 @@ class Normalizer:
         item, container = call.args
         signed = _signed(call, wanted)
         values = self._value(container, scope)
+        if is_list(values):
+            place = self.place(item, scope)
+            if place is not None and place.variable in self._timeless:
+                values = [each for each in values if not isinstance(each, Timestamp)]
         constants = _scalars(values) if is_list(values) else None
         if constants is not None and self._value(item, scope) is _OPEN:
             place = self._subject(item, scope)

@@ -206,7 +206,7 @@ def _is_scalar(expr: Expr) -> bool:
     match expr:
         case Literal():
             return True
-        case Call(function="-", args=(Literal(),)):
+        case Call(function="-" | "timestamp" | "duration", target=None, args=(Literal(),)):
             return True
         case _:
             return False

@@ -137,6 +137,11 @@ MEASURES = [
 #: Conditions that the exact evaluator decides, or that are errors.
 UNUSUAL = [
     "type({0}) == int",
+    "{0} > (type({0}) == google.protobuf.Timestamp ? timestamp('2025-01-01T00:00:00Z') : '2025-01-01T00:00:00Z')",
+    "!({0} <= (type({0}) == google.protobuf.Timestamp ? timestamp('2025-06-01T12:00:00Z') : '2025-06-01T12:00:00Z'))",
+    "value.b < (type({0}) == google.protobuf.Timestamp ? timestamp('2025-06-01T12:00:00Z') : '2025-06-01T12:00:00Z')",
+    "{0} in ['2025-01-01T00:00:00Z', timestamp('2025-01-01T00:00:00Z')]",
+    "!({0} in ['2025-06-01T12:00:00.5Z', timestamp('2025-06-01T12:00:00.5Z'), 1])",
     'string({0}) == "1"',
     '{0} < "b"',
     '{0}["x"] == 1',

@@ -205,6 +205,17 @@ def test_what_waits_and_what_does_not() -> None:
     ]
 
 
+def test_texts_that_may_be_times_are_looked_up_where_no_value_can_be_one() -> None:
+    """Structured conditions leave open whether a field is a time; a JSON value never is."""
+    moment = '"2026-01-01T00:00:00Z"'
+    told = f"(type(value.at) == google.protobuf.Timestamp ? timestamp({moment}) : {moment})"
+    rules = (f"value.at > {told}", f"value.at in [{moment}, timestamp({moment})]")
+
+    assert not any("exactly" in str(plan) for plan in compiled(*rules).describe())
+    framed = compiled(*rules, framed=_Fixed({}))
+    assert all("exactly" in str(plan) for plan in framed.describe())
+
+
 def test_each_rule_says_what_it_is_looked_up_with_or_why_not() -> None:
     """Lookups are shared by rules that ask the same place in the same way."""
     rules = compiled(
