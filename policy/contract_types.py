@@ -119,7 +119,7 @@ class _Avro:
 def _alternatives(type_: Type) -> tuple[Type, ...]:
     """What a value can be where it is not null."""
     inner = type_.params[0] if type_.kind == "nullable" else type_
-    return inner.params if inner.kind == "either" else (inner,)
+    return tuple(inner.params) if inner.kind == "either" else (inner,)
 
 
 def type_at(root: Type, steps: Sequence[str]) -> Type:

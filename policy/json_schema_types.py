@@ -8,7 +8,7 @@ that the schema does not name unless it says `additionalProperties: false`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Final, cast
@@ -17,6 +17,7 @@ from urllib.parse import unquote
 from ..schemas.json_projection import DecodeError, decode_json
 from .cel.ranges import Number, Range
 from .cel.types import (
+    ANY_LIST,
     BOOL,
     DOUBLE,
     DYN,
@@ -24,9 +25,9 @@ from .cel.types import (
     NULL,
     STRING,
     LazyFields,
+    LazyParams,
     Type,
     either,
-    list_of,
     map_of,
     record,
     symbols,
@@ -60,7 +61,8 @@ def json_schema_type(text: str) -> Type:
 class _Converter:
     """Objects are looked at field by field, as conditions ask, so that they may lead back to themselves.
 
-    References that do so without an object between them are open.
+    So are the elements of lists and maps that do, or that stand deep in others. References that
+    lead back with nothing of these between them are open.
     """
 
     def __init__(self, root: object) -> None:
@@ -69,13 +71,16 @@ class _Converter:
         self._count = 0
         # By identity; what is written is kept, so that nothing else can have the same.
         self._objects: dict[int, tuple[dict[str, object], Type]] = {}
+        # Lists and maps inside which the one at hand stands, and what leads to their elements.
+        self._around: set[int] = set()
+        self._lazy: dict[tuple[int, int], tuple[dict[str, object], LazyParams]] = {}
 
     def field(self, written: object) -> Type:
-        """The type of one field of an object."""
-        outer = self._following, self._count
-        self._following, self._count = [], 0
+        """The type of one field of an object, or of the elements of a list or map."""
+        outer = self._following, self._around, self._count
+        self._following, self._around, self._count = [], set(), 0
         found = self.type(written, 0)
-        self._following, self._count = outer
+        self._following, self._around, self._count = outer
         return found
 
     def type(self, written: object, depth: int) -> Type:
@@ -147,10 +152,10 @@ class _Converter:
             case "object":
                 return self._object(said, depth)
             case "array":
-                items = said.get("items")
-                type_ = DYN if "prefixItems" in said else self.type(items, depth + 1)
-                found = list_of(type_, _size(said.get("maxItems")))
-                return replace(found, least=_size(said.get("minItems")) or 0)
+                items = None if "prefixItems" in said else said.get("items")
+                found = replace(ANY_LIST, params=self._elements(said, items, (), depth))
+                least, most = _size(said.get("minItems")), _size(said.get("maxItems"))
+                return replace(found, size=most, least=least or 0)
             case "string":
                 least = _size(said.get("minLength")) or 0
                 return Type("string", size=_size(said.get("maxLength")), least=least)
@@ -163,15 +168,32 @@ class _Converter:
             case _:
                 return DYN
 
+    def _elements(
+        self, said: dict[str, object], written: object, keys: tuple[Type, ...], depth: int
+    ) -> Sequence[Type]:
+        """The types of the keys, if any, and elements of a list or map."""
+        own = id(said)
+        if depth < _DEPTH_MAX and own not in self._around:
+            following, self._following = self._following, []
+            self._around.add(own)
+            found = (*keys, self.type(written, depth + 1))
+            self._around.discard(own)
+            self._following = following
+            return found
+        place = own, len(keys)
+        if place not in self._lazy:
+            self._lazy[place] = said, LazyParams(lambda: (*keys, self.field(written)))
+        return self._lazy[place][1]
+
     def _object(self, said: dict[str, object], depth: int) -> Type:
         properties, others = said.get("properties"), said.get("additionalProperties", True)
         if "patternProperties" in said:
             others = True
         if not isinstance(properties, dict):
-            closed = others is False
-            others = self.type(others, depth + 1)
-            most = _size(said.get("maxProperties"))
-            return record("", {}) if closed else replace(map_of(STRING, others), size=most)
+            if others is False:
+                return record("", {})
+            params = self._elements(said, others, (STRING,), depth)
+            return replace(_ANY_OBJECT, params=params, size=_size(said.get("maxProperties")))
         if id(said) not in self._objects:
             written = cast("dict[str, object]", properties)
             fields = {name: partial(self.field, each) for name, each in written.items()}

@@ -42,6 +42,7 @@ from .types import (
     TYPE,
     UINT,
     Type,
+    alternatives,
     either,
     list_of,
     map_of,
@@ -306,7 +307,21 @@ class _Checker(CallChecks):
             return type_.params[1]
         if not self.can_be(type_, "record", "list", "map"):
             self.problem("SW123", f"{self.a(type_)} has no elements", node.span)
-        return DYN
+        return self.element_of_either(node, type_, key)
+
+    def element_of_either(self, node: Index, type_: Type, key: Type) -> Type:
+        """The element of those alternatives that have one for such a key."""
+        parts, kind = alternatives(type_), self.unifier.look(key).kind
+        position = kind in ("int", "uint", "dyn", "param")
+        found = [each.params[0] for each in parts if each.kind == "list" and position]
+        for each in parts:
+            if each.kind == "map" and self.comparable(each.params[0], key):
+                found.append(each.params[1])
+            elif each.kind == "record" and self.comparable(STRING, key):
+                found.append(DYN)
+        if not found and any(each.kind == "list" for each in parts):
+            self.wrong_index(node, "a list is indexed by position", key)
+        return either(found)
 
     def expect_key(self, node: Index, type_: Type, key: Type) -> None:
         if not self.comparable(type_.params[0], key):
@@ -367,17 +382,14 @@ class _Checker(CallChecks):
                 message = f"`{node.macro}` takes an optional, not {self.a(range_)}"
                 self.problem("SW123", message, node.range.span)
             return [DYN]
-        two = len(node.variables) == 2
-        if range_.kind == "list":
-            return [INT, range_.params[0]] if two else [range_.params[0]]
-        if range_.kind == "record":
-            return [STRING, DYN] if two else [STRING]
-        if range_.kind == "map":
-            return list(range_.params) if two else [range_.params[0]]
         if not self.can_be(range_, "list", "map", "record"):
             message = f"`{node.macro}` takes a list or a map, not {self.a(range_)}"
             self.problem("SW123", message, node.range.span)
-        return [DYN] * len(node.variables)
+        found = [_looped(each, len(node.variables)) for each in alternatives(range_)]
+        known = [each for each in found if each]
+        if len(known) == 1:
+            return known[0]
+        return [either(types) for types in zip(*known, strict=True)] or [DYN] * len(node.variables)
 
     def result(self, node: Comprehension, range_: Type, body: Type) -> Type:
         match node.macro:
@@ -396,3 +408,16 @@ class _Checker(CallChecks):
                 return optional_of(body)
             case _:  # transformMapEntry, optFlatMap, bind
                 return body
+
+
+def _looped(range_: Type, variables: int) -> list[Type]:
+    """What one variable of a macro, or two, stand for; nothing for what is no list and no map."""
+    match range_.kind:
+        case "list":
+            return [INT, range_.params[0]][-variables:]
+        case "record":
+            return [STRING, DYN][:variables]
+        case "map":
+            return list(range_.params[:variables])
+        case _:
+            return []

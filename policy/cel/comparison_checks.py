@@ -114,7 +114,7 @@ class ComparisonChecks(ABC):
         if left.kind in NUMBERS and right.kind in NUMBERS:
             return True
         if left.kind == right.kind and left.kind in ("list", "map", "optional_type"):
-            return all(map(self.comparable, left.params, right.params))
+            return self.unifier.each(self.comparable, left, right)
         return self.unifier.fits(left, right) or self.unifier.fits(right, left)
 
     def comparison(self, node: Call) -> None:

@@ -3,7 +3,7 @@
 `DYN` is anything; a record is a map whose fields a schema names; `nullable(T)` is T or null, as
 Avro's unions with null are; `either([T, U])` is one or the other. `symbols(…)` is a text that is one
 of a few, as Avro's enums are. Records may lead back to themselves: `LazyFields` says their fields
-when somebody asks.
+when somebody asks; so may lists and maps, by `LazyParams`.
 """
 
 from __future__ import annotations
@@ -32,6 +32,7 @@ __all__ = [
     "TYPE",
     "UINT",
     "LazyFields",
+    "LazyParams",
     "Type",
     "abstract",
     "alternatives",
@@ -61,7 +62,7 @@ class Type:
     """
 
     kind: str
-    params: tuple[Type, ...] = ()
+    params: Sequence[Type] = ()
     name: str = ""
     fields: Sequence[_Field] = ()
     open: bool = False
@@ -79,6 +80,8 @@ class Type:
             return f"{self.params[0]} or null"
         if self.kind == "either":
             return " or ".join(map(str, self.params))
+        if isinstance(self.params, LazyParams):
+            return f"{head}(…)"
         return f"{head}({', '.join(map(str, self.params))})" if self.params else head
 
     def field(self, name: str) -> Type | None:
@@ -139,6 +142,41 @@ class LazyFields(Sequence["_Field"]):
         return f"LazyFields({', '.join(self._sources)})"
 
 
+class LazyParams(Sequence[Type]):
+    """Types of elements that are found when they are first asked for.
+
+    So lists and maps can lead back to themselves. Two of them are equal where they are the same
+    object. What follows types to their ends ends here.
+    """
+
+    __slots__ = ("_found", "_source")
+
+    def __init__(self, source: Callable[[], Sequence[Type]]) -> None:
+        self._source = source
+        self._found: Sequence[Type] = ()
+
+    def _types(self) -> Sequence[Type]:
+        if not self._found:
+            self._found = self._source()
+        return self._found
+
+    def __bool__(self) -> bool:
+        return True  # Without looking, which may be what is going on.
+
+    def __len__(self) -> int:
+        return len(self._types())
+
+    @overload
+    def __getitem__(self, index: int) -> Type: ...
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[Type]: ...
+    def __getitem__(self, index: int | slice) -> Type | Sequence[Type]:
+        return self._types()[index]
+
+    def __repr__(self) -> str:
+        return "LazyParams()"
+
+
 BOOL: Final = Type("bool")
 INT: Final = Type("int")
 UINT: Final = Type("uint")
@@ -197,7 +235,7 @@ def symbols(texts: Iterable[str]) -> Type:
 def alternatives(type_: Type) -> tuple[Type, ...]:
     """What a value can be where it is not null: one type, or several."""
     inner = type_.params[0] if type_.kind == "nullable" else type_
-    return inner.params if inner.kind == "either" else (inner,)
+    return tuple(inner.params) if inner.kind == "either" else (inner,)
 
 
 def either(types: Iterable[Type]) -> Type:
@@ -243,7 +281,8 @@ def _joined(one: Type, two: Type) -> Type:
 
 def plain(type_: Type) -> Type:
     """The type without the numbers and sizes that a schema names."""
-    params = tuple(map(plain, type_.params))
+    lazy = isinstance(type_.params, LazyParams)
+    params = type_.params if lazy else tuple(map(plain, type_.params))
     return replace(type_, params=params, size=None, least=0, range=None)
 
 

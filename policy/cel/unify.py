@@ -6,9 +6,10 @@ elements of different types make a list of `dyn`.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Final
 
-from .types import DYN, STRING, Type, alternatives, map_of, plain, symbols
+from .types import DYN, STRING, LazyParams, Type, alternatives, map_of, plain, symbols
 
 __all__ = ["NUMBERS", "Unifier", "bare"]
 
@@ -36,6 +37,7 @@ class Unifier:
     def __init__(self) -> None:
         self.count = 0
         self.found: dict[str, Type] = {}
+        self._asked: set[tuple[int, int]] = set()
 
     def fresh(self) -> Type:
         """A variable of its own."""
@@ -68,7 +70,7 @@ class Unifier:
         type_ = self.look(type_)
         if type_.kind == "param":
             return DYN
-        if not type_.params:
+        if isinstance(type_.params, LazyParams) or not type_.params:
             return type_
         return Type(type_.kind, tuple(map(self.settle, type_.params)), type_.name)
 
@@ -104,8 +106,18 @@ class Unifier:
             and (wanted.name == given.name or wanted.kind == "record")
             and len(wanted.params) == len(given.params)
             and _share_fields(wanted, given)
-            and all(map(self._fits, wanted.params, given.params))
+            and self.each(self._fits, wanted, given)
         )
+
+    def each(self, holds: Callable[[Type, Type], bool], one: Type, two: Type) -> bool:
+        """Whether `holds` of every pair of parameters; what leads back to itself holds by itself."""
+        pair = id(one.params), id(two.params)
+        if pair in self._asked:
+            return True
+        self._asked.add(pair)
+        found = all(map(holds, one.params, two.params))
+        self._asked.discard(pair)
+        return found
 
     def _narrow(self, variable: Type, given: Type) -> bool:
         """Let a variable that is bound already stand for `given` as well."""
@@ -124,6 +136,8 @@ class Unifier:
 
     def _mentions(self, type_: Type, variable: Type) -> bool:
         type_ = self.look(type_)
+        if isinstance(type_.params, LazyParams):
+            return False
         return type_ == variable or any(self._mentions(part, variable) for part in type_.params)
 
     def join(self, one: Type, two: Type) -> Type:
@@ -146,6 +160,8 @@ class Unifier:
             return symbols(known) if known else STRING
         one, two = _as_map(one, two), _as_map(two, one)
         if (one.kind, one.name, len(one.params)) != (two.kind, two.name, len(two.params)):
+            return DYN
+        if isinstance(one.params, LazyParams) or isinstance(two.params, LazyParams):
             return DYN
         return self._join_params(one, two)
 
