@@ -25,10 +25,11 @@ from .ast import (
     Not,
     Or,
     Select,
+    walk,
 )
 from .values import CelType
 
-__all__ = ["TYPE_NAMES", "dotted_name", "renamed", "resolve"]
+__all__ = ["TYPE_NAMES", "dotted_name", "renamed", "resolve", "unbound"]
 
 #: What names a type, as a value.
 TYPE_NAMES: Final = {
@@ -39,6 +40,10 @@ TYPE_NAMES: Final = {
         "net.IP", "net.CIDR",
     )
 }  # fmt: skip
+
+
+#: Nodes that take the place of a name that is bound.
+_UNBOUND_MAX: Final = 64
 
 
 def dotted_name(node: Expr) -> str:
@@ -97,6 +102,35 @@ def renamed(node: Expr, bound: Mapping[str, str] | None = None, depth: int = 0) 
             )
         case _:
             return _rebuilt(node, lambda child: renamed(child, bound, depth))
+
+
+def unbound(node: Comprehension) -> Expr | None:
+    """What `cel.bind(name, bound, body)` comes to with `bound` in the place of the name.
+
+    None where that would be something else, or long: where a macro within takes a name that
+    `bound` reads, or loops would run more often.
+    """
+    (name,), (body,) = node.variables, node.args
+    read = {each.name for each in walk(node.range) if isinstance(each, Ident)}
+    taken = {
+        each for part in walk(body) if isinstance(part, Comprehension) for each in part.variables
+    }
+    uses = sum(isinstance(each, Ident) and each.name == name for each in walk(body))
+    size = sum(1 for _ in walk(node.range))
+    loops = any(isinstance(each, Comprehension) for each in walk(node.range))
+    if taken & {name, *read} or uses * size > _UNBOUND_MAX or (loops and uses > 1):
+        return None
+
+    def inner(part: Expr) -> Expr:
+        match part:
+            case Ident():
+                return node.range if part.name == name else part
+            case Comprehension():
+                return replace(part, range=inner(part.range), args=tuple(map(inner, part.args)))
+            case _:
+                return _rebuilt(part, inner)
+
+    return inner(body)
 
 
 def _rebuilt(node: Expr, inner: Callable[[Expr], Expr]) -> Expr:

@@ -26,6 +26,7 @@ from ..cel.ast import (
 )
 from ..cel.ast import children as parts_of
 from ..cel.evaluate import compile_exact
+from ..cel.names import unbound
 from ..cel.regex import pattern_problem
 from ..cel.unparse import unparse
 from ..cel.values import CelError, Duration, Timestamp, UInt, is_list
@@ -115,6 +116,8 @@ class Normalizer:
             case And() | Or():
                 parts = [self._formula(part, wanted, scope) for part in expr.operands]
                 return _junction(parts, isinstance(expr, And) is wanted)
+            case Comprehension(macro="bind") if (inner := unbound(expr)) is not None:
+                return self._formula(inner, wanted, scope)
             case Comprehension():
                 return self._quantified(expr, wanted, scope) or self._rest(expr, wanted, scope)
             case Conditional():

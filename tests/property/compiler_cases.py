@@ -137,6 +137,13 @@ MEASURES = [
 #: Conditions that the exact evaluator decides, or that are errors.
 UNUSUAL = [
     "type({0}) == int",
+    "cel.bind(w, {0}, w == 1 || w == 'a')",
+    "!cel.bind(w, {0} + 1, w > 1 && w < 3 || true)",
+    "cel.bind(value, {0}, value == 1 || value.x == 1)",
+    "cel.bind(w, {0}, value.l.exists(v, v == w) || w.exists(w, w == 1))",
+    "cel.bind(v, value.l, v.exists(w, w == {0}) && v.size() > 1)",
+    "cel.bind(w, value.l.filter(v, v == 1), w.size() > 0 || w == [])",
+    "cel.bind(w, {0}, cel.bind(v, w, v == 1) && w != 2)",
     "{0} > (type({0}) == google.protobuf.Timestamp ? timestamp('2025-01-01T00:00:00Z') : '2025-01-01T00:00:00Z')",
     "!({0} <= (type({0}) == google.protobuf.Timestamp ? timestamp('2025-06-01T12:00:00Z') : '2025-06-01T12:00:00Z'))",
     "value.b < (type({0}) == google.protobuf.Timestamp ? timestamp('2025-06-01T12:00:00Z') : '2025-06-01T12:00:00Z')",

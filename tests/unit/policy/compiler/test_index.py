@@ -216,6 +216,19 @@ def test_texts_that_may_be_times_are_looked_up_where_no_value_can_be_one() -> No
     assert all("exactly" in str(plan) for plan in framed.describe())
 
 
+def test_a_name_that_is_bound_is_read_as_what_it_stands_for() -> None:
+    """Where a macro within takes a name that is meant, the condition is left as it is."""
+    plain, shadowed, looping = compiled(
+        'cel.bind(w, value.a, w == "x" || w == "y")',
+        "cel.bind(w, value.a, value.l.exists(value, value == w))",
+        "cel.bind(w, value.l.filter(v, v > 1), w.size() > 0 || w == [])",
+    ).describe()
+
+    assert "exactly" not in str(plain)
+    assert "exactly" in str(shadowed)
+    assert "exactly" in str(looping)
+
+
 def test_each_rule_says_what_it_is_looked_up_with_or_why_not() -> None:
     """Lookups are shared by rules that ask the same place in the same way."""
     rules = compiled(
