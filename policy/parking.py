@@ -7,7 +7,7 @@ piled up; every other header, the key and the value are the event's own.
 from __future__ import annotations
 
 import hmac
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias, cast
 
@@ -24,6 +24,7 @@ __all__ = [
     "DECISION_MAC_HEADER",
     "Kind",
     "Parked",
+    "decision_doubt",
     "decision_is_signed",
     "origin_headers",
     "park",
@@ -183,7 +184,11 @@ def decision_is_signed(
     key: bytes | None,
     value: bytes | None,
 ) -> bool:
-    """True where the decision header carries a mac made with one of `keys` for this record."""
+    """True where the decision header carries a mac made with one of `keys` for this record.
+
+    The headers that say where the event was have to be what the decision says of it. Key and value
+    are the event's, also where the record is only a pointer to it.
+    """
     last = {name: data for name, data in headers if data is not None}
     text, mac = last.get(DECISION_HEADER), last.get(DECISION_MAC_HEADER, b"")
     kid, _, given = mac.decode("utf-8", "replace").partition(".")
@@ -191,4 +196,41 @@ def decision_is_signed(
     if text is None or secret is None:
         return False
     expected = mac_text(secret, text, topic.encode(), key, value)
-    return hmac.compare_digest(expected.encode(), given.encode())  # as text only ASCII compares
+    if not hmac.compare_digest(expected.encode(), given.encode()):  # as text only ASCII compares
+        return False
+    return _origin_fits(last, _read_decision(text))
+
+
+def _origin_fits(last: dict[str, bytes], decision: dict[str, Any] | None) -> bool:
+    """Whether the headers of the origin are those of `decision`; its head alone says nothing of it."""
+    said: object = (decision or {}).get("event")
+    if not isinstance(said, dict):
+        return True
+    event = cast("dict[str, object]", said)
+    offset, found = event.get("offset"), _number(last.get(_OFFSET))
+    if offset != found or (
+        found is not None and event.get("partition") != _number(last.get(_PARTITION))
+    ):
+        return False
+    return event.get("timestamp") == _number(last.get(_TIMESTAMP))
+
+
+def decision_doubt(
+    headers: Collection[tuple[str, bytes | None]],
+    keys: KeyRing,
+    topic: str,
+    key: bytes | None,
+    value: bytes | None,
+) -> str:
+    """Why the recorded decision cannot be verified with `keys`; empty where it can."""
+    names = [name for name, _ in headers]
+    if names.count(DECISION_HEADER) != 1:
+        return "it is there twice" if DECISION_HEADER in names else "there is none"
+    if DECISION_MAC_HEADER not in names:
+        return "it is not signed"
+    if decision_is_signed(headers, keys, topic, key, value):
+        return ""
+    macs = [data or b"" for name, data in headers if name == DECISION_MAC_HEADER]
+    if keys.get(macs[-1].decode("utf-8", "replace").partition(".")[0]) is None:
+        return "it is signed with a key that is not known here"
+    return "it was signed for another record"

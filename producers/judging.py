@@ -9,7 +9,7 @@ from typing import Any, Literal, cast
 from ..policy.decision import Decision, new_ids
 from ..policy.masking import MaskError, strictest
 from ..policy.model import Effect, Mode
-from ..policy.parking import origin_headers
+from ..policy.parking import decision_doubt, origin_headers
 from ..policy.stamp import is_guard_header, sign
 from ..schemas.event import Event, Record
 from .quarantine import ParkedEvent, Quarantine
@@ -93,16 +93,23 @@ class Judge:
             if bounds is not None and bounds.first <= offset < bounds.end:
                 spans = {partition: Span(offset, offset + 1)}
                 for message in self._reader.read(parked.origin_topic, spans):
+                    key, value, keys = message.key(), message.value(), self._guard.stamp_keys
+                    doubt = ""
+                    if keys is not None:
+                        doubt = decision_doubt(event.headers, keys, parked.origin_topic, key, value)
                     return replace(
                         event,
-                        key=message.key(),
-                        value=message.value(),
+                        key=key,
+                        value=value,
                         headers=tuple(message.headers() or ()),  # type: ignore[arg-type]  # read ones have bytes or None
+                        doubt=doubt,
                     )
         where = f"{parked.origin_topic}[{partition}]@{offset}"
         return Judged("refused", f"only a pointer was parked, and {where} is gone by now")
 
     def _one(self, event: ParkedEvent, *, newer: bool) -> Judged:
+        if event.doubt and not self._force:
+            return Judged("refused", f"its decision cannot be verified: {event.doubt} (`--force`)")
         topic = self._target_of(event)
         if topic is None:
             return Judged(
@@ -164,7 +171,8 @@ class Judge:
         partition: int | None = None,
         offset: int | None = None,
     ) -> Event:
-        facts: object = (event.parked.decision or {}).get("facts")
+        decision = event.parked.decision
+        facts: object = None if decision is None or event.doubt else decision.get("facts")
         return Event(
             topic,
             event.value,
@@ -183,10 +191,12 @@ class Judge:
         return {name.strip().casefold() for name in names}
 
     def _names_needed(self, event: ParkedEvent, decision: Decision) -> int:
-        """At least one for a held event; as many as the rules that hold or held it ask for."""
+        """At least one for a held or a doubtful event; as many as rules that hold or held it ask."""
         asked = [0]
         if decision.effect is Effect.HOLD:
             asked.append(1 if decision.approvals is None else decision.approvals.need)
+        if event.doubt:
+            asked.append(1)
         if event.kind == "held":
             asked.append(1)
             named = set(event.rules)

@@ -14,7 +14,7 @@ from confluent_kafka import TIMESTAMP_NOT_AVAILABLE, KafkaException, Message
 from streamwarden.errors import QuarantineError
 
 from ..policy.guard import Guard
-from ..policy.parking import Kind, Parked, parked_topic, parse_parked
+from ..policy.parking import Kind, Parked, decision_doubt, parked_topic, parse_parked
 from ..policy.waiting import key_digest
 from .codes import error_of
 from .connection import ConfigMap
@@ -87,7 +87,9 @@ class ParkedEvent:
     `value_size` is None for a tombstone; key, value and headers themselves are there only where
     they were asked for; `digest` stands for the key of an event that was parked at consume.
     `pointer` is True where the parked record only points to the event. `kind` is what it counts as
-    where it is; what its own header claims is in `parked`.
+    where it is; what its own header claims is in `parked`. `doubt` says why the decision cannot be
+    verified with the guard's stamp keys; it is empty where it can, without keys, and for pointers,
+    whose event has to be fetched first.
     """
 
     kind: Kind
@@ -100,6 +102,7 @@ class ParkedEvent:
     pointer: bool = False
     reviews: tuple[Review, ...] = ()
     digest: str | None = None
+    doubt: str = ""
     key: bytes | None = field(default=None, repr=False)
     value: bytes | None = field(default=None, repr=False)
     headers: tuple[_Header, ...] = field(default=(), repr=False)
@@ -151,14 +154,16 @@ class Listing:
 
     `foreign` counts records of the topics that are not parked events of this origin; `unverified`
     counts reviews that were not made with one of the guard's keys: they do not count. `misplaced`
-    are those of `events` that call themselves of a kind that their topic is not for. `complete`
-    is False when there were more than `max`, or than an operation looks at.
+    are those of `events` that call themselves of a kind that their topic is not for, `doubtful`
+    those whose decision was not made with one of the guard's keys. `complete` is False when there
+    were more than `max`, or than an operation looks at.
     """
 
     events: tuple[ParkedEvent, ...]
     foreign: int = 0
     misplaced: int = 0
     unverified: int = 0
+    doubtful: int = 0
     complete: bool = True
 
 
@@ -251,6 +256,7 @@ class _Scan:
             self.foreign,
             sum(_is_misplaced(event, self._quarantine) for event in taken),
             self.unverified,
+            sum(event.doubt != "" for event in taken),
             complete,
         )
 
@@ -295,13 +301,16 @@ def _narrowed(bounds: dict[int, Span], selection: Selection) -> dict[int, Span]:
     }
 
 
-def _kind_in(topic: str, said: Kind, quarantine: Quarantine) -> Kind:
+def _kind_in(topic: str, said: Kind, quarantine: Quarantine, *, doubt: str) -> Kind:
     """The kind of a record in a parking topic whose header says `said`.
 
     A header is a claim of whoever wrote the record, and what is held needs names to be released:
-    in the topic of held events nothing counts as less. Where one topic takes all there is only the
-    claim. A held record among the quarantined is one of a time when they had one topic.
+    in the topic of held events nothing counts as less, but for what waits behind another event.
+    Where one topic takes all there is only the claim. With keys, a claim that does not verify makes
+    it held. A held record among the quarantined is one of a time when they had one topic.
     """
+    if doubt and (said == "waiting" or topic == quarantine.topic_of("held")):
+        return "held"
     if topic == quarantine.topic_of("quarantined") or said in _HELD:
         return said
     return "held"
@@ -322,17 +331,22 @@ def _event(
     assert partition is not None
     assert offset is not None
     kind, timestamp = message.timestamp()
-    value = message.value()
+    key, value, keys = message.key(), message.value(), quarantine.guard.stamp_keys
+    pointer = any(name == POINTER_HEADER for name, _ in headers)
+    doubt = ""
+    if keys is not None and not pointer:
+        doubt = decision_doubt(headers, keys, parked.origin_topic, key, value)
     return ParkedEvent(
-        kind=_kind_in(topic, parked.kind, quarantine),
+        kind=_kind_in(topic, parked.kind, quarantine, doubt=doubt),
         topic=topic,
         partition=partition,
         offset=offset,
         timestamp=None if kind == TIMESTAMP_NOT_AVAILABLE else timestamp,
         parked=parked,
         value_size=None if value is None else len(value),
-        pointer=any(name == POINTER_HEADER for name, _ in headers),
-        digest=None if parked.origin_offset is None else _digest(message.key(), headers),
+        pointer=pointer,
+        digest=None if parked.origin_offset is None else _digest(key, headers),
+        doubt=doubt,
     )
 
 

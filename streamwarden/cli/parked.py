@@ -90,6 +90,7 @@ def event_json(event: ParkedEvent) -> dict[str, object]:
         "rules": list(event.rules),
         "value_size": event.value_size,
         "pointer": event.pointer,
+        "doubt": event.doubt,
         "reviews": [_review_json(review) for review in event.reviews],
         "decision": parked.decision,
     }
@@ -184,6 +185,8 @@ def print_shown(shown: ShownEvent, output: Output) -> None:
         output.print(text)
     if shown.note:
         output.print(Text(f"  {escaped(shown.note)}", "yellow"))
+    if event.doubt:
+        output.print(Text(f"  its decision cannot be verified: {event.doubt}", "yellow"))
     for review in event.reviews:
         who = ", ".join(f"{each.by} ({each.reason})" for each in review.signatures)
         output.print(Text(escaped(f"  {review.action} by {who}"), "cyan"))

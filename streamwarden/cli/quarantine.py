@@ -155,6 +155,7 @@ def _list(
                 "foreign": listing.foreign,
                 "misplaced": listing.misplaced,
                 "unverified": listing.unverified,
+                "doubtful": listing.doubtful,
                 "complete": listing.complete,
             }
         )
@@ -173,6 +174,9 @@ def _list(
     if listing.unverified:
         reviews = counted(listing.unverified, "review")
         output.warn(f"{reviews} not signed with these keys, which do not count")
+    if listing.doubtful:
+        events = counted(listing.doubtful, "parked event")
+        output.warn(f"{events} whose decision these keys do not verify: `release` refuses them")
 
 
 @quarantine.command("show")
@@ -227,7 +231,11 @@ def _show(
     help="Who releases; needed for held events, repeatable.",
 )
 @click.option("--reason", metavar="TEXT", help="Why.")
-@click.option("--force", is_flag=True, help="Although a newer record of its key is there.")
+@click.option(
+    "--force",
+    is_flag=True,
+    help="Although a newer record of its key is there, or its decision cannot be verified.",
+)
 @click.option(
     "--from-report",
     "report_path",
