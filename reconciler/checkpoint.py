@@ -29,7 +29,7 @@ from .causes import Cause
 from .slices import Partition, Slice
 from .tally import SliceReport
 
-__all__ = ["Plan", "Spool"]
+__all__ = ["Plan", "Spool", "whole_file"]
 
 _COPY_BYTES = 1 << 20
 _as_cause = msgspec.json.Decoder(Cause).decode
@@ -178,10 +178,7 @@ class Spool:
 
     def copy_findings(self, slices: Iterable[Slice], target: Path) -> None:
         """The findings of `slices` as one file, in their order; it appears when it is whole."""
-        part = target.with_name(target.name + ".part")
-        if target.exists() and not target.is_file():
-            part = target  # a device or a pipe
-        with part.open("wb") as out:
+        with whole_file(target) as out:
             for piece in slices:
                 path = self._findings(piece)
                 if not path.exists():
@@ -189,9 +186,6 @@ class Spool:
                 with path.open("rb") as found:
                     while chunk := found.read(_COPY_BYTES):
                         out.write(chunk)
-            out.flush()
-        if part is not target:
-            part.replace(target)
 
     def lines(self, slices: Iterable[Slice]) -> Iterator[bytes]:
         """The findings of `slices`, one line of JSON each, in their order."""
@@ -233,6 +227,18 @@ class Spool:
             out.write(data)
             _sync(out)
         part.replace(path)
+
+
+@contextmanager
+def whole_file(target: Path) -> Generator[BinaryIO]:
+    """A file to write that appears when it is whole."""
+    part = target.with_name(target.name + ".part")
+    if target.exists() and not target.is_file():
+        part = target  # a device or a pipe
+    with part.open("wb") as out:
+        yield out
+    if part is not target:
+        part.replace(target)
 
 
 def _sync(out: BinaryIO) -> None:

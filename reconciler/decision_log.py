@@ -27,6 +27,7 @@ from ..policy.stamp import STAMP_HEADER, Stamp, StampError
 from .batch import Batch, Swept
 from .checkpoint import Spool
 from .findings import Finding
+from .log_differences import LogDifferences
 from .reading import Reader
 from .replay import Judging
 from .seen import Seen
@@ -208,8 +209,9 @@ def check_log(
     lossless_since: int | None,
     has_allows: bool,
     timeout_s: float,
+    differences: Path | None = None,
 ) -> LogCheck:
-    """Compare what was noted of `slices` with the log at `place`."""
+    """Compare what was noted of `slices` with the log at `place`; write each difference to a file."""
     topics = {piece.topic for piece in slices if not piece.parked}
     with tempfile.TemporaryDirectory(prefix="streamwarden-") as folder:
         buckets = _Buckets(Path(folder))
@@ -227,7 +229,10 @@ def check_log(
             if found.entries and found.unreadable == found.entries:
                 found.problem = f"nothing in `{place}` is an entry of a decision log"
         buckets.close()
-        _join(slices, buckets, found)
+        told = LogDifferences(Path(folder), _EFFECTS)
+        _join(slices, buckets, found, told)
+        if differences is not None:
+            told.write(differences, slices)
     return found
 
 
@@ -353,7 +358,9 @@ def _lines(place: str, config: Mapping[str, Any], timeout_s: float) -> Iterator[
         reader.close()
 
 
-def _join(slices: Sequence[Slice], buckets: _Buckets, found: LogCheck) -> None:
+def _join(
+    slices: Sequence[Slice], buckets: _Buckets, found: LogCheck, told: LogDifferences
+) -> None:
     events: list[tuple[bool, str, int, int]] = []
     lost: list[tuple[int, int, str]] = []
     for bucket in range(_BUCKETS):
@@ -365,12 +372,15 @@ def _join(slices: Sequence[Slice], buckets: _Buckets, found: LogCheck) -> None:
             missed = found.misses(note)
             found.missed += missed
             piece = slices[index]
+            told.event(index, note.number, note.at, note.effect, missed=missed)
             events.append((not missed, piece.topic, piece.partition, note.number))
         for note in reversed(entries):
             if open_[note.fingerprint] > 0 and found.since <= note.at < found.until:
                 open_[note.fingerprint] -= 1
                 found.unfound += 1
+                told.entry(note.number, note.at, note.effect)
                 lost.append((note.number, note.at, note.effect))
+        told.cut()
         events = heapq.nsmallest(_EXAMPLES_MAX, events)
         lost = heapq.nsmallest(_EXAMPLES_MAX, lost)
     found.events = [(topic, partition, offset) for _, topic, partition, offset in events]

@@ -44,7 +44,7 @@ class ReconcileOptions:
     what is read and what counts. `runs` is a folder that keeps the run, and where an `incremental`
     one finds the end of the last. `decision_log` is a file or topic of decisions to compare with;
     `lossless_since` from when on it has every decision but plain allows, `log_has_allows` that it
-    has those too. `findings_topic` is a topic that findings are written to.
+    has those too; `log_differences` is a file for each difference. `findings_topic` is a topic that findings are written to.
     """
 
     config: Mapping[str, Any] = field(repr=False)
@@ -80,6 +80,7 @@ class ReconcileOptions:
     decision_log: str | None = None
     lossless_since: int | None = None
     log_has_allows: bool = False
+    log_differences: Path | None = None
     findings_topic: str | None = None
 
     def __post_init__(self) -> None:
@@ -117,7 +118,7 @@ class ReconcileOptions:
                     "a decision log does not say where its events are, nor which are in a sample",
                     remedy="compare it with whole topics",
                 )
-        elif self.lossless_since is not None or self.log_has_allows:
+        elif self.lossless_since is not None or self.log_has_allows or self.log_differences:
             raise ConfigurationError(
                 "there is no decision log to compare with", remedy="say `--decision-log FILE|URL`"
             )

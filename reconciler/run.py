@@ -115,6 +115,7 @@ def _compared(
         lossless_since=options.lossless_since,
         has_allows=options.log_has_allows,
         timeout_s=options.timeout_s,
+        differences=options.log_differences,
     )
     problems = (*report.problems, check.problem) if check.problem else report.problems
     return replace(report, log_check=check, problems=problems)

@@ -162,6 +162,7 @@ def reconcile(
         decision_log=scope.decision_log,
         lossless_since=scope.lossless_since,
         log_has_allows=scope.log_has_allows,
+        log_differences=scope.log_differences,
         findings_topic=findings_topic,
     )
     reach(client)

@@ -43,6 +43,7 @@ class Scope:
     decision_log: str | None
     lossless_since: int | None
     log_has_allows: bool
+    log_differences: Path | None
 
     def candidate(
         self, store: str | None, client: Client, schemas: SchemaSource | None
@@ -100,6 +101,12 @@ def scope_options(function: _F) -> _F:
         help="From when on that log must have every decision but plain allows.",
     )
     @click.option("--log-has-allows", is_flag=True, help="That log must have plain allows too.")
+    @click.option(
+        "--log-differences",
+        type=click.Path(path_type=Path, dir_okay=False),
+        metavar="FILE",
+        help="Write each event without an entry, and each entry without one, as a line of JSON.",
+    )
     @functools.wraps(function)
     def wrapper(
         *args: Any,
@@ -116,6 +123,7 @@ def scope_options(function: _F) -> _F:
         decision_log: str | None,
         lossless_since: int | None,
         log_has_allows: bool,
+        log_differences: Path | None,
         **rest: Any,
     ) -> object:
         selection = replace(
@@ -137,6 +145,7 @@ def scope_options(function: _F) -> _F:
             decision_log=decision_log,
             lossless_since=lossless_since,
             log_has_allows=log_has_allows,
+            log_differences=log_differences,
         )
         return function(*args, scope=scope, **rest)
 
@@ -245,7 +254,9 @@ def form_options(function: _F) -> _F:
         if metrics_push is not None:
             SECRETS.note_url(metrics_push)
         # Before the work, which may last for hours.
-        written = [rest.get("findings"), page, junit, openreports, metrics_textfile]
+        scope: Scope | None = rest.get("scope")
+        differences = None if scope is None else scope.log_differences
+        written = [rest.get("findings"), differences, page, junit, openreports, metrics_textfile]
         targets = [target for target in written if isinstance(target, Path)]
         for target in targets:
             if targets.count(target) > 1:

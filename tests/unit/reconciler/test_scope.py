@@ -365,6 +365,7 @@ def test_a_run_goes_on_where_the_last_complete_one_ended(world: World, tmp_path:
         ({"as_of": 5, "bundle": V1}, "both `--as-of` and `--policies`"),
         ({"as_of": 5, "store": None, "bundle": V1}, "former versions are in a store"),
         ({"lossless_since": 5}, "there is no decision log to compare with"),
+        ({"log_differences": Path("x.jsonl")}, "there is no decision log to compare with"),
         ({"decision_log": "nowhere.jsonl"}, "there is no decision log at"),
     ],
 )
@@ -395,6 +396,8 @@ def test_events_and_entries_of_the_decision_log_are_matched(world: World, tmp_pa
     plain, strict = run(), run(lossless_since=NOON_MS, log_has_allows=True)
     later = run(lossless_since=NOON_MS + 1, log_has_allows=True)
     sampled = run(lossless_since=NOON_MS)
+    file = tmp_path / "differences.jsonl"
+    run(lossless_since=NOON_MS, log_has_allows=True, log_differences=file)
 
     said = plain.to_dict()["decision_log"]
     assert (said["entries"], said["unreadable"], said["matched"]) == (7, 2, 4)
@@ -408,5 +411,11 @@ def test_events_and_entries_of_the_decision_log_are_matched(world: World, tmp_pa
     assert (strict.verdict, strict.exit_status(), strict.missed) == ("drift", 2, 1)
     assert (later.verdict, later.missed) == ("clean", 0)
     assert (sampled.verdict, sampled.missed) == ("clean", 0)
+    same = {"at": NOON_MS, "effect": "allow"}
+    where = {"topic": "t1", "partition": 0, "offset": 3, "missed": True}
+    assert [msgspec.json.decode(line) for line in file.read_bytes().splitlines()] == [
+        {"kind": "event_without_entry", **same, **where},
+        {"kind": "entry_without_event", **same, "entry": 4},
+    ]
     log.write_bytes(b'{"amount": 1}\n{"amount": 2}\n')
     assert run().verdict == "incomplete"
