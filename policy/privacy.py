@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, cast
 
 from .cel import Duration, Optional, Timestamp, compile_exact, parse
-from .cel.ast import Comprehension, Expr, Ident, Index, Literal, Select, children, walk
+from .cel.ast import Expr, Ident, Index, Literal, Select
 from .model import Path, Policy
 
 __all__ = ["HIDDEN", "Privacy", "path_of", "show", "show_text"]
@@ -49,26 +49,6 @@ class Privacy:
         """True where `path` overlaps a sensitive one."""
         return any(_overlap(path, secret) for secret in self.paths)
 
-    def taints(self, node: Expr, bound: Mapping[str, bool] | None = None) -> bool:
-        """True where the value of `node` is derived from a sensitive path.
-
-        `bound` says for each comprehension variable in scope whether its range is tainted.
-        """
-        if not self.paths:
-            return False
-        bound = bound or {}
-        path = path_of(node, bound)
-        if path is not None:
-            indexes = (each.index for each in walk(node) if isinstance(each, Index))
-            return self.hides(path) or any(self.taints(each, bound) for each in indexes)
-        if isinstance(node, Ident):
-            return bound.get(node.name, False)
-        if isinstance(node, Comprehension):
-            tainted = self.taints(node.range, bound)
-            inner = {**bound, **dict.fromkeys(node.variables, tainted)}
-            return tainted or any(self.taints(arg, inner) for arg in node.args)
-        return any(self.taints(child, bound) for child in children(node))
-
     def shown(self, value: object, path: Path) -> Any:
         """`value` for JSON, bounded; hidden where `path` is sensitive."""
         return HIDDEN if self.hides(path) else show(value)
@@ -82,7 +62,7 @@ def _overlap(one: Path, other: Path) -> bool:
     return all(a == b or a is None or b is None for a, b in zip(one, other, strict=False))
 
 
-def path_of(node: Expr, bound: Mapping[str, bool] | None = None) -> Path | None:
+def path_of(node: Expr) -> Path | None:
     """The path that a chain of selections reads, first segment the variable; None for others.
 
     A computed index counts as any element or member (None); `message` is `value`.
@@ -97,8 +77,6 @@ def path_of(node: Expr, bound: Mapping[str, bool] | None = None) -> Path | None:
             segments.append(index if isinstance(index, (str, int)) else None)
             node = node.operand
         elif isinstance(node, Ident):
-            if bound and node.name in bound:
-                return None
             name = node.name.lstrip(".")
             segments.append("value" if name == "message" else name)
             return tuple(reversed(segments))
