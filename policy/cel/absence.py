@@ -3,7 +3,8 @@
 `value.discount > 10` fails on an event whose discount is null, and a condition that fails counts
 as fired. `value.discount != null && value.discount > 10` does not: one operand of `&&` that is
 false decides, on whichever side it stands. So what counts as a guard is an operand that decides
-whenever the field is not there, without failing itself.
+whenever the field is not there, without failing itself. Of a union of records, some may lack a
+field that others have: there a guard is also what tells which of them it is.
 """
 
 from __future__ import annotations
@@ -29,9 +30,9 @@ from .ast import (
     children,
 )
 from .library import FUNCTIONS
+from .names import TYPE_NAMES, dotted_name
 from .problems import CelProblem
-from .types import Type
-from .unify import bare
+from .types import TIMESTAMP, Type, alternatives
 from .unparse import unparse
 
 __all__ = ["Fact", "guards", "unguarded"]
@@ -41,15 +42,19 @@ _Path: TypeAlias = tuple[str | int, ...]
 _NO_FACTS: Final = frozenset["Fact"]()
 #: Parameters that take null as they take anything.
 _TAKE_NULL: Final = frozenset({"dyn", "param", "null_type", "nullable"})
+#: What has fields, or may have them.
+_HOLDERS: Final = frozenset({"record", "map", "dyn", "param", "optional_type"})
+_NAMES: Final = {"int": "an int", TIMESTAMP.kind: "a timestamp"}
 _BINDINGS: Final = frozenset({"bind", "optMap", "optFlatMap"})
 
 
 @dataclass(frozen=True, slots=True)
 class Fact:
-    """That a part of the event is there (`kind` is `there`), or that it is not null (`null`)."""
+    """What a part of the event is: `there`, not `null`, a `map`, `one` of some texts, or `none` of them."""
 
     kind: str
     path: _Path
+    texts: tuple[str, ...] = ()
 
 
 def guards(expr: Expr, truth: bool) -> frozenset[Fact]:
@@ -80,13 +85,20 @@ def _equality(left: Expr, right: Expr, equal: bool) -> frozenset[Fact]:
     for part, literal in ((left, right), (right, left)):
         if isinstance(part, Call) and part.function == "type" and equal and len(part.args) == 1:
             path = _path(part.args[0])
-            if path is not None and literal != Ident("null_type"):
-                return frozenset({Fact("null", path)})
+            name = dotted_name(literal).removeprefix(".")
+            if path is not None and name in TYPE_NAMES and name != "null_type":
+                known = [Fact("map", path)] if name == "map" else []
+                return frozenset({Fact("null", path), *known})
         path = _path(part)
         if path is None or not isinstance(literal, Literal):
             continue
+        facts: list[Fact] = []
         if (literal.value is not None) is equal:
-            return frozenset({Fact("null", path)})
+            facts.append(Fact("null", path))
+        if isinstance(literal.value, str):
+            facts.append(Fact("one" if equal else "none", path, (literal.value,)))
+        if facts:
+            return frozenset(facts)
     return _NO_FACTS
 
 
@@ -97,7 +109,11 @@ def _membership(element: Expr, container: Expr) -> frozenset[Fact]:
     constant = isinstance(container, ListExpr) and all(map(_is_constant, container.elements))
     listed = place is not None and place[0] == "lists"
     if path is not None and (constant or listed):
-        return frozenset({Fact("null", path)})
+        items = container.elements if isinstance(container, ListExpr) else ()
+        values = [item.value for item in items if isinstance(item, Literal)]
+        texts = tuple(value for value in values if isinstance(value, str))
+        known = [Fact("one", path, texts)] if texts and len(texts) == len(items) else []
+        return frozenset({Fact("null", path), *known})
     return _NO_FACTS
 
 
@@ -159,7 +175,10 @@ class _Finder:
                 pass
             case Select() | Index():
                 self.field(node, known)
-            case Has() | Not():
+            case Has():
+                self.used(node.operand, known)
+                self.holder(node.operand, known)
+            case Not():
                 self.used(node.operand, known)
             case And() | Or():
                 self.junction(node.operands, isinstance(node, And), known)
@@ -193,14 +212,39 @@ class _Finder:
             self.used(node.index, known)
             if isinstance(node.index, Literal):
                 name = node.index.value
-        type_, path = self.types.get(id(node.operand)), _path(node)
-        if type_ is None or path is None or name not in bare(type_).optional:
+        path = _path(node)
+        if path is None or not isinstance(name, str):
             return
-        if not node.optional and Fact("there", path) not in known:
+        # What no record has is told by the checker.
+        named = any(name in each.field_names for each in self.alternatives(node.operand))
+        holders = self.holder(node.operand, known)
+        lacking = [each for each in holders if named and _may_lack(each, name)]
+        if lacking and not node.optional and Fact("there", path) not in known:
             guard = f"has({unparse(node)})"
             if isinstance(node, Index):
                 guard = f"{unparse(node.index)} in {unparse(node.operand)}"
-            self.tell("SW133", node, path, guard, "be missing")
+            without = [each.name for each in lacking if each.name and each.field(name) is None]
+            of = " or ".join(f"`{each}`" for each in dict.fromkeys(without))
+            self.tell("SW133", node, path, guard, f"be missing, as in {of}" if of else "be missing")
+
+    def alternatives(self, node: Expr) -> Sequence[Type]:
+        """What a value can be where it is not null, as far as that is known."""
+        type_ = self.types.get(id(node))
+        return () if type_ is None else alternatives(type_)
+
+    def holder(self, node: Expr, known: frozenset[Fact]) -> Sequence[Type]:
+        """What a value can be of which a field is read or asked for: records and maps."""
+        path = _path(node)
+        if path is None:
+            return ()
+        parts = [each for each in self.alternatives(node) if _may_be(each, path, known)]
+        holders = [each for each in parts if each.kind in ("record", "map")]
+        other = next((each for each in parts if each.kind not in _HOLDERS), None)
+        if holders and other is not None:
+            name = _NAMES.get(other.kind, f"a {other.kind}")
+            how = f"be {name}, which has no fields"
+            self.tell("SW133", node, path, f"type({unparse(node)}) == map", how)
+        return holders
 
     def junction(self, operands: Sequence[Expr], truth: bool, known: frozenset[Fact]) -> None:
         """Each operand is guarded by all the others."""
@@ -232,6 +276,35 @@ class _Finder:
             (self.used if condition and position == 0 else self.visit)(arg, inner)
             if condition:
                 inner |= guards(arg, True)
+
+
+def _may_lack(type_: Type, name: str) -> bool:
+    """Whether a record may be without a field; of maps nobody knows."""
+    return type_.kind == "record" and (name in type_.optional or name not in type_.field_names)
+
+
+def _may_be(type_: Type, path: _Path, known: frozenset[Fact]) -> bool:
+    """Whether a value at `path` can be of a type, as far as facts say that do not fail of it."""
+    if type_.kind != "record":
+        return type_.kind == "map" or Fact("map", path) not in known
+    for fact in known:
+        name = fact.path[-1]
+        if fact.path[:-1] != path or not isinstance(name, str):
+            continue
+        if fact.kind == "there" and name not in type_.field_names and not type_.open:
+            return False
+        texts = _texts(type_, name) if fact.texts else None
+        if texts and fact.kind == "one" and texts.isdisjoint(fact.texts):
+            return False
+        if texts and fact.kind == "none" and texts.issubset(fact.texts):
+            return False
+    return True
+
+
+def _texts(type_: Type, name: str) -> frozenset[str]:
+    """The only texts of a field that is always there; empty where there may be others."""
+    found = None if name in type_.optional else type_.field(name)
+    return frozenset(() if found is None or found.kind != "string" else found.symbols)
 
 
 def _takes_null(node: Call, position: int) -> bool:

@@ -79,8 +79,9 @@ PROBLEM_CODES: Final[Mapping[str, tuple[str, str]]] = {
     "SW133": (
         "may be missing",
         (
-            "The schema does not require the field: without it the condition fails, and counts as "
-            "fired. Ask `has(value.x) && …` first, or say with `on_error` what is to happen."
+            "The schema does not require the field, or only some of the records that a union allows "
+            "for have it: without it the condition fails, and counts as fired. Ask `has(value.x) && …` "
+            "or what tells the records apart first, or say with `on_error` what is to happen."
         ),
     ),
     "SW163": ("unknown list", "A condition uses a list that no `lists:` names."),
