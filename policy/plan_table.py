@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 import threading
 from bisect import bisect_right
-from collections.abc import Callable, Collection, Generator, Mapping, Sequence
+from collections.abc import Callable, Collection, Generator, Iterable, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -166,12 +166,18 @@ class PlanTable:
             privacy=privacy,
             formats=formats,
             covered=bool(covering) or self.mode is Mode.OFF,
-            tombstone_rejects=bool(rules) and "reject" in tombstones.values(),
+            tombstone_rejects=bool(rules) and self._refuses_tombstones(policies),
         )
 
     def _tombstones(self, policy: Policy) -> str:
         asked = (self.settings.tombstones, policy.tombstones or "allow")
         return max(asked, key=_STRICTNESS.index)
+
+    def _refuses_tombstones(self, policies: Iterable[Policy]) -> bool:
+        """Whether the bundle does, or a policy that is enforced."""
+        return self.settings.tombstones == "reject" or any(
+            policy.tombstones == "reject" and policy.mode is Mode.ENFORCE for policy in policies
+        )
 
     def _rules(self, policies: Sequence[Policy]) -> list[PlanRule]:
         planned = [

@@ -285,6 +285,19 @@ def test_a_policy_may_be_stricter_about_tombstones(
     assert guard.decide(topic="t", value=None).effect is effect
 
 
+@pytest.mark.parametrize("mode", ["shadow", "off"])
+def test_a_policy_that_is_not_enforced_refuses_no_tombstone(
+    make_guard: MakeGuard, mode: str
+) -> None:
+    """What is only tried, or switched off, is never acted on, its `tombstones` included."""
+    guard = make_guard(
+        policy(REJECT),
+        policy(REJECT, name="q", more=f"mode: '{mode}'\ntombstones: reject\n"),
+    )
+
+    assert guard.decide(topic="t", value=None).effect is Effect.ALLOW
+
+
 def test_effective_dates_are_judged_by_the_guards_clock(make_guard: MakeGuard) -> None:
     """From is inclusive, until exclusive; the caller's timestamp decides nothing."""
     clock = [_NOON]
