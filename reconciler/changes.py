@@ -14,7 +14,7 @@ from ..policy.cel import unparse
 from ..policy.cel.ast import Expr, Literal, children
 from ..policy.compiler.reads import reads_of
 from ..policy.decision import Decision
-from ..policy.model import Policy, Rule
+from ..policy.model import Mode, Policy, Rule
 from ..policy.plan import Entry, Plan, PlanRule, SyntheticRule
 
 __all__ = ["change_between", "deciding_rules"]
@@ -58,19 +58,36 @@ def change_between(
     surely = [entry for entry in deciding_rules(deciding) if entry.rule not in left_out]
     for entry in surely[:_RULES_MAX]:
         if isinstance(entry.rule, SyntheticRule):
-            told += _setting_change(entry.rule.id, old, new)
+            told += _setting_change(entry.rule.id, then.plan, now.plan, old, new)
             continue
         planned = deciding.plan.rules[entry.rule]
         mate = _find(other.plan, planned)
         before, after = (mate, planned) if strict else (planned, mate)
-        found = _rule_change(before, after, then.plan, now.plan, old, new)
-        told += found or _lifting_change(planned, then, now, old, new)
+        hit = _hit(other, planned, unsure[0] if strict else unsure[1])
+        found = _rule_change(before, after, then.plan, now.plan, old, new, fired=hit is not None)
+        if not found or (hit is not None and hit.exempted_by):
+            found = [*_lifting_change(planned, then, now, old, new), *found]
+        told += found
     return "; ".join(dict.fromkeys(told)) or _settings_change(old, new)
+
+
+def _hit(decision: Decision, like: PlanRule, unsure: Collection[int]) -> Entry | None:
+    """The hit of the same rule in another decision; None where it surely or perhaps has none."""
+    for entry in decision.outcome.entries:
+        if isinstance(entry.rule, SyntheticRule) or entry.rule in unsure:
+            continue
+        if _is_same(decision.plan.rules[entry.rule], like):
+            return entry
+    return None
+
+
+def _is_same(one: PlanRule, other: PlanRule) -> bool:
+    return (one.policy.id, one.rule.id) == (other.policy.id, other.rule.id)
 
 
 def _find(plan: Plan, like: PlanRule) -> PlanRule | None:
     for planned in plan.rules:
-        if (planned.policy.id, planned.rule.id) == (like.policy.id, like.rule.id):
+        if _is_same(planned, like):
             return planned
     return None
 
@@ -82,7 +99,10 @@ def _rule_change(
     now: Plan,
     old: Bundle,
     new: Bundle,
+    *,
+    fired: bool = False,
 ) -> list[str]:
+    """What differs in a rule. `fired`: it did in both versions, so that its conditions do not count."""
     if before is None or after is None:
         present = before or after
         assert present is not None  # one of the two was found
@@ -93,13 +113,13 @@ def _rule_change(
         told.append(f"{name}: {_word(one.effect)} → {_word(two.effect)}")
     if before.mode is not after.mode:
         told.append(f"{name}: mode {before.mode.value} → {after.mode.value}")
-    told += (f"{name}: {pair}" for pair in _conditions(one, two))
+    told += (f"{name}: {pair}" for pair in _conditions(one, two) if not fired)
     if one.on_error != two.on_error:
         told.append(f"{name}: on_error {one.on_error} → {two.on_error}")
     masks = (_masks(one), _masks(two))
     if masks[0] != masks[1]:
         told.append(f"{name}: masks {masks[0] or 'nothing'} → {masks[1] or 'nothing'}")
-    told += (f"{name}: {change}" for change in _lists(two, then, now))
+    told += (f"{name}: {change}" for change in _lists(two, then, now) if not fired)
     return told
 
 
@@ -119,6 +139,18 @@ def _appearance(planned: PlanRule, old: Bundle, new: Bundle, stage: str, *, appe
     if policy is None or all(rule.id != name for rule in policy.rules):
         return f"{name}: {'added' if appeared else 'removed'}"
     before, after = (policy, planned.policy) if appeared else (planned.policy, policy)
+    moved = _scope_change(before, after)
+    if moved:
+        return moved
+    if stage not in planned.policy.stages and "reconcile" in planned.policy.stages:
+        return f"{name}: checked by the reconciler only"
+    if before.effective_from is not None or before.effective_until is not None:
+        return f"{after.id}: effective {_period(after)}"
+    return f"{name}: {'in force now' if appeared else 'no longer in force'}"
+
+
+def _scope_change(before: Policy, after: Policy) -> str:
+    """What differs in when and where a policy applies; empty where nothing does."""
     if (before.effective_from, before.effective_until) != (
         after.effective_from,
         after.effective_until,
@@ -128,11 +160,7 @@ def _appearance(planned: PlanRule, old: Bundle, new: Bundle, stage: str, *, appe
         return f"{after.id}: stages {', '.join(before.stages)} → {', '.join(after.stages)}"
     if before.topics != after.topics:
         return f"{after.id}: topics {', '.join(before.topics)} → {', '.join(after.topics)}"
-    if stage not in planned.policy.stages and "reconcile" in planned.policy.stages:
-        return f"{name}: checked by the reconciler only"
-    if before.effective_from is not None or before.effective_until is not None:
-        return f"{after.id}: effective {_period(after)}"
-    return f"{name}: {'in force now' if appeared else 'no longer in force'}"
+    return ""
 
 
 def _period(policy: Policy) -> str:
@@ -252,7 +280,7 @@ def _lifting_change(
             if not isinstance(entry.rule, int) or entry.exempted_by is None:
                 continue
             hit = decision.plan.rules[entry.rule]
-            if (hit.policy.id, hit.rule.id) != (planned.policy.id, planned.rule.id):
+            if not _is_same(hit, planned):
                 continue
             lifter = next(
                 rule
@@ -268,15 +296,48 @@ def _lifting_change(
     return []
 
 
-def _setting_change(name: str, old: Bundle, new: Bundle) -> list[str]:
-    setting = {"tombstone": "tombstones"}.get(name, name)
-    before = getattr(old.settings, setting, None)
-    after = getattr(new.settings, setting, None)
-    return [] if before == after else [f"{setting}: {before} → {after}"]
+def _setting_change(name: str, then: Plan, now: Plan, old: Bundle, new: Bundle) -> list[str]:
+    """What differs in what the bundles, and for tombstones their policies, say themselves."""
+    if name != "tombstone":
+        return _settings(name, old, new)
+    told = _settings("tombstones", old, new)
+    before, after = _refusing(then), _refusing(now)
+    for policy in sorted(before.keys() ^ after.keys()):
+        appeared = policy in after
+        absent_from = old if appeared else new
+        present = after[policy] if appeared else before[policy]
+        mate = next((each for each in absent_from.policies if each.id == policy), None)
+        if mate is None:
+            told.append(f"{policy}: {'added' if appeared else 'removed'}, with tombstones: reject")
+            continue
+        one, two = (mate, present) if appeared else (present, mate)
+        asked = (one.tombstones or "allow", two.tombstones or "allow")
+        if asked[0] != asked[1]:
+            told.append(f"{policy}: tombstones {asked[0]} → {asked[1]}")
+        elif one.mode is not two.mode:
+            told.append(f"{policy}: mode {one.mode.value} → {two.mode.value}")
+        else:
+            standing = "in force now" if appeared else "no longer in force"
+            told.append(_scope_change(one, two) or f"{policy}: {standing}")
+    return told
+
+
+def _refusing(plan: Plan) -> dict[str, Policy]:
+    """The enforced policies of a plan that refuse tombstones themselves."""
+    return {
+        planned.policy.id: planned.policy
+        for planned in plan.rules
+        if planned.policy.tombstones == "reject" and planned.policy.mode is Mode.ENFORCE
+    }
+
+
+def _settings(name: str, old: Bundle, new: Bundle) -> list[str]:
+    before, after = getattr(old.settings, name, None), getattr(new.settings, name, None)
+    return [] if before == after else [f"{name}: {before} → {after}"]
 
 
 def _settings_change(old: Bundle, new: Bundle) -> str:
     told: list[str] = []
     for name in ("mode", "resolution", "undecodable", "tombstones", "uncovered"):
-        told += _setting_change(name, old, new)
+        told += _settings(name, old, new)
     return "; ".join(told)

@@ -51,6 +51,18 @@ def changed(old: str, new: str) -> str:
             [OVER, EXEMPT.replace("value.trusted", "'!value.trusted'")],
             "trusted: value.trusted → !value.trusted",
         ),
+        ([OVER, EXEMPT], [changed("50", "20"), QUIET], "trusted: removed"),
+        ([changed("50", "20"), QUIET], [OVER, EXEMPT], "trusted: added"),
+        (
+            [changed("reject", "reject, mode: shadow")],
+            [changed("50", "20")],
+            "over: mode shadow → enforce",
+        ),
+        (
+            [changed("> 50, effect: reject", "> 90, effect: reject, mode: shadow")],
+            [OVER],
+            "over: mode shadow → enforce; over: 90 → 50",
+        ),
         (
             ["{id: m, effect: mask, mask: [{field: value.kind, with: hash}]}"],
             [OVER, "{id: m, effect: mask, mask: [{field: value.kind, with: hash}]}"],
@@ -112,6 +124,46 @@ def test_the_bundle_has_its_say() -> None:
     )
 
     assert change_between(then, now, lax, strict) == "undecodable: allow → reject"
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "words"),
+    [
+        ("", "tombstones: reject\n", "other: tombstones allow → reject"),
+        ("tombstones: check\n", "tombstones: reject\n", "other: tombstones check → reject"),
+        (None, "tombstones: reject\n", "other: added, with tombstones: reject"),
+        ("tombstones: reject\n", None, "other: removed, with tombstones: reject"),
+        (
+            "tombstones: reject\neffective: {from: 2026-03-02}\n",
+            "tombstones: reject\n",
+            "other: effective from 2026-03-02 → always",
+        ),
+        ("mode: 'off'\ntombstones: reject\n", "tombstones: reject\n", "other: mode off → enforce"),
+        (
+            "mode: shadow\ntombstones: reject\n",
+            "tombstones: reject\n",
+            "other: mode shadow → enforce",
+        ),
+    ],
+)
+def test_policies_have_their_say_on_tombstones(
+    before: str | None, after: str | None, words: str
+) -> None:
+    """Which policy refuses events without a value in one version, and lets them pass in the other."""
+    one, two = (
+        make_bundle(
+            policy(OVER),
+            *([] if more is None else [policy(QUIET, name="other", more=more)]),
+            number=number,
+        )
+        for number, more in ((1, before), (2, after))
+    )
+    then, now = (
+        Guard(bundle, clock=lambda: NOON).decide(topic="t", value=None) for bundle in (one, two)
+    )
+
+    assert then.passes is not now.passes
+    assert change_between(then, now, one, two) == words
 
 
 def test_without_the_version_nothing_is_claimed() -> None:
