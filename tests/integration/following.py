@@ -40,8 +40,12 @@ def put(store: BundleStore, folder: Path, limit: int) -> Bundle:
     return published
 
 
-def until(holds: Callable[[], bool], *, within_s: float = 10.0) -> float:
-    """Wait until `holds`; gives how long it took, in seconds."""
+def until(holds: Callable[[], bool], *, within_s: float = 60.0) -> float:
+    """Wait until `holds`; gives how long it took, in seconds.
+
+    A client that lost its server asks for it again after up to ten seconds, and then as often as
+    machines are busy.
+    """
     start = time.monotonic()
     while not holds():
         if time.monotonic() - start > within_s:

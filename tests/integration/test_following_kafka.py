@@ -84,7 +84,7 @@ def test_a_frozen_and_a_killed_kafka_are_waited_for(
         with deciding(Guard.from_url(url, last_known_good=file)) as restarted:
             cluster.node.start()
             put(store, tmp_path, 30)
-            until(lambda: restarted.labels[-1:] == ["payments@3"], within_s=15)
+            until(lambda: restarted.labels[-1:] == ["payments@3"])
 
     assert frozen.value.code == "SW196"
     assert seen.labels == ["payments@1", "payments@2"]
@@ -101,15 +101,15 @@ def test_a_topic_that_was_deleted_takes_no_version_away(kafka: Kafka, tmp_path: 
 
         with deciding(Guard.from_url(url, last_known_good="off")) as seen:
             _delete(kafka.bootstrap, topic)
-            until(lambda: seen.guard.counters.get("fallbacks/source", 0) > 0, within_s=30)
+            until(lambda: seen.guard.counters.get("fallbacks/source", 0) > 0)
             with closing(open_store(url)) as renewed:
                 put(renewed, tmp_path, 99)
-                until(lambda: "bundle_refused/lower_epoch" in seen.guard.counters, within_s=30)
+                until(lambda: "bundle_refused/lower_epoch" in seen.guard.counters)
                 assert seen.labels == ["payments@2"]
                 put(renewed, tmp_path, 50)  # epoch 2, which is known and of another bundle
-                until(lambda: "bundle_refused/digest" in seen.guard.counters, within_s=30)
+                until(lambda: "bundle_refused/digest" in seen.guard.counters)
                 third = put(renewed, tmp_path, 60)
-                until(lambda: seen.guard.bundle.digest == third.digest, within_s=30)
+                until(lambda: seen.guard.bundle.digest == third.digest)
 
     assert seen.labels == ["payments@2", "payments@3"]
 

@@ -136,14 +136,14 @@ def test_an_unreachable_cluster_is_told_for_every_event(tmp_path: Path, told: To
     config = {"bootstrap.servers": "127.0.0.1:1", "log_level": 0, "message.timeout.ms": 300}
     with GuardedProducer(config, guard=guard) as producer:
         started = time.monotonic()
-        for value in (CLEAN, BAD, LARGE, CLEAN):
+        for value in (CLEAN, BAD, LARGE, CLEAN) * 10:
             producer.produce("payments", value, on_delivery=told)
         elapsed_s = time.monotonic() - started
 
-        assert producer.flush(10) == 0
+        assert producer.flush(30) == 0
 
-    assert elapsed_s < 2  # the question about time stamps waits once, and half a second
-    assert [error and error.code() for error in told.errors] == [KafkaError._MSG_TIMED_OUT] * 4
+    assert elapsed_s < 10  # the question about time stamps waits half a second, and not each time
+    assert [error and error.code() for error in told.errors] == [KafkaError._MSG_TIMED_OUT] * 40
 
 
 def test_closing_tells_about_what_could_not_be_sent(tmp_path: Path, told: Told) -> None:
@@ -371,7 +371,7 @@ def test_a_full_queue_is_waited_for_and_then_said(tmp_path: Path) -> None:
         with pytest.raises(BufferError):
             producer.produce("payments", value, on_delivery=ignore)
 
-        assert 0.25 < time.monotonic() - started < 2
+        assert 0.25 < time.monotonic() - started < 10
     assert len(producer) == 20
     producer.purge()
     producer.close(1)
