@@ -113,7 +113,7 @@ class Guard:
         #: Why no decision is made, by who said so, and the plans that wait meanwhile.
         self._halts: dict[str, StreamwardenError] = {}
         self._waiting: PlanTable | None = None
-        #: What is so at present, by name: `flood_open`, `overrides_active`.
+        #: What is so at present, by name: `flood_open`. Nothing sets `overrides_active` yet.
         self.gauges: dict[str, float] = {}
         self._flood = FloodBreaker(self.failing, gauges=self.gauges)
         #: To be called now and then while events come; see `FloodBreaker.tick`.

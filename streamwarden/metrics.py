@@ -186,7 +186,7 @@ def _guards(guards: list[Guard]) -> Iterable[Metric]:
     yield modes
     for name, help_ in (
         ("flood_open", "Guards that met a flood of refused events, and stop or warn."),
-        ("overrides_active", "Overrides in force."),
+        ("overrides_active", "Break-glass grants in force: 0, since there are none yet."),
     ):
         gauge = _gauge(name, help_)
         gauge.add_metric([], sum(guard.gauges.get(name, 0) for guard in guards))
