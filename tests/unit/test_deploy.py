@@ -138,7 +138,7 @@ def test_every_alert_is_tested_and_explained() -> None:
     [
         ("check", "config", "prometheus.yml"),
         ("check", "rules", "alerts.yml"),
-        ("test", "rules", "alerts.test.yml"),
+        pytest.param(("test", "rules", "alerts.test.yml"), marks=pytest.mark.slow),
     ],
     ids=" ".join,
 )

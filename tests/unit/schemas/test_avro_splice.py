@@ -299,8 +299,8 @@ def test_defaults_and_zeros_are_bounded() -> None:
         fields.append({"name": f"x{level}", "type": made, "default": {}})
     schema = typed(record(*fields))
 
-    started = time.perf_counter()
+    started = time.process_time()
     assert "needs a field" in str(check_mask(schema, ("x39",), "drop"))
     assert "has no end" in str(check_mask(schema, ("x39",), "redact"))
 
-    assert time.perf_counter() - started < 3
+    assert time.process_time() - started < 10
