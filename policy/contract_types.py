@@ -2,13 +2,14 @@
 
 Two things depend on them. A date of Avro is a number of days for the original clients, and a time
 here. And their CEL fails where numbers of two kinds meet, or a number and something else:
-`message.count == 3.0`, `value != ''` on a number.
+`message.count == 3.0`, `value != ''` on a number. A number is of the kind in which it was sent, so
+that `message.amount < 10.5` fails of a double that is sent as `5`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Final
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from typing import Final, TypeAlias
 
 from ..schemas.avro_types import (
     Array,
@@ -22,16 +23,28 @@ from ..schemas.avro_types import (
     parse_schema,
 )
 from .cel import Environment, check, unparse
-from .cel.ast import Call, Conditional, Expr, Ident, ListExpr, Literal, Or, Select, walk
+from .cel.ast import (
+    Call,
+    Comprehension,
+    Conditional,
+    Expr,
+    Ident,
+    Index,
+    ListExpr,
+    Literal,
+    Or,
+    Select,
+    walk,
+)
 from .cel.types import (
     DYN,
     NULL,
     STRING,
     Type,
     abstract,
+    either,
     list_of,
     map_of,
-    nullable,
     record,
 )
 from .json_schema_types import json_schema_type
@@ -46,7 +59,11 @@ __all__ = [
     "mixtures",
     "type_at",
     "types_in",
+    "whole_numbers",
 ]
+
+_Kinds: TypeAlias = frozenset[str]
+_KindsOf: TypeAlias = Callable[[Expr, Mapping[int, Type]], _Kinds]
 
 #: A date of Avro.
 DATE: Final = abstract("date")
@@ -101,11 +118,7 @@ class _Avro:
                 return type_of(type_)
 
     def union(self, type_: Union) -> Type:
-        types = [self.type(branch) for branch in type_.branches]
-        left = [each for each in types if each != NULL]
-        if len(left) != 1:
-            return DYN if left else NULL
-        return left[0] if len(left) == len(types) else nullable(left[0])
+        return either(self.type(branch) for branch in type_.branches)
 
     def record(self, type_: Record) -> Type:
         if any(each is type_ for each in self.inside):
@@ -169,22 +182,69 @@ def as_days(date: Expr) -> Expr:
 
 def mixtures(expr: Expr, types: Mapping[int, Type]) -> Iterator[str]:
     """What the original CEL fails on, in words: `int and double in "message.i == 3.0"`."""
+    for node, (left, right) in _clashes(expr, types, _kinds):
+        first, second = _SHOWN.get(left, left), _SHOWN.get(right, right)
+        yield f"{first} and {second} in `{unparse(node)}`"
+
+
+def whole_numbers(expr: Expr, types: Mapping[int, Type]) -> Iterator[Expr]:
+    """Where the original CEL fails if what is a double by the schema is sent as a whole number."""
+    constant = {
+        name
+        for node in walk(expr)
+        if isinstance(node, Comprehension) and isinstance(node.range, ListExpr)
+        for name in node.variables
+    }
+
+    def kinds(part: Expr, types: Mapping[int, Type]) -> frozenset[str]:
+        known = _kinds(part, types)
+        return known | {"int"} if "double" in known and _is_sent(part, constant) else known
+
+    always = {id(node) for node, _ in _clashes(expr, types, _kinds)}
+    yield from (node for node, _ in _clashes(expr, types, kinds) if id(node) not in always)
+
+
+def _is_sent(node: Expr, constant: Collection[str]) -> bool:
+    """Whether a number is of the kind in which it was sent."""
+    match node:
+        case Ident():
+            return node.name not in constant
+        case Select() | Index():
+            return True
+        case Call(function="+" | "-" | "*", target=None):
+            return all(_is_sent(arg, constant) for arg in node.args)
+        case Conditional():
+            return _is_sent(node.then, constant) or _is_sent(node.otherwise, constant)
+        case _:
+            return False
+
+
+def _clashes(
+    expr: Expr, types: Mapping[int, Type], kinds: _KindsOf
+) -> Iterator[tuple[Call, tuple[str, str]]]:
+    """Each operator that fails on what it brings together, with the first two kinds of that."""
     harmless = set(_null_tests(expr))
     for node in walk(expr):
         if not isinstance(node, Call) or len(node.args) != 2 or id(node) in harmless:
             continue
         left, right = node.args
-        others: Sequence[Expr] = (right,)
+        others = [kinds(right, types)]
         if node.function == "in":
-            if not isinstance(right, ListExpr):
-                continue
-            others = right.elements
-        for other in others:
-            found = _clash(node.function, _kinds(left, types), _kinds(other, types))
-            if found is not None:
-                first, second = (_SHOWN.get(kind, kind) for kind in found)
-                yield f"{first} and {second} in `{unparse(node)}`"
-                break
+            others = _inside(right, types, kinds)
+        found = (_clash(node.function, kinds(left, types), other) for other in others)
+        clash = next((each for each in found if each is not None), None)
+        if clash is not None:
+            yield node, clash
+
+
+def _inside(node: Expr, types: Mapping[int, Type], kinds: _KindsOf) -> list[_Kinds]:
+    """The kinds of the elements of a list."""
+    if isinstance(node, ListExpr):
+        return [kinds(element, types) for element in node.elements]
+    lists = [each for each in _alternatives(types.get(id(node), DYN)) if each.kind == "list"]
+    # An element of the list stands for all of them.
+    element = Index(node, Literal(0))
+    return [kinds(element, {id(element): each.params[0]}) for each in lists]
 
 
 def is_no_condition(expr: Expr, types: Mapping[int, Type]) -> bool:

@@ -12,7 +12,7 @@ A condition on fields holds where it holds for all of them: that is when `onSucc
 
 Where the original clients are wrong, the rules here are right, and `notices` say so: a `;` inside a
 text does not end the guard; elements are looked at; what is neither true nor false is an error; other
-fields that are false do no harm; values of two types compare. docs/testing-policies.md lists it all.
+fields that are false do no harm; values of two types compare, and a double may be sent as a whole number. docs/testing-policies.md lists it all.
 
 Transforms, encryption and other languages cannot be expressed: each is a refusal with its rule.
 """
@@ -30,7 +30,15 @@ from .cel.types import BOOL, BYTES, DOUBLE, DYN, INT, NULL, STRING, TIMESTAMP, T
 from .contract_conditions import FieldCondition, all_of, guarded, with_days
 from .contract_fields import ContractField, contract_fields
 from .contract_json_fields import json_contract_fields
-from .contract_types import contract_type, dates_in, is_no_condition, mixtures, type_at, types_in
+from .contract_types import (
+    contract_type,
+    dates_in,
+    is_no_condition,
+    mixtures,
+    type_at,
+    types_in,
+    whole_numbers,
+)
 
 __all__ = ["Contract", "Imported", "import_contract"]
 
@@ -134,6 +142,9 @@ class _Import:
         self.type = contract_type(contract.kind, contract.schema)
         self._fields: tuple[ContractField, ...] | None = None
         self._mixed: set[str] = set()
+        self._sent_whole: set[str] = set()
+        # Readers of Avro have all numbers as the schema says.
+        self._reading = False
 
     def run(self, name: str, owner: str, topics: Sequence[str]) -> Imported:
         found: dict[tuple[str, ...], list[dict[str, Any]]] = {}
@@ -172,6 +183,7 @@ class _Import:
             raise _RefusedError(f"is of the type `{language or 'none'}`, which has no counterpart")
         if kind.upper() != "CONDITION":
             raise _RefusedError(self.transform(rule, language))
+        self._reading = mode == "READ" and self.contract.kind == "AVRO"
         guard, body = self.condition(str(rule.get("expr") or ""), title)
         self.told_apart(title, guard, body)
         if language == "CEL":
@@ -243,10 +255,11 @@ class _Import:
 
     def mixtures(self, title: str, exprs: Sequence[Expr], variables: Mapping[str, Type]) -> None:
         """A notice of the first place where the CEL of the original client fails."""
-        if title in self._mixed:
-            return
         for expr in exprs:
             types = types_in(expr, variables)
+            self.sent_whole(title, expr, types)
+            if title in self._mixed:
+                continue
             if is_no_condition(expr, types):
                 self.notices.append(
                     f"rule `{title}` has `{unparse(expr)}`, which is neither true nor false: an "
@@ -255,7 +268,19 @@ class _Import:
             for found in mixtures(expr, types):
                 self._mixed.add(title)
                 self.notices.append(f"rule `{title}` has {found}, where the original client fails")
-                return
+                break
+
+    def sent_whole(self, title: str, expr: Expr, types: Mapping[int, Type]) -> None:
+        """A notice of the first place where it fails of a double that is sent as a whole number."""
+        if title in self._sent_whole or self._reading:
+            return
+        for found in whole_numbers(expr, types):
+            self._sent_whole.add(title)
+            self.notices.append(
+                f"rule `{title}` has `{unparse(found)}`, where the original client fails if a "
+                "whole number is sent for the double, such as 5 instead of 5.0"
+            )
+            return
 
     def event_condition(self, title: str, guard: Expr | None, body: Expr) -> _Part:
         variables = {"message": self.type}

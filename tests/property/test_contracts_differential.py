@@ -189,12 +189,26 @@ FLAGGED = World(
             {"name": "s", "type": "string", "confluent:tags": ["S"]},
             {"name": "count", "type": "int", "confluent:tags": ["N"]},
             {"name": "flag", "type": "boolean"},
+            {"name": "share", "type": "double", "confluent:tags": ["D"]},
+            {"name": "parts", "type": {"type": "array", "items": "double"}},
+            {"name": "code", "type": ["int", "string"]},
             {"name": "words", "type": {"type": "array", "items": "string"}},
         ],
     },
     {"R.words": ["W"]},
-    lambda _: {"s": "abc", "count": 3, "flag": True, "words": [""]},
+    lambda _: {
+        "s": "abc",
+        "count": 3,
+        "flag": True,
+        "words": [""],
+        "share": 5.0,
+        "parts": [5.0],
+        "code": 1,
+    },
 )
+
+
+WHOLE = "a whole number is sent for the double"
 
 
 @pytest.mark.slow
@@ -213,6 +227,18 @@ FLAGGED = World(
         ({"expr": "message.count * 1.5 > 2.0"}, {}, True, "int and double in"),
         ({"expr": "size(message.s) == 3u"}, {}, True, "int and uint in"),
         ({"expr": "message.count != null"}, {}, True, "int and null in"),
+        ({"expr": "message.code != 'a'"}, {}, True, "int and string in"),
+        ({"expr": "3.0 in [message.count]"}, {}, True, "double and int in"),
+        ({"expr": "message.share < 9.5"}, {"share": 5}, True, "`message.share < 9.5`, where"),
+        ({"expr": "message.share == 5.0"}, {"share": 5}, True, WHOLE),
+        ({"expr": "message.share / 2.0 == 2.5"}, {"share": 5}, True, WHOLE),
+        ({"expr": "-message.share < 1.5"}, {"share": 5}, True, WHOLE),
+        ({"expr": "message.share + 1.5 > 0.5"}, {"share": 5}, True, WHOLE),
+        ({"expr": "message.share in [5.0]"}, {"share": 5}, True, WHOLE),
+        ({"expr": "5.0 in message.parts"}, {"parts": [5]}, True, WHOLE),
+        ({"expr": "message.parts.all(p, p > 1.5)"}, {"parts": [5]}, True, WHOLE),
+        ({"expr": "message.share > 1.5 ; true"}, {"share": 5}, True, WHOLE),
+        ({"expr": "value > 1.5", "tags": ["D"]}, {"share": 5}, True, WHOLE),
         ({"expr": "message.s.isUriRef()"}, {"s": "2024-01-01T00:00:00Z"}, False, "RFC 3986"),
         ({"expr": "message.s == 'a;b'"}, {"s": "a;b"}, True, "`;` inside a text"),
         ({"expr": "message.count"}, {}, False, "neither true nor false"),
@@ -231,3 +257,47 @@ def test_other_verdicts_are_meant(
 
     assert (passes(value), theirs(value)) == (mine, not mine)
     assert any(said in notice for notice in notices)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("sent", [5, 5.0])
+@pytest.mark.parametrize(
+    "expr",
+    [
+        *("message.share > 1", "10.5 > message.share", "message.share + 1 > 2"),
+        *("double(message.share) == 5.0", "message.share > message.count"),
+        *("message.share == 5.0 || message.count == 3", "[1.5].all(x, x == 1.5)"),
+    ],
+)
+def test_whole_numbers_that_do_no_harm(expr: str, sent: float, tmp_path: Path) -> None:
+    """The verdicts are the same, and where nothing can fail nothing is said."""
+    rule = {"name": "r", "kind": "CONDITION", "mode": "WRITE", "type": "CEL", "expr": expr}
+    value = {**FLAGGED.event(random.Random(0)), "share": sent}
+
+    theirs, (passes, notices) = peer(FLAGGED, rule), ours(tmp_path, FLAGGED, rule)
+
+    assert passes(value) is theirs(value) is True
+    assert ("||" in expr) is any(WHOLE in notice for notice in notices)
+
+
+@pytest.mark.parametrize(
+    ("kind", "mode", "told"),
+    [("AVRO", "WRITE", True), ("AVRO", "READ", False), ("JSON", "READ", True)],
+)
+def test_readers_of_avro_have_doubles(kind: str, mode: str, told: bool) -> None:
+    """Whatever was sent; those of JSON have what stands there."""
+    number = {"properties": {"share": {"type": "number"}}}
+    answer = {
+        "subject": "orders-value",
+        "schemaType": kind,
+        "schema": json.dumps(FLAGGED.schema if kind == "AVRO" else number),
+        "ruleSet": {
+            "domainRules": [
+                {"name": "r", "mode": mode, "type": "CEL", "expr": "message.share < 9.5"}
+            ]
+        },
+    }
+
+    found = import_contract(Contract.of(answer), name="c", owner="o", topics=["orders"])
+
+    assert any(WHOLE in notice for notice in found.notices) is told
