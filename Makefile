@@ -33,7 +33,7 @@ test-compose: $(READY)  ## bring docker-compose.yml up, test it from outside, an
 fuzz: $(READY)  ## damage bytes of every kind for a quarter of an hour or so; ARGS='-k json' for some
 	HYPOTHESIS_PROFILE=fuzz $(PY) -m pytest tests/fuzz -o faulthandler_timeout=3600 $(ARGS)
 
-soak: $(READY)  ## kill workers and the broker for minutes, and count; ARGS='--kills 0 --events 10000000' watches memory
+soak: $(READY)  ## kill workers and brokers for minutes, and count; ARGS='--nodes 3', or '--kills 0 --events 10000000' for memory
 	$(PY) -m tests.crash $(ARGS)
 
 lint: $(READY)  ## ruff, mypy and pyright, all of them strict

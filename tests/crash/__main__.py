@@ -1,7 +1,8 @@
 """The long run: `python -m tests.crash --help`.
 
 With kills it ends in a tally, as the test does; with `--kills 0` workers live through all of it, and
-it fails where their memory goes on growing.
+it fails where their memory goes on growing. With `--nodes 3` one broker of three at a time is killed,
+and the next one when all replicas are in sync again.
 """
 
 from __future__ import annotations
@@ -28,11 +29,12 @@ def main() -> int:
     """Run both kinds, or one; 1 where an event is missing, misplaced or doubled, or memory grew."""
     parser = argparse.ArgumentParser(prog="python -m tests.crash", description=__doc__)
     parser.add_argument("--mode", choices=("exactly-once", "at-least-once", "both"), default="both")
+    parser.add_argument("--nodes", type=int, default=1, metavar="N", help="brokers of the cluster")
     parser.add_argument("--events", type=int, default=1_000_000, metavar="N")
     parser.add_argument("--rate", type=float, default=5000, metavar="N", help="events a second")
     parser.add_argument("--kills", type=int, default=10**9, metavar="N", help="at most so many")
     parser.add_argument("--kill-every", type=float, default=2.0, metavar="SECONDS")
-    parser.add_argument("--restarts", type=int, default=None, metavar="N", help="of the broker")
+    parser.add_argument("--restarts", type=int, default=None, metavar="N", help="of a broker")
     parser.add_argument("--restart-every", type=float, default=30.0, metavar="SECONDS")
     parser.add_argument("--report-every", type=float, default=10.0, metavar="SECONDS")
     parser.add_argument("--seed", type=int, default=random.randrange(2**32))
@@ -50,12 +52,12 @@ def main() -> int:
     modes = ("exactly-once", "at-least-once") if given.mode == "both" else (given.mode,)
     print(f"seed {given.seed}", flush=True)
     plans = [replace(plan, exactly_once=mode == "exactly-once") for mode in modes]
-    return max([_run(each, given.report_every) for each in plans])
+    return max([_run(each, given.nodes, given.report_every) for each in plans])
 
 
-def _run(plan: Plan, report_s: float) -> int:
+def _run(plan: Plan, nodes: int, report_s: float) -> int:
     with (
-        kafka_cluster(config=BROKER_SETTINGS) as cluster,
+        kafka_cluster(nodes, config=BROKER_SETTINGS) as cluster,
         tempfile.TemporaryDirectory(prefix="streamwarden-crash-") as folder,
     ):
         campaign = Campaign(cluster, Path(folder), plan, tell=_tell, report_s=report_s)

@@ -22,6 +22,7 @@ from tests.servers.kafka import Cluster
 from tests.servers.topics import create_topic, unique_name
 
 from .events import PLACES, fate_of, keys_of, number_of, write_policies
+from .nodes import Restarts
 from .workers import Work, handled_files
 
 __all__ = ["BROKER_SETTINGS", "Campaign", "Plan", "Tally"]
@@ -33,6 +34,7 @@ _LATEST: OffsetSpec = OffsetSpec.latest()  # type: ignore[no-untyped-call]
 _LOOK_S = 0.02
 _LIMIT_S = 100.0  # for work that makes no progress any more
 _LOOK_FOR_PROGRESS_S = 5.0
+_ENDS_TIMEOUT_S = 5.0
 _DRAINS_MAX = 5
 _MANY = 255
 
@@ -41,7 +43,7 @@ _MANY = 255
 class Plan:
     """What a campaign does; the seed decides who is killed and when.
 
-    Of `kills` and `restarts` (of the broker) one comes every `kill_every_s` and `restart_every_s` on
+    Of `kills` and `restarts` (of a broker) one comes every `kill_every_s` and `restart_every_s` on
     average, as long as producers have something to do, which takes `seconds` at least.
     """
 
@@ -84,7 +86,7 @@ class _Worker:
 
 @dataclass(slots=True)
 class Campaign:
-    """Runs `plan` on `cluster`, whose only node it restarts, in `folder`.
+    """Runs `plan` on `cluster`, whose nodes it restarts one at a time, in `folder`.
 
     `tell` gets lines about what is going on: every `report_s` seconds the resident memory of each
     worker, in MiB.
@@ -165,6 +167,7 @@ class Campaign:
         self._workers = [_Worker(work, self._spawn(work)) for work in self._works()]
         began = now = self._moved_at = time.monotonic()
         kills, restarts = plan.kills, plan.restarts
+        nodes = Restarts(self.cluster, chance)
         kill_at = now + _wait(chance, plan.kill_every_s)
         restart_at = now + _wait(chance, plan.restart_every_s)
         report_at = now + (self.report_s or float("inf"))
@@ -179,16 +182,18 @@ class Campaign:
                 each.process.kill()
                 self._count_killed(f"{_plural(each.work)} killed")
                 kill_at = now + _wait(chance, plan.kill_every_s)
-            if restarts and now >= restart_at:
+            if not nodes.look():
+                restart_at = time.monotonic() + _wait(chance, plan.restart_every_s)
+            elif restarts and now >= restart_at:
                 restarts -= 1
-                self.cluster.node.kill()
-                self.cluster.node.start()
+                nodes.kill()
                 self._count_killed("broker restarted")
                 restart_at = time.monotonic() + _wait(chance, plan.restart_every_s)
             if now >= report_at:
                 self._report(now - began)
                 report_at = now + self.report_s
             time.sleep(_LOOK_S)
+        nodes.finish()
 
     def _restart_the_ended(self) -> None:
         for each in list(self._workers):
@@ -243,7 +248,7 @@ class Campaign:
             admin = AdminClient({"bootstrap.servers": self.cluster.bootstrap, "log_level": 0})
             topics = (self._topic, f"handled-{self._topic}", *self._parking())
             places = [TopicPartition(t, n) for t in topics for n in range(self.plan.partitions)]
-            with suppress(KafkaException):  # the broker is being restarted
+            with suppress(KafkaException, TimeoutError):  # a broker is being restarted
                 ends = sum(_ends(admin, places, IsolationLevel.READ_UNCOMMITTED))
                 written = sum(path.stat().st_size for path in handled_files(self.folder))
                 if (ends, written) != self._seen:
@@ -340,9 +345,9 @@ def _ends(admin: AdminClient, places: list[TopicPartition], isolation: Isolation
     wanted = dict.fromkeys(places, _LATEST)
     asked = cast(
         "Mapping[TopicPartition, Future[Any]]",
-        admin.list_offsets(wanted, isolation_level=isolation),
+        admin.list_offsets(wanted, isolation_level=isolation, request_timeout=_ENDS_TIMEOUT_S),
     )
-    return [asked[place].result(30).offset for place in places]
+    return [asked[place].result(2 * _ENDS_TIMEOUT_S).offset for place in places]
 
 
 def _resident_mib(pid: int) -> float:
