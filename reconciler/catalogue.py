@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from typing import Any, Final
 
 from ..policy.bundle import Bundle
 from ..policy.show import in_sentences
@@ -15,6 +15,15 @@ __all__ = ["Catalogue", "catalogue_of", "counted_by", "rule_names"]
 Catalogue = Mapping[str, Mapping[str, Any]]
 
 
+#: What a bundle says itself, in the place of a rule.
+_SETTINGS: Final = {
+    "undecodable": "rejects an event whose bytes cannot be read, as the bundle says for all topics.",
+    "tombstone": "rejects an event without a value, as the bundle or a policy of the topic says.",
+    "uncovered": "rejects an event of a topic that no policy covers, as the bundle says.",
+    "unmaskable": "rejects an event with a field that has to be masked and cannot be.",
+}
+
+
 def rule_names(joined: str) -> list[str]:
     """The names in `policy/rule, policy/other`; none in an empty text."""
     return [name for name in joined.split(", ") if name]
@@ -22,6 +31,8 @@ def rule_names(joined: str) -> list[str]:
 
 def catalogue_of(bundles: Iterable[Bundle], names: Iterable[str]) -> dict[str, dict[str, Any]]:
     """Each of `names` as the first of `bundles` that has it says; in order, the unknown left out.
+
+    What a bundle says itself is named by the bundle and the setting, and has no owner.
 
     Keys: policy, rule, title, owner, class, severity, effect, sentence, remediation, bundle.
     """
@@ -47,7 +58,27 @@ def catalogue_of(bundles: Iterable[Bundle], names: Iterable[str]) -> dict[str, d
                     "remediation": rule.remediation,
                     "bundle": bundle.label,
                 }
+        for rule_id in _SETTINGS:
+            name = f"{bundle.name}/{rule_id}"
+            if name in wanted and name not in found:
+                found[name] = _setting(bundle, rule_id)
     return {name: found[name] for name in sorted(found)}
+
+
+def _setting(bundle: Bundle, name: str) -> dict[str, Any]:
+    """What is known of a decision that `bundle` makes in the place of a rule."""
+    return {
+        "policy": bundle.name,
+        "rule": name,
+        "title": None,
+        "owner": "",
+        "class": "platform",
+        "severity": "high",
+        "effect": "reject",
+        "sentence": _SETTINGS[name],
+        "remediation": None,
+        "bundle": bundle.label,
+    }
 
 
 def counted_by(rules: Counts, of: Callable[[str], str | None]) -> dict[str, dict[str, int]]:

@@ -49,7 +49,7 @@ def _findings(report: Mapping[str, Any], failing: Collection[str]) -> ET.Element
     suite = ET.Element("testsuite", name="findings")
     for kind, count in report["counts"].items():
         case = _case(suite, "findings", kind)
-        said = f"{count:,} events: {MEANING[kind]}"
+        said = f"{count:,} event{'' if count == 1 else 's'}: {MEANING[kind]}"
         if count and kind in failing:
             _said(case, "failure", kind, said)
         elif count:

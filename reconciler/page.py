@@ -24,7 +24,7 @@ from streamwarden.errors import ReconcileError
 
 from .charts import Piece, chart_of, pieces_of
 from .findings import KINDS, NOT_DRIFT, WOULD_CHANGE
-from .words import ADVICE, MEANING, cause_sentence, headline, log_sentences
+from .words import ADVICE, MEANING, cause_sentence, counted_above, headline, log_sentences
 
 __all__ = ["render_page", "write_page"]
 
@@ -95,6 +95,7 @@ def render_page(report: Mapping[str, Any]) -> str:
         title=_title(report),
         verdict=_verdict(report),
         headline=headline(report),
+        above=counted_above(report),
         tiles=_tiles(report),
         kinds=[
             _Row(kind, counts[kind], ((kind, counts[kind]),), pieces_of(counts, 0))

@@ -11,7 +11,7 @@ from rich.text import Text
 
 from .findings import KINDS, WOULD_CHANGE
 from .report import Report
-from .words import MEANING, headline, log_sentences
+from .words import MEANING, counted_above, headline, log_sentences
 
 __all__ = ["first_sentence", "render"]
 
@@ -46,6 +46,9 @@ def render(report: Report | _Json) -> RenderableType:
     parts: list[RenderableType] = [Text(headline(said), style=f"bold {style}".strip())]
     if any(said["counts"].values()):
         parts += [Text(), _kinds(said)]
+        above = counted_above(said)
+        if above:
+            parts.append(Text(above, style="dim"))
     causes = said["causes"]
     if causes:
         parts += [Text(), _causes(said)]

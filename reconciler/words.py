@@ -9,6 +9,7 @@ __all__ = [
     "ADVICE",
     "MEANING",
     "cause_sentence",
+    "counted_above",
     "headline",
     "log_sentences",
     "missed_places",
@@ -51,6 +52,7 @@ _TODAY: Final = {
     "now-held": "would be held for people to look at today",
     "now-masked": "would have fields masked today",
 }
+_REFUSED: Final = {"now-rejected": "rejected", "now-held": "held", "now-masked": "masked"}
 _BESIDES: Final = {
     "now-rejected": "Today's policy would reject {}.",
     "now-held": "Today's policy would hold {}.",
@@ -76,6 +78,19 @@ def headline(report: Mapping[str, Any]) -> str:
         f"{unchecked:,} {'was' if unchecked == 1 else 'were'} never checked; "
         f"{read}."
     )
+
+
+def counted_above(report: Mapping[str, Any]) -> str:
+    """Why fewer events are found as `now-…` than the headline has; empty where as many are."""
+    told = [
+        f"{more:,} of those that would be {word}"
+        for kind, word in _REFUSED.items()
+        if (more := report["drift"].get(kind, 0) - report["counts"].get(kind, 0)) > 0
+    ]
+    if not told:
+        return ""
+    one = len(told) == 1 and told[0].startswith("1 of")
+    return f"{' and '.join(told)} {'counts' if one else 'count'} under a kind further up."
 
 
 def _why_none(report: Mapping[str, Any]) -> str:

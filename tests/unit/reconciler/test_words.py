@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from streamwarden.reconciler.findings import KINDS, WOULD_CHANGE
-from streamwarden.reconciler.words import ADVICE, MEANING, cause_sentence, headline
+from streamwarden.reconciler.words import ADVICE, MEANING, cause_sentence, counted_above, headline
 
 
 @pytest.mark.parametrize(
@@ -26,6 +26,37 @@ def test_of_no_event_nothing_is_said(more: dict[str, Any], why: str) -> None:
     report: dict[str, Any] = {"events": 0, "complete": True, "counts": {}, "drift": {}, **more}
 
     assert headline(report) == f"No event was judged, so nothing is said of any: {why}."
+
+
+@pytest.mark.parametrize(
+    ("drift", "counts", "said"),
+    [
+        ({"now-rejected": 3}, {"now-rejected": 3}, ""),
+        (
+            {"now-rejected": 27, "now-held": 1},
+            {"now-rejected": 22, "now-held": 1},
+            "5 of those that would be rejected count under a kind further up.",
+        ),
+        (
+            {"now-masked": 1},
+            {"forged": 1},
+            "1 of those that would be masked counts under a kind further up.",
+        ),
+        (
+            {"now-rejected": 1, "now-held": 1200},
+            {"unchecked": 1201},
+            (
+                "1 of those that would be rejected and 1,200 of those that would be held count "
+                "under a kind further up."
+            ),
+        ),
+    ],
+)
+def test_the_headline_and_the_kinds_are_brought_together(
+    drift: dict[str, int], counts: dict[str, int], said: str
+) -> None:
+    """The headline counts all that today's policy says, a kind only what is nothing else besides."""
+    assert counted_above({"drift": drift, "counts": counts}) == said
 
 
 @pytest.mark.parametrize("kind", [*KINDS, WOULD_CHANGE])
