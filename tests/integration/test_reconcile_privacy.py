@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import io
+import json
 from pathlib import Path
+from typing import Any
 
+import fastavro
 import pytest
 from click.testing import CliRunner
 
 from streamwarden.cli.root import main
 from streamwarden.policy.directory_store import DirectoryStore
+from streamwarden.reconciler.findings_topic import finding_schema
 
-from ..servers.topics import Kafka, create_topic, unique_name
+from ..servers.topics import ConsumeAll, Kafka, MakeTopic, create_topic, unique_name
 from ..unit.reconciler.histories import make_bundle
 from .reconciling import Planter, policy_for, versions_of
 
@@ -67,3 +72,58 @@ def test_nothing_that_a_version_hides_is_shown(kafka: Kafka, tmp_path: Path, how
     texts = [told.output, as_json.output, *(path.read_text() for path in written)]
     assert [SECRET in text for text in texts] == [False] * 6
     assert '"reason":"ssn ***"' in written[0].read_text()
+
+
+SSN_SCHEMA = {
+    "type": "record",
+    "name": "Payment",
+    "fields": [{"name": "amount", "type": "double"}, {"name": "ssn", "type": "string"}],
+}
+#: Behind two bytes and a fingerprint of eight stands the record of a single object.
+SINGLE_OBJECT_HEAD_BYTES = 10
+
+
+def framed(amount: float, ssn: str) -> bytes:
+    """A payment in Avro, with the id that a directory gives to its only schema."""
+    out = io.BytesIO()
+    schema = fastavro.parse_schema(SSN_SCHEMA)
+    fastavro.schemaless_writer(out, schema, {"amount": amount, "ssn": ssn})
+    return b"\0" + (1).to_bytes(4, "big") + out.getvalue()
+
+
+@pytest.mark.parametrize("form", ["json", "avro"])
+def test_findings_in_a_topic_hide_as_much(
+    kafka: Kafka, make_topic: MakeTopic, consume_all: ConsumeAll, tmp_path: Path, form: str
+) -> None:
+    """Neither key, nor reason, nor trail tells there what a former version hides."""
+    topic, findings = make_topic(), make_topic("findings")
+    store = DirectoryStore(tmp_path / "store", name="b")
+    amounts = ("50.0", "10.0") if form == "avro" else ("50", "10")
+    hiding = policy_for(topic, OVER.replace("LIMIT", amounts[0]), more=HIDDEN)
+    plain = policy_for(topic, OVER.replace("LIMIT", amounts[1]))
+    then, _ = versions_of(store, make_bundle(hiding), make_bundle(plain))
+    (tmp_path / "schemas").mkdir()
+    (tmp_path / "schemas" / "t-value.avsc").write_text(json.dumps(SSN_SCHEMA))
+    plant = Planter(kafka.bootstrap, topic, store)
+    value = framed(20.0, SECRET) if form == "avro" else {"amount": 20, "ssn": SECRET}
+    stamp = f"1;b@{then.number};{then.digest[:12]};allow;produce"
+    plant.bypass(value, stamp=stamp, key=SECRET.encode())
+    plant.bypass(value, key=SECRET.encode())
+    called = [
+        *("reconcile", "-b", kafka.bootstrap, "-t", topic, "--store", f"dir:{store.path}"),
+        *("--schemas", str(tmp_path / "schemas"), "--findings-topic", findings),
+    ]
+
+    told = CliRunner().invoke(main, called)
+
+    assert told.exit_code == 2, told.output
+    written = [record[3] or b"" for record in consume_all(findings)]
+    schema = fastavro.parse_schema(finding_schema())
+    found: list[Any] = [
+        fastavro.schemaless_reader(io.BytesIO(each[SINGLE_OBJECT_HEAD_BYTES:]), schema, None)
+        for each in written
+    ]
+    assert [each["kind"] for each in found] == ["now-rejected", "unchecked"]
+    assert [each["key"] for each in found] == ["***", "***"]
+    assert [each["rules"][0]["reason"] for each in found] == ["ssn ***", "ssn ***"]
+    assert [SECRET.encode() in each for each in written] == [False, False]
