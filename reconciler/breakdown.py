@@ -1,8 +1,8 @@
-"""Findings counted by day, rule and version, and the few that are shown in full.
+"""Findings counted by day, and the few that are shown in full.
 
 Tables of counts, `{name: {kind: n}}`, are bounded so that merging stays associative: of too many
-names the highest or the lowest are kept, and whatever is left out of one table has enough kept
-names beside it to be left out of every sum.
+days the latest are kept, and whatever is left out of one table has enough kept days beside it to
+be left out of every sum.
 """
 
 from __future__ import annotations
@@ -19,15 +19,12 @@ __all__ = [
     "DAYS_MAX",
     "DAY_MS",
     "EVENTS",
-    "ROWS_MAX",
     "SHOWN_MAX_BYTES",
     "Counts",
     "add_count",
     "day_name",
     "keep_days",
-    "keep_rows",
     "merged_days",
-    "merged_rows",
     "shown",
 ]
 
@@ -38,8 +35,6 @@ EVENTS = "events"
 DAY_MS = 86_400_000
 #: More than ten years; of more days the latest are kept.
 DAYS_MAX = 4000
-#: Sets of rules and versions that are told apart.
-ROWS_MAX = 1000
 #: A finding shown in a report; trails and then matches are cut where it is longer.
 SHOWN_MAX_BYTES = 16_384
 
@@ -67,19 +62,9 @@ def keep_days(table: Counts, most: int = DAYS_MAX) -> dict[str, Mapping[str, int
     return {name: table[name] for name in sorted(table)[-most:]}
 
 
-def keep_rows(table: Counts, most: int = ROWS_MAX) -> dict[str, Mapping[str, int]]:
-    """The rows with the lowest names, in order."""
-    return {name: table[name] for name in sorted(table)[:most]}
-
-
 def merged_days(one: Counts, other: Counts) -> dict[str, Mapping[str, int]]:
     """Days of both."""
     return keep_days(_merged(one, other))
-
-
-def merged_rows(one: Counts, other: Counts) -> dict[str, Mapping[str, int]]:
-    """Rows of both."""
-    return keep_rows(_merged(one, other))
 
 
 def _merged(one: Counts, other: Counts) -> dict[str, Mapping[str, int]]:

@@ -27,6 +27,7 @@ from .planning import asked_of, current_bundle, plan_run, today_of
 from .reading import Gap, Reader
 from .report import Report
 from .reviewed import read_reviews
+from .rows import Rows
 from .secrecy import secrets_of
 from .slices import Slice, cut
 from .tally import SliceReport, Tally, merge
@@ -215,7 +216,7 @@ def _asked_topics(options: ReconcileOptions, plan: Plan) -> Iterable[str]:
 
 def _report(today: Bundle, plan: Plan, slices: Sequence[Slice], spool: Spool) -> Report:
     whole = SliceReport()
-    with CauseSum.opened() as causes:
+    with CauseSum.opened() as causes, Rows.opened() as rows:
         for piece in slices:
             account = spool.load(piece)
             if account is None:
@@ -224,9 +225,13 @@ def _report(today: Bundle, plan: Plan, slices: Sequence[Slice], spool: Spool) ->
             else:
                 for cause in chain(account.causes, spool.put_away(piece)):
                     causes.add(cause)
+                    rows.add(cause)
             whole = merge(whole, replace(account, causes=()))
         kept, number = causes.total()
-    whole = replace(whole, causes=kept, causes_more=number - len(kept))
+        rules, versions = rows.total()
+    whole = replace(
+        whole, causes=kept, causes_more=number - len(kept), rules=rules, versions=versions
+    )
     return Report(
         bundle=today.label,
         digest=today.digest,

@@ -17,9 +17,7 @@ from .breakdown import (
     add_count,
     day_name,
     keep_days,
-    keep_rows,
     merged_days,
-    merged_rows,
     shown,
 )
 from .candidate import ChangeCount, Changes
@@ -67,11 +65,14 @@ class SliceReport:
 
     `parked` of the `events` are records of parking topics. `counts` are findings by topic and kind,
     `drift` is what today's policy says against events, whatever their finding. `days` has findings
-    by the date of the record and kind, and its `events`; `rules` by the rules behind them, joined
-    as those of causes; `versions` by the version that is stamped. `left_out` are findings that the
-    run was not asked about, by kind; `population` are the records that `drawn` ones were drawn from;
+    by the date of the record and kind, and its `events`. `left_out` are findings that the run was
+    not asked about, by kind; `population` are the records that `drawn` ones were drawn from;
     `changes` what a candidate would change; `lacking` the ids of schemas that were not at hand, one
-    more than are told; `causes_more` counts causes that were left out of a sum.
+    more than are told.
+
+    Only where the causes of a whole run were summed: `rules` are findings by the rules behind them,
+    joined as those of causes, `versions` by the version that is stamped (see `rows`), and
+    `causes_more` counts causes that were left out.
     """
 
     events: int = 0
@@ -117,8 +118,6 @@ class Tally:
         self._left_out: dict[str, int] = {}
         self._changes = ChangeCount()
         self._days: dict[str, dict[str, int]] = {}
-        self._rules: dict[str, dict[str, int]] = {}
-        self._versions: dict[str, dict[str, int]] = {}
         self._causes: dict[CauseName, tuple[int, list[Finding]]] = {}
         self._lacking: set[str] = set()
 
@@ -145,9 +144,6 @@ class Tally:
         version = "" if stamped is None else str(stamped.get("bundle", ""))
         add_count(self._counts, finding.topic, kind)
         add_count(self._days, day_name(finding.timestamp), kind)
-        add_count(self._rules, rules, kind)
-        # What a forged stamp names is whatever its writer liked.
-        add_count(self._versions, "" if kind == "forged" else version, kind)
         if finding.drift is not None:
             self._drift[finding.drift] = self._drift.get(finding.drift, 0) + 1
         name = (kind, rules, finding.change or finding.detail, finding.drift or "", version)
@@ -191,12 +187,10 @@ class Tally:
             ),
             (f"{place}: {problem}",) if problem else (),
             keep_days(self._days),
-            keep_rows(self._rules),
-            keep_rows(self._versions),
-            self._left_out,
-            self.population,
-            self.drawn,
-            self._changes.total(),
+            left_out=self._left_out,
+            population=self.population,
+            drawn=self.drawn,
+            changes=self._changes.total(),
             lacking=_lacking(self._lacking, ()),
         )
 
@@ -229,12 +223,10 @@ def merge(one: SliceReport, other: SliceReport) -> SliceReport:
         _merge_coverage(one.coverage, other.coverage),
         tuple(sorted({*one.problems, *other.problems})[:_PROBLEMS_MAX]),
         merged_days(one.days, other.days),
-        merged_rows(one.rules, other.rules),
-        merged_rows(one.versions, other.versions),
-        _sum(one.left_out, other.left_out),
-        one.population + other.population,
-        one.drawn + other.drawn,
-        one.changes.merged(other.changes),
+        left_out=_sum(one.left_out, other.left_out),
+        population=one.population + other.population,
+        drawn=one.drawn + other.drawn,
+        changes=one.changes.merged(other.changes),
         lacking=_lacking(one.lacking, other.lacking),
     )
 

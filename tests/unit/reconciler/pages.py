@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from dataclasses import replace
 
 from streamwarden.policy.bundle import Bundle
 from streamwarden.reconciler.breakdown import DAY_MS
@@ -10,12 +11,13 @@ from streamwarden.reconciler.catalogue import catalogue_of
 from streamwarden.reconciler.judge import Terms
 from streamwarden.reconciler.reading import Gap
 from streamwarden.reconciler.report import Report
+from streamwarden.reconciler.rows import Rows
 from streamwarden.reconciler.slices import Partition, Slice
-from streamwarden.reconciler.tally import Tally, merge_all
+from streamwarden.reconciler.tally import SliceReport, Tally, merge_all
 
 from .histories import NOON, Past, make_bundle
 
-__all__ = ["CARD", "HOSTILE", "RTL", "eventful", "report_of"]
+__all__ = ["CARD", "HOSTILE", "RTL", "eventful", "report_of", "with_rows"]
 
 HOSTILE = "</script><script>document.title='owned'</script><img src=x onerror=alert(1)>"
 RTL = "\u202eevil\u2066 \u05e9\u05dc\u05d5\u05dd"
@@ -69,9 +71,11 @@ def report_of(past: Past, today: Bundle, *, gaps: dict[str, list[Gap]] | None = 
     pieces = [
         Slice(place, topic, 0, 0, len(past.topics[topic])) for place, topic in enumerate(tallies)
     ]
-    account = merge_all(
-        tallies[piece.topic].report(piece, (gaps or {}).get(piece.topic, []), "")
-        for piece in pieces
+    account = with_rows(
+        merge_all(
+            tallies[piece.topic].report(piece, (gaps or {}).get(piece.topic, []), "")
+            for piece in pieces
+        )
     )
     made = Report(
         bundle=today.label,
@@ -92,6 +96,15 @@ def report_of(past: Past, today: Bundle, *, gaps: dict[str, list[Gap]] | None = 
         started=NOON // 1_000_000,
         command="streamwarden reconcile --topic t --policies policies/ -X sasl.password=***",
     )
+
+
+def with_rows(account: SliceReport) -> SliceReport:
+    """An account with its tables of rules and versions, as a run sums them."""
+    with Rows.opened() as rows:
+        for cause in account.causes:
+            rows.add(cause)
+        rules, versions = rows.total()
+    return replace(account, rules=rules, versions=versions)
 
 
 @functools.cache

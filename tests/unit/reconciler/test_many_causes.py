@@ -8,6 +8,7 @@ import pytest
 
 from streamwarden.embedded import EmbeddedBroker
 from streamwarden.reconciler.causes import CAUSES_MAX
+from streamwarden.reconciler.rows import ROWS_MAX
 
 from .test_scope import NOON_MS, World
 
@@ -48,3 +49,30 @@ def test_made_up_stamps_do_not_hide_what_is_frequent(
     assert [example["offset"] for example in told[0]["examples"]] == [1, 2, 4]
     assert {(cause["kind"], cause["count"]) for cause in told[1:]} == {("forged", 1)}
     assert len(told) + omitted == made_up + 1
+
+
+def test_made_up_versions_do_not_hide_real_ones(
+    embedded_broker: EmbeddedBroker, tmp_path: Path
+) -> None:
+    """Of more versions than are told, those with the most drift are, not those with low names."""
+    world = World(embedded_broker, tmp_path)
+    real = f"1;b@1;{world.versions[0].digest[:12]};allow;produce"
+    for number in range(ROWS_MAX + 20):
+        for stamp in (f"1;a{number}@1;0123456789ab;allow;produce", *[real] * (number % 50 == 0)):
+            world.producer.produce(
+                "t1",
+                b'{"amount": 20}',
+                partition=0,
+                headers=[("streamwarden", stamp.encode())],
+                timestamp=NOON_MS + number,
+            )
+    world.producer.flush(30)
+
+    whole, cut = (
+        world.run("t1", now=NOON_MS, slice_offsets=size).to_dict() for size in (100_000, 311)
+    )
+
+    assert whole["versions"] == cut["versions"]
+    assert whole["versions"]["b@1"] == {"now-rejected": 21}
+    assert len(whole["versions"]) == ROWS_MAX
+    assert sum(sum(rule["counts"].values()) for rule in whole["rules"]) == ROWS_MAX + 41

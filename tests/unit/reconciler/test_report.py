@@ -15,6 +15,7 @@ from streamwarden.reconciler.slices import Partition, Slice
 from streamwarden.reconciler.tally import SliceReport, merge_all
 from streamwarden.reconciler.text import first_sentence, render
 
+from .pages import with_rows
 from .test_tally import account, finding
 
 PART = Partition("t", 0, False, 0, 0, 20, 0)
@@ -36,7 +37,7 @@ def report(
             if gap.first < first + 10 and gap.end > first
         ]
         halves.append(account(Slice(index, "t", 0, first, first + 10), inside, cut))
-    return Report("b@2", "d" * 64, (part,), merge_all(halves), 1.23456, **more)
+    return Report("b@2", "d" * 64, (part,), with_rows(merge_all(halves)), 1.23456, **more)
 
 
 def test_the_json_object() -> None:
