@@ -142,6 +142,16 @@ class Clients:
         """True inside a callback: the poll that called it is still under way on this thread."""
         return get_ident() in self._polling
 
+    def check_outside(self, name: str) -> None:
+        """Raise RuntimeError inside a callback.
+
+        There the client stands still for ever, or ends the whole process when the callback returns.
+        """
+        if self.polling_here():
+            raise RuntimeError(
+                f"`{name}()` was called in a callback of this producer; call it where it is polled"
+            )
+
     @contextmanager
     def _serving(self) -> Generator[None]:
         thread = get_ident()
@@ -165,6 +175,7 @@ class Clients:
 
     def poll(self, timeout: float | None) -> int:
         """Serve callbacks, waiting for the first; raises the first exception of one."""
+        self.check_outside("poll")
         deadline = deadline_of(timeout)
         with self._serving():
             while True:
@@ -179,6 +190,7 @@ class Clients:
 
     def flush(self, timeout: float | None) -> int:
         """Wait until every outcome is told; gives how many are not by the deadline."""
+        self.check_outside("flush")
         left = self._flush(deadline_of(timeout))
         self.callbacks.raise_first()
         return left
@@ -245,6 +257,7 @@ class Clients:
 
         The client's own commit would wait in vain for records that are queued behind that one.
         """
+        self.check_outside("commit_transaction")
         deadline = deadline_of(timeout)
         while len(self.inner) and self.transaction_error is None:
             left = deadline - time.monotonic()
@@ -272,6 +285,7 @@ class Clients:
 
     def abort(self, timeout: float | None) -> None:
         """Abort the transaction."""
+        self.check_outside("abort_transaction")
         self._in_transaction = False  # what is given up now is no failure
         self.inner.abort_transaction(_client_timeout(deadline_of(timeout)))
         for _, aborted in self.watchers:
@@ -291,6 +305,7 @@ class Clients:
         """Flush, give up what is left then, and let go; gives how many events were given up."""
         if self.closed:
             return 0
+        self.check_outside("close")
         deadline = time.monotonic() + timeout
         if self._in_transaction:
             try:

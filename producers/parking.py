@@ -298,7 +298,7 @@ class Parking:
             self._retire()
         if self._through is None and self._try_otherwise(write, error):
             try:
-                self._send(write)
+                self._send(write, 0.0)  # brokers cannot be asked inside the client
             except (BufferError, KafkaException) as failed:
                 self._failed(write, error_of(failed))
             return

@@ -60,7 +60,8 @@ class GuardedProducer:
     What is different: a method that is not here cannot be reached; `produce()` on a full queue
     polls for `queue_full_wait_s` before its BufferError, and now and then polls by itself, so that
     callbacks also run in it; what a callback raises comes from the next `poll()` or `flush()`,
-    after all callbacks ran, and never from `produce()`.
+    after all callbacks ran, and never from `produce()`. In a callback events can be produced; what
+    polls, waits or asks brokers raises RuntimeError there.
 
     `on_reject="raise"` makes `produce()` raise PolicyRejected for held and rejected events, after
     parking them. `parking` adds settings to the producer of parked events;
@@ -279,12 +280,14 @@ class GuardedProducer:
     ) -> None:
         # Not a closure over self: the client would keep it, and a dropped guard never go.
         done = partial(_parked, decision, report, self.guard, self._notices)
-        left = max(0.0, deadline - time.monotonic())
+        # In a callback the client can be asked nothing.
+        left = 0.0 if self._clients.polling_here() else max(0.0, deadline - time.monotonic())
         self._clients.parking.park(decision, done, ask_s=left)
 
     def _open_lane(self, topic: str) -> Lane:
         check_topic_name(topic)
-        lane = self._times.open(topic, self._clients.inner, self._queue_full_wait_s)
+        wait_s = 0.0 if self._clients.polling_here() else self._queue_full_wait_s
+        lane = self._times.open(topic, self._clients.inner, wait_s)
         if len(self._lanes) >= _LANES_MAX:
             self._lanes.pop(next(iter(self._lanes)))
             self.guard.count("dropped/lanes/evicted")
@@ -312,12 +315,14 @@ class GuardedProducer:
 
     def list_topics(self, topic: str | None = None, timeout: float = -1) -> Any:
         """As the client's."""
+        self._clients.check_outside("list_topics")
         if topic is None:
             return self._client.list_topics(timeout=timeout)
         return self._client.list_topics(topic, timeout=timeout)
 
     def cluster_id(self, timeout: float = -1) -> str:
         """As the client's."""
+        self._clients.check_outside("cluster_id")
         return self._client.cluster_id(timeout)
 
     def set_sasl_credentials(self, username: str, password: str) -> None:
@@ -326,6 +331,7 @@ class GuardedProducer:
 
     def init_transactions(self, timeout: float = -1) -> None:
         """As the client's."""
+        self._clients.check_outside("init_transactions")
         self._client.init_transactions(timeout)
 
     def begin_transaction(self) -> None:
@@ -336,6 +342,7 @@ class GuardedProducer:
         self, positions: list[TopicPartition], group_metadata: Any, timeout: float = -1
     ) -> None:
         """As the client's."""
+        self._clients.check_outside("send_offsets_to_transaction")
         self._client.send_offsets_to_transaction(positions, group_metadata, timeout)
 
     def commit_transaction(self, timeout: float = -1) -> None:
