@@ -103,7 +103,10 @@ def _rule_change(
     fired: bool = False,
 ) -> list[str]:
     """What differs in a rule. `fired`: it did in both versions, so that its conditions do not count."""
+    guard = _guard_change(then, now, old)
     if before is None or after is None:
+        if guard and then.mode is Mode.OFF:
+            return guard
         present = before or after
         assert present is not None  # one of the two was found
         return [_appearance(present, old, new, now.stage, appeared=before is None)]
@@ -111,7 +114,9 @@ def _rule_change(
     told: list[str] = []
     if one.effect is not two.effect:
         told.append(f"{name}: {_word(one.effect)} → {_word(two.effect)}")
-    if before.mode is not after.mode:
+    if guard:
+        told += guard
+    elif before.mode is not after.mode:
         told.append(f"{name}: mode {before.mode.value} → {after.mode.value}")
     told += (f"{name}: {pair}" for pair in _conditions(one, two) if not fired)
     if one.on_error != two.on_error:
@@ -121,6 +126,13 @@ def _rule_change(
         told.append(f"{name}: masks {masks[0] or 'nothing'} → {masks[1] or 'nothing'}")
     told += (f"{name}: {change}" for change in _lists(two, then, now) if not fired)
     return told
+
+
+def _guard_change(then: Plan, now: Plan, old: Bundle) -> list[str]:
+    """That a guard ran in a weaker mode than its bundle."""
+    if then.mode in (old.settings.mode, now.mode):
+        return []
+    return [f"guard: mode {then.mode.value} → {now.mode.value}"]
 
 
 def _word(value: object) -> str:

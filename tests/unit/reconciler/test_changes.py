@@ -115,6 +115,17 @@ def test_settings_that_changed(old: str, new: str, words: str) -> None:
     assert change_of([OVER], [OVER], old=old, new=new) == words
 
 
+@pytest.mark.parametrize("mode", ["shadow", "off"])
+def test_a_guard_that_only_tried_the_policy_is_told(mode: str) -> None:
+    """The policy says the same; the guard did not act on it."""
+    bundle = make_bundle(policy(OVER))
+    event = {"topic": "t", "value": b'{"amount": 70}'}
+    then = Guard(bundle, clock=lambda: NOON, mode=mode).decide(**event)  # type: ignore[arg-type]
+    now = Guard(bundle, clock=lambda: NOON).decide(**event)  # type: ignore[arg-type]
+
+    assert change_between(then, now, bundle, bundle) == f"guard: mode {mode} → enforce"
+
+
 def test_the_bundle_has_its_say() -> None:
     """Decisions that no rule made: undecodable bytes and tombstones."""
     lax = make_bundle(policy(OVER), number=1, settings="undecodable: allow\n")
