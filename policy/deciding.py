@@ -1,27 +1,25 @@
-"""Which element decided: the first witness of `exists`, the first counterexample of `all`."""
+"""Which elements decided: the first witness of `exists`, the first counterexample of `all`.
+
+Of `exists_one` it is the one that there is, or the first two of more.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
-from itertools import islice
-from typing import Any, Final, NamedTuple, cast
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, NamedTuple
 
 from .bound import Place, Scope, Secrets
-from .cel import CelError, Program, compile_exact
+from .cel import CelError, Decision, Program, compile_deciding, compile_exact
 from .cel.ast import Comprehension, Ident, walk
-from .cel.values import is_list, is_map, normal, written_key
-from .model import Path
+from .paths import format_path
 from .privacy import HIDDEN, show
 
 __all__ = ["Decided", "Loop", "place_text"]
 
-#: Elements that are asked again for the trail of one condition; one further on is not told.
+#: An element further on is not told, nor asked where what the whole comes to is known.
 _ASKED_MAX: Final = 1_000
-#: So many are asked together first, which is cheaper than one by one.
-_TOGETHER: Final = 32
-#: The variable for those; no name of CEL begins so.
-_PART: Final = "@part"
+_QUANTIFIERS: Final = frozenset({"all", "exists", "exists_one"})
 #: Where the variables say which element a loop is at, by its depth.
 _AT: Final = "@at:"
 _HIDDEN: Final = object()
@@ -29,7 +27,7 @@ _KEY: Final = object()
 
 
 class Decided(NamedTuple):
-    """What a trail says of the element, and the variables that its condition sees."""
+    """What a trail says of an element, and the variables that its condition sees."""
 
     said: Mapping[str, Any]
     known: Mapping[str, object]
@@ -37,17 +35,18 @@ class Decided(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Loop:
-    """How the element is found. `body` may be a condition, or bound to a single value by `bind`.
+    """How elements are found, in one pass with the result. `bind` has one value, and no element.
 
-    `shown`: which element it was may be told; `keys_shown`: also where it is the key of a map.
+    `first` asks the first elements alone; of what is `neutral` no single one decides. `shown`: which element it was may be told; `keys_shown`:
+    also where it is the key of a map.
     """
 
-    macro: str
     variables: tuple[str, ...]
     depth: int
-    range: Program
-    part: Program
-    body: Program
+    bound: tuple[Program, Program] | None
+    every: Callable[[Mapping[str, object]], Decision]
+    first: Callable[[Mapping[str, object]], Decision]
+    neutral: bool | None
     shown: bool
     keys_shown: bool
 
@@ -55,74 +54,63 @@ class Loop:
     def understands(node: Comprehension) -> bool:
         """Whether what decides can be told."""
         # A name with a dot would be looked for outside of the macro.
-        return node.macro in ("all", "exists", "bind") and not any(
+        return (node.macro in _QUANTIFIERS or node.macro == "bind") and not any(
             isinstance(each, Ident) and each.name.startswith(".") for each in walk(node.args[0])
         )
 
     @classmethod
     def of(cls, node: Comprehension, scope: Scope, inside: Scope, secrets: Secrets) -> Loop:
         """The loop of a macro in `scope`, with `inside` the scope of its condition."""
+        bound = None
+        if node.macro == "bind":
+            bound = compile_exact(node.range), compile_exact(node)
         shown = not any(inside.names[name].secret for name in node.variables)
         return cls(
-            node.macro,
             node.variables,
             scope.depth,
-            compile_exact(node.range),
-            compile_exact(replace(node, range=Ident(_PART))),
-            compile_exact(node.args[0]),
+            bound,
+            compile_deciding(node, _ASKED_MAX),
+            compile_deciding(node, _ASKED_MAX, cut=True),
+            {"all": True, "exists": False}.get(node.macro),
             shown,
             shown and not secrets.hides_keys(node, scope),
         )
 
-    def decided(self, known: Mapping[str, object], result: object) -> Decided | None:
-        """The element for which the macro came to `result`; None where no single one did."""
-        around = self.range(known)
-        if self.macro == "bind":
-            if isinstance(around, CelError):
-                return None
-            return Decided({}, {**known, self.variables[0]: around})
-        failed = isinstance(result, CelError) and result.code != "too_many_iterations"
-        if result is not (self.macro == "exists") and not failed:
-            return None  # All of them say so, or there are too many.
-        within = dict(known)
-        first = self._first(around, known, result)
-        asked = islice(self._elements(around), first, _ASKED_MAX)
-        for label, values in asked:
-            within.update(zip(self.variables, values, strict=True))
-            if _agree(self.body(within), result):
-                of_list = is_list(around)
-                shown = self.shown if of_list else self.keys_shown
-                path_ends = not of_list and len(self.variables) == 1
-                within[f"{_AT}{self.depth}"] = _KEY if path_ends else label if shown else _HIDDEN
-                return Decided({"element": show(label) if shown else HIDDEN}, within)
-        return None
+    def decided(
+        self, known: Mapping[str, object], verdict: bool | None
+    ) -> tuple[object, Sequence[Decided]]:
+        """What the macro comes to, and the elements that made it so; `verdict` is that, if known."""
+        if self.bound is not None:
+            return self._bound(known, verdict, *self.bound)
+        if verdict is not None and verdict is self.neutral:
+            return verdict, ()  # All of them say so.
+        found = self.every(known) if verdict is None else self.first(known)
+        if verdict is not None and found.result is not verdict:
+            return verdict, ()  # The first elements alone do not say so.
+        elements = [self._element(known, found.of_list, *each) for each in found.elements]
+        return found.result, elements
 
-    def _first(self, around: object, known: Mapping[str, object], result: object) -> int:
-        """Where to begin: all elements of a list before it are known to decide nothing."""
-        if type(around) is not list or len(self.variables) > 1:
-            return 0
-        items = cast("list[object]", around)
-        for start in range(0, min(len(items), _ASKED_MAX), _TOGETHER):
-            part = {**known, _PART: items[start : start + _TOGETHER]}
-            if _agree(self.part(part), result):
-                return start
-        return _ASKED_MAX
+    def _element(
+        self,
+        known: Mapping[str, object],
+        of_list: bool,
+        label: object,
+        values: tuple[object, ...],
+    ) -> Decided:
+        within = {**known, **dict(zip(self.variables, values, strict=True))}
+        shown = self.shown if of_list else self.keys_shown
+        path_ends = not of_list and len(self.variables) == 1
+        within[f"{_AT}{self.depth}"] = _KEY if path_ends else label if shown else _HIDDEN
+        return Decided({"element": show(label) if shown else HIDDEN}, within)
 
-    def _elements(self, around: object) -> Iterator[tuple[object, tuple[object, ...]]]:
-        """Each index or key, with what the variables are there."""
-        alone = len(self.variables) == 1
-        if is_list(around):
-            for index, item in enumerate(around):
-                value = normal(item)
-                yield index, (value,) if alone else (index, value)
-        elif is_map(around):
-            for held, item in around.items():
-                key = written_key(held)
-                yield key, (key,) if alone else (key, normal(item))
-
-
-def _agree(value: object, result: object) -> bool:
-    return isinstance(value, CelError) if isinstance(result, CelError) else value is result
+    def _bound(
+        self, known: Mapping[str, object], verdict: bool | None, range_: Program, whole: Program
+    ) -> tuple[object, Sequence[Decided]]:
+        result = whole(known) if verdict is None else verdict
+        value = range_(known)
+        if isinstance(value, CelError):
+            return result, ()
+        return result, [Decided({}, {**known, self.variables[0]: value})]
 
 
 def place_text(place: Place, known: Mapping[str, object]) -> str | None:
@@ -136,19 +124,4 @@ def place_text(place: Place, known: Mapping[str, object]) -> str | None:
                 return None
             filled[position] = label if isinstance(label, (str, int)) else None
         path = tuple(filled)
-    return _path_text(path)
-
-
-def _path_text(path: Path) -> str:
-    """A path as people write it: `value.items[0].price`, `headers["odd-name"]`."""
-    text = str(path[0])
-    for segment in path[1:]:
-        if segment is None:
-            text += "[]"
-        elif isinstance(segment, int):
-            text += f"[{segment}]"
-        elif segment.isidentifier():
-            text += f".{segment}"
-        else:
-            text += f'["{segment}"]'
-    return text
+    return format_path(path)

@@ -2,13 +2,13 @@
 
 A trail is prepared once for each rule. That the rule fired says what many of its steps came to
 without evaluating them again; the others are evaluated exactly. Values that are derived from
-sensitive paths show as `***`; only the results of conditions pass. Below `exists` and `all` stands
-what their condition comes to for the element that decided.
+sensitive paths show as `***`; only the results of conditions pass. Below `exists`, `all` and
+`exists_one` stands what their condition comes to for the elements that decided.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, Protocol, cast
 
@@ -29,7 +29,7 @@ from .cel.ast import (
     walk,
 )
 from .cel.values import INT_MAX, INT_MIN
-from .deciding import Loop, place_text
+from .deciding import Decided, Loop, place_text
 from .json_text import json_bytes
 from .privacy import HIDDEN, Privacy
 from .privacy import show as show_value
@@ -55,8 +55,8 @@ class Step:
 
     A `hidden` value is never shown, one that is `derived` from a sensitive path if it is a boolean.
     `below` says what every part comes to where the step itself is that, and `names` lead to the
-    value of a plain chain of members. `loop` finds the element that decided and `inner` says what
-    stands below; `place` is that of a value within an element.
+    value of a plain chain of members. `loop` finds the elements that decided and `inner` says what
+    stands below each; `place` is that of a value within an element.
     """
 
     text: str
@@ -79,7 +79,11 @@ class Step:
         path = self.path if self.place is None else place_text(self.place, known)
         if path is not None:
             line["path"] = path
-        value = self._value(known) if verdict is None else verdict
+        elements: Sequence[Decided] = ()
+        if self.loop is not None:
+            value, elements = self.loop.decided(known, verdict)
+        else:
+            value = self._value(known) if verdict is None else verdict
         if isinstance(value, CelError):
             line[self.key] = None
             line["error"] = value.message
@@ -88,10 +92,8 @@ class Step:
         if self.parts is not None:
             below = None if verdict is None else self.below.get(verdict)
             line["parts"] = [part.evidence(known, below) for part in self.parts]
-            if self.loop is not None and self.inner is not None:
-                found = self.loop.decided(known, value)
-                if found is not None:
-                    line["parts"].append({**found.said, **self.inner.evidence(found.known)})
+            if self.inner is not None:
+                line["parts"] += [{**said, **self.inner.evidence(at)} for said, at in elements]
         if self.cut:
             line["cut"] = True
         return line

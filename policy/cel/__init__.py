@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from .checker import Checked, Environment, check
+from .comprehensions import Decision
 from .cost import Cost, estimate
 from .cost_bounds import Bounds
-from .evaluate import Evidence, Program, compile_exact, trace
+from .evaluate import Evidence, Program, compile_deciding, compile_exact, trace
 from .lexer import CelSyntaxError
 from .parser import parse
 from .problems import PROBLEM_CODES, CelProblem
@@ -32,6 +33,7 @@ __all__ = [
     "CelType",
     "Checked",
     "Cost",
+    "Decision",
     "Duration",
     "Environment",
     "Evidence",
@@ -43,6 +45,7 @@ __all__ = [
     "UInt",
     "Unknown",
     "check",
+    "compile_deciding",
     "compile_exact",
     "estimate",
     "parse",

@@ -7,8 +7,9 @@ it may not have that entry.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
-from typing import Any, Final, TypeAlias
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import islice
+from typing import Any, Final, NamedTuple, TypeAlias
 
 from .ast import Span
 from .code import ABNORMAL, BUDGET, ITERATIONS_MAX, Frame, Run
@@ -28,7 +29,7 @@ from .values import (
     written_key,
 )
 
-__all__ = ["MACRO_CODE", "Collect", "Loop"]
+__all__ = ["MACRO_CODE", "Collect", "Decision", "Loop", "decision"]
 
 
 class Loop:
@@ -48,7 +49,10 @@ class Loop:
 
         That is an element or key, and for two variables a pair of index or key and value.
         """
-        container = self.range(frame)
+        return self.over(frame, self.range(frame))
+
+    def over(self, frame: Frame, container: Any) -> Iterable[Any] | CelError | Unknown:
+        """The same for a range that is there already."""
         if is_list(container):
             return self.spend(frame, len(container)) or (
                 enumerate(container) if self.keyed else container
@@ -122,6 +126,74 @@ def _exists_one(loop: Loop, args: tuple[Run, ...]) -> Run:
         return count == 1 if unsure is None else unsure
 
     return run
+
+
+class Decision(NamedTuple):
+    """What `all`, `exists` or `exists_one` comes to, and the elements that made it so.
+
+    Each is its index or key, and what the variables are there. For `exists_one` these are the one
+    that there is, or the first two of more; for an error the first one that failed. There are none
+    where no single one decided.
+    """
+
+    result: object
+    elements: Sequence[tuple[object, tuple[object, ...]]] = ()
+    of_list: bool = False
+
+
+def decision(loop: Loop, body: Run, most: int, cut: bool) -> Callable[[Frame], Decision]:
+    """A quantifier that tells what decided, unless that lies beyond `most` elements.
+
+    With `cut` these alone are asked, so that the result is that of a part.
+    """
+    wanted = loop.macro != "all"
+    needed = 2 if loop.macro == "exists_one" else 1
+    keyed, slot = loop.keyed, loop.slots[0]
+
+    def run(frame: Frame) -> Decision:
+        container = loop.range(frame)
+        items = loop.over(frame, container)
+        if isinstance(items, CelError | Unknown):
+            return Decision(items)
+        found: list[tuple[int, Any]] = []
+        unsure: Any = None
+        failed: tuple[int, Any] | None = None
+        for position, item in enumerate(islice(items, most) if cut else items):
+            if keyed:
+                loop.bind(frame, item)
+            else:
+                frame[slot] = item
+            value = body(frame)
+            if value is wanted:
+                if len(found) < needed:
+                    found.append((position, item))
+                if needed == 1:
+                    break
+            elif value is not (not wanted):
+                unsure = worse(unsure, value, loop.macro, loop.span)
+                if failed is None and type(value) is CelError:
+                    failed = position, item
+        if unsure is not None and (needed == 2 or not found):
+            aborted = type(unsure) is CelError and unsure.code == "too_many_iterations"
+            told = [] if failed is None or aborted else [failed]
+            return Decision(unsure, _bound(told, most, keyed, container), is_list(container))
+        result = len(found) == 1 if needed == 2 else bool(found) is wanted
+        return Decision(result, _bound(found, most, keyed, container), is_list(container))
+
+    return run
+
+
+def _bound(
+    found: Sequence[tuple[int, Any]], most: int, keyed: bool, container: object
+) -> list[tuple[object, tuple[object, ...]]]:
+    """Each element with its index or key, and what the variables are there; none beyond `most`."""
+    if any(position >= most for position, _ in found):
+        return []
+    elements: list[tuple[object, tuple[object, ...]]] = []
+    for position, item in found:
+        values = (item[0], normal(item[1])) if keyed else (normal(item),)
+        elements.append((position if is_list(container) else values[0], values))
+    return elements
 
 
 Collect: TypeAlias = Callable[[Frame, Any], object]

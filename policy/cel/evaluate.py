@@ -41,7 +41,7 @@ from .code import (
     Run,
     constant,
 )
-from .comprehensions import MACRO_CODE, Loop
+from .comprehensions import MACRO_CODE, Decision, Loop, decision
 from .library import FUNCTIONS
 from .library.optionals import LAZY_METHODS
 from .names import TYPE_NAMES, dotted_name, resolve
@@ -58,7 +58,7 @@ from .operators import (
 )
 from .values import CelError, normal
 
-__all__ = ["Evidence", "Program", "compile_exact", "trace"]
+__all__ = ["Evidence", "Program", "compile_deciding", "compile_exact", "trace"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,6 +129,24 @@ def compile_exact(
     if container or any("." in name for name in names):
         expr = resolve(expr, frozenset(names), container)
     return _compile(expr, promote, traced=False)
+
+
+def compile_deciding(
+    node: Comprehension, most: int, *, cut: bool = False
+) -> Callable[[Mapping[str, object]], Decision]:
+    """The program for `all`, `exists` or `exists_one` that also tells which elements decided.
+
+    One beyond the first `most` is not told, and with `cut` not even asked.
+    """
+    compiler = _Compiler(True, False)
+    loop, (body,), _ = compiler.loop(node)
+    program = Program(node, decision(loop, body.run, most, cut), compiler.slots, None)
+
+    def decide(activation: Mapping[str, object]) -> Decision:
+        found = program(activation)
+        return found if isinstance(found, Decision) else Decision(found)
+
+    return decide
 
 
 def trace(expr: Expr, activation: Mapping[str, object]) -> Evidence:
@@ -293,6 +311,12 @@ class _Compiler:
         return self.made([*keys, *values], map_maker(runs, node.span))
 
     def comprehension(self, node: Comprehension) -> Code:
+        loop, args, event = self.loop(node)
+        run = MACRO_CODE[node.macro](loop, tuple(arg.run for arg in args))
+        return Code(run, event)
+
+    def loop(self, node: Comprehension) -> tuple[Loop, list[Code], bool]:
+        """What a macro goes through, its arguments, and whether they read a variable."""
         range_ = self.build(node.range)
         outer = self.scope
         first = FIRST_SLOT + self.slots
@@ -304,8 +328,7 @@ class _Compiler:
         args = [self.build(arg) for arg in node.args]
         self.scope = outer
         loop = Loop(node.macro, range_.run, slots, node.span)
-        run = MACRO_CODE[node.macro](loop, tuple(arg.run for arg in args))
-        return Code(run, range_.event or any(arg.event for arg in args))
+        return loop, args, range_.event or any(arg.event for arg in args)
 
 
 def _recorded(node: Expr, run: Run) -> Run:

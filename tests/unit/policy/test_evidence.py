@@ -1,4 +1,4 @@
-"""What a trail says below `exists`, `all` and `cel.bind`: the element that decided, and no secret."""
+"""What a trail says below `exists`, `all`, `exists_one` and `cel.bind`: what decided, and no secret."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from streamwarden.policy.cel import parse
 from streamwarden.policy.evidence import steps_of
 from streamwarden.policy.guard import Guard
 from streamwarden.policy.model import Path as Place
+from streamwarden.policy.paths import parse_path
 from streamwarden.policy.privacy import Privacy
 
 ITEMS: list[dict[str, Any]] = [
@@ -71,6 +72,24 @@ DECIDED: list[tuple[str, list[Any]]] = [
     ("value.items.exists(i, i.gone > 1)", [(0, None, {"value.items[0].gone": None})]),
     ("value.items.exists(value, value.price > 7)", [(2, True, {"value.items[2].price": 9})]),
     ("value.items.exists(x, x.lines.all(x, x > 2))", [(1, True, {})]),
+    # Of exactly one: that one; of more the first two, since they made it false; none of none.
+    ("value.items.exists_one(i, i.price > 8)", [(2, True, {"value.items[2].price": 9})]),
+    ("value.items.exists_one(i, i.price > 1)",
+     [(0, True, {"value.items[0].price": 2}), (1, True, {"value.items[1].price": 7})]),
+    ("!value.items.exists_one(i, i.name == 'ink')",
+     [(1, True, {"value.items[1].name": "ink"}), (2, True, {"value.items[2].name": "ink"})]),
+    ("value.items.exists_one(i, i.price > 9)", []),
+    ("value.none.exists_one(i, i.price > 9)", []),
+    ("value.items.exists_one(i, i.gone > 1)", [(0, None, {"value.items[0].gone": None})]),
+    ("value.items.exists_one(i, i.price > 8 || i.lines[0] > 2)",
+     [(1, True, {}), (2, True, {})]),
+    ("value.items.exists_one(i, i.lines[0] > 2)", [(2, None, {"value.items[2].lines[0]": None})]),
+    ("value.items.existsOne(k, v, k > 0 && v.price > 7)", [(2, True, {})]),
+    ("value.by.exists_one(k, k != 'a')", [("b c", True, {"k": "b c"})]),
+    ("value.by.existsOne(k, v, v.n > 0)",
+     [("a", True, {"value.by.a.n": 1}), ("b c", True, {'value.by["b c"].n': 5})]),
+    ("value.items.exists_one(i, i.lines.exists_one(l, l > 30))",
+     [(1, True, {}), (1, True, {"value.items[1].lines[1]": 40})]),
 ]  # fmt: skip
 
 
@@ -86,10 +105,38 @@ def test_an_element_far_down_is_not_looked_for() -> None:
 
     assert len(trail("value.l.exists(x, x == 999)", known)["parts"]) == 2
     assert len(trail("value.l.exists(x, x == 1000)", known)["parts"]) == 1
-    deep = "value.l.exists(a, value.l.exists(b, value.l.exists(c, c < 0)))"
-    found = trail(deep, known)
-    assert "more than" in found["error"]
-    assert len(found["parts"]) == 1
+    assert len(trail("value.l.exists_one(x, x == 1000)", known)["parts"]) == 1
+    assert len(trail("value.l.exists_one(x, x == 3 || x == 1000)", known)["parts"]) == 1
+    for macro in ("exists", "exists_one"):
+        deep = "value.l.exists(a, value.l.exists(b, value.l.exists(c, c < 0)))"
+        found = trail(deep.replace("exists", macro), known)
+        assert "more than" in found["error"]
+        assert len(found["parts"]) == 1
+
+
+@pytest.mark.parametrize(
+    ("condition", "elements"),
+    [
+        ("value.l.exists(x, x > 3)", [4]),
+        ("value.l.exists(x, x == 1200)", []),
+        ("!value.l.all(x, x < 4)", [4]),
+        ("value.l.exists_one(x, x == 7)", [7]),
+        ("!value.l.exists_one(x, x > 900)", [901, 902]),
+        ("!value.l.exists_one(x, x > 998)", []),
+        ("!value.l.exists_one(x, x < 0)", []),
+        ("!value.l.exists(x, x < 0)", []),
+    ],
+)
+def test_that_the_rule_fired_saves_what_lies_far_down(condition: str, elements: list[int]) -> None:
+    """The trail says of the nearer elements what it says otherwise."""
+    known: dict[str, object] = {"value": {"l": list(range(1300))}}
+    step = steps_of(parse(condition), Privacy([]))
+
+    found = step.evidence(known, True)
+
+    whole = found["parts"][0] if condition.startswith("!") else found
+    assert whole["result"] is (not condition.startswith("!"))
+    assert [part["element"] for part in whole["parts"] if "element" in part] == elements
 
 
 def test_a_trail_of_loops_in_loops_ends() -> None:
@@ -132,6 +179,9 @@ SENSITIVE: list[Place] = [
         'cel.bind(s, value.ssn + "x", s.contains("078") && s != "")',
         'cel.bind(s, value.ssn, cel.bind(t, s, t.startsWith("078") || t == ""))',
         "value.people.exists(p, p.ssn == value.ssn)",
+        "value.people.exists_one(p, p.ssn == value.ssn)",
+        "!value.people.exists_one(p, p.ssn != '')",
+        "value.people.exists_one(p, has(p.tried) && p.tried.exists_one(t, t == p.ssn))",
         'value.people.exists(p, p.ssn.startsWith("078"))',
         "value.people.exists(p, p.tried.exists(t, t == p.ssn))",
         "value.people.exists(i, p, i > 0 && p.tried.size() > 1 && p.tried[1] == value.ssn)",
@@ -162,6 +212,8 @@ def test_no_secret_gets_out_of_a_loop(condition: str) -> None:
     [
         "lists.range(9000).exists(n, n == value.pin)",
         "value.pins.exists(n, n == value.pin)",
+        "value.pins.exists_one(n, n == value.pin)",
+        "!value.pins.exists_one(n, n != value.pin + 1)",
         "!value.pins.all(n, n != value.pin)",
         "value.pins.exists(k, n, n == value.pin && k > 0)",
         "value.guesses.exists(g, g.pin == value.pin && g.n != '')",
@@ -193,6 +245,22 @@ def _without_ranges(step: dict[str, Any]) -> dict[str, Any]:
     """The trail without what the whole lists hold, which are no secret."""
     shown = {name: value for name, value in step.items() if not isinstance(value, list)}
     return {**shown, "parts": [_without_ranges(part) for part in step.get("parts") or ()]}
+
+
+def test_a_key_with_an_odd_name_is_written_as_rules_write_it() -> None:
+    """So that the path can be copied into one."""
+    value = {'a"b\\c': 1, "größe": 2, "x\n": 3}
+    known: dict[str, object] = {"value": value}
+
+    found = trail("value.all(k, v, v < 0)", known)["parts"][1]
+    paths = [
+        trail(f"value.exists(k, v, v == {number})", known)["parts"][1]["parts"][0]["path"]
+        for number in (1, 2, 3)
+    ]
+
+    assert found["element"] == 'a"b\\c'
+    assert paths == ['value["a\\"b\\\\c"]', 'value["größe"]', 'value["x\\u000a"]']
+    assert [parse_path(path) for path in paths] == [("value", key) for key in value]
 
 
 def test_of_an_element_only_what_is_sensitive_is_hidden() -> None:
