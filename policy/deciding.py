@@ -61,16 +61,16 @@ class Loop:
     @classmethod
     def of(cls, node: Comprehension, scope: Scope, inside: Scope, secrets: Secrets) -> Loop:
         """The loop of a macro in `scope`, with `inside` the scope of its condition."""
-        bound = None
+        bound, names = None, scope.names.keys()
         if node.macro == "bind":
-            bound = compile_exact(node.range), compile_exact(node)
+            bound = compile_exact(node.range, names=names), compile_exact(node, names=names)
         shown = not any(inside.names[name].secret for name in node.variables)
         return cls(
             node.variables,
             scope.depth,
             bound,
-            compile_deciding(node, _ASKED_MAX),
-            compile_deciding(node, _ASKED_MAX, cut=True),
+            compile_deciding(node, _ASKED_MAX, names=names),
+            compile_deciding(node, _ASKED_MAX, names=names, cut=True),
             {"all": True, "exists": False}.get(node.macro),
             shown,
             shown and not secrets.hides_keys(node, scope),

@@ -28,6 +28,7 @@ from .cel.ast import (
     children,
     walk,
 )
+from .cel.names import TYPE_NAMES, dotted_name
 from .cel.values import INT_MAX, INT_MIN
 from .deciding import Decided, Loop, place_text
 from .json_text import json_bytes
@@ -198,7 +199,7 @@ def _condition(node: Expr, scope: Scope, secrets: Secrets, steps: Iterator[int])
     return Step(
         _short(unparse(node)),
         "result",
-        compile_exact(node),
+        compile_exact(node, names=scope.names.keys()),
         path,
         derived and _copies(node),
         tuple(parts),
@@ -268,11 +269,14 @@ def _reads(node: Expr, scope: Scope, secrets: Secrets) -> list[Step]:
     """The fields that an operand reads, each with its value; computed operands come first."""
     if not any(isinstance(below, Ident) for below in walk(node)):
         return []  # a constant explains itself
+    name = dotted_name(node)
+    if name in TYPE_NAMES and name.partition(".")[0] not in scope.names:
+        return []  # and so does a type
     place = scope.place(node)
     tainted = secrets.taint(node, scope)
     path, dynamic = _written_place(place)
     text, names = _short(unparse(node)), _names(node)
-    program = compile_exact(node)
+    program = compile_exact(node, names=scope.names.keys())
     own = Step(text, "value", program, path, tainted, None, names=names, place=dynamic)
     if place is not None:
         return [own]

@@ -10,7 +10,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, cast
 
-from .cel import Duration, Optional, Timestamp, compile_exact, parse
+from .cel import CelType, Duration, Optional, Timestamp, compile_exact, parse
 from .cel.ast import Expr, Ident, Index, Literal, Select
 from .model import Path, Policy
 
@@ -109,7 +109,7 @@ def show(value: object, depth: int = 0) -> Any:
         return text if isinstance(text, str) else "?"
     if isinstance(value, (decimal.Decimal, dt.datetime, dt.date)):
         return str(value)
-    return "?"
+    return value.name if isinstance(value, CelType) else "?"
 
 
 def _show_map(value: Mapping[object, object], depth: int) -> Any:

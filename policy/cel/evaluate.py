@@ -122,23 +122,23 @@ def compile_exact(
 ) -> Program:
     """The program for an expression, whether or not it passes the checker.
 
-    `names` are the variables, where some of them have dots in their names; `container` is the
-    namespace in which names are looked up first. Without `promote`, numbers of events do not
+    `names` are the variables, where some of them have dots in their names, or that of a type;
+    `container` is the namespace in which names are looked up first. Without `promote`, numbers of events do not
     widen: that is CEL to the letter. Rules need none of these.
     """
     if container or any("." in name for name in names):
         expr = resolve(expr, frozenset(names), container)
-    return _compile(expr, promote, traced=False)
+    return _compile(expr, promote, frozenset(names), traced=False)
 
 
 def compile_deciding(
-    node: Comprehension, most: int, *, cut: bool = False
+    node: Comprehension, most: int, *, names: Collection[str] = (), cut: bool = False
 ) -> Callable[[Mapping[str, object]], Decision]:
     """The program for `all`, `exists` or `exists_one` that also tells which elements decided.
 
     One beyond the first `most` is not told, and with `cut` not even asked.
     """
-    compiler = _Compiler(True, False)
+    compiler = _Compiler(True, False, frozenset(names))
     loop, (body,), _ = compiler.loop(node)
     program = Program(node, decision(loop, body.run, most, cut), compiler.slots, None)
 
@@ -166,10 +166,10 @@ _TRACED: Final[dict[int, Program]] = {}
 _TRACED_MAX: Final = 512
 
 
-def _compile(expr: Expr, promote: bool, *, traced: bool) -> Program:
-    compiler = _Compiler(promote, traced)
+def _compile(expr: Expr, promote: bool, names: frozenset[str], *, traced: bool) -> Program:
+    compiler = _Compiler(promote, traced, names)
     code = compiler.build(expr)
-    again = None if traced else partial(_compile, expr, promote, traced=True)
+    again = None if traced else partial(_compile, expr, promote, names, traced=True)
     return Program(expr, code.run, compiler.slots, again)
 
 
@@ -179,9 +179,10 @@ _OPERATORS: Final = frozenset({*ARITHMETIC, *ORDER, "==", "!=", "in"})
 class _Compiler:
     """Compiles one expression, bottom up; `scope` has the slots of the macros' variables."""
 
-    def __init__(self, promote: bool, traced: bool) -> None:
+    def __init__(self, promote: bool, traced: bool, names: frozenset[str]) -> None:
         self.promote = promote
         self.traced = traced
+        self.names = names
         self.slots = 0
         self.scope: dict[str, tuple[int, bool]] = {}
 
@@ -241,7 +242,7 @@ class _Compiler:
             slot, event = bound
             return Code(lambda frame: normal(frame[slot]), event)
         name = name.removeprefix(".")
-        type_ = TYPE_NAMES.get(name)
+        type_ = None if name in self.names else TYPE_NAMES.get(name)
         error = CelError("undeclared", f"there is no variable `{name}`", span)
 
         def run(frame: Frame) -> object:
@@ -254,7 +255,8 @@ class _Compiler:
 
     def selection(self, node: Select) -> Code:
         name = dotted_name(node)
-        if name in TYPE_NAMES and name.partition(".")[0] not in self.scope:
+        root = name.partition(".")[0]
+        if name in TYPE_NAMES and root not in self.scope and root not in self.names:
             return constant(TYPE_NAMES[name])
         operand = self.build(node.operand)
         run = _select(operand.run, node.field, node.optional, node.span)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from ..cel.ast import Call, Has, Index, Select, walk
 from ..compiler.reads import reads_of
-from ..model import Effect, MaskField, Path, Rule
+from ..model import Condition, Effect, MaskField, Path, Rule
+from ..privacy import path_of
 from ..problems import quoted
 from .scopes import topics_meet
 from .subjects import Subject
@@ -44,6 +46,8 @@ def _reads_masked(
                 continue
             if asked and mask.how != "drop":
                 continue  # What is only asked for is still there.
+            if len(mask.path) > len(path) and _only_its_type(condition, path):
+                continue  # Which a mask within it leaves as it is.
             if _meet(path, mask.path) and topics_meet(subject.policy, other.policy):
                 told.add(mask.text)
                 _warn(subject, other, mask)
@@ -67,6 +71,19 @@ def _paths(places: Iterable[tuple[str, Path]], *, asked: bool) -> list[tuple[Pat
     return [
         (path, asked) for variable, path in sorted(places, key=repr) if variable == "value" and path
     ]
+
+
+def _only_its_type(condition: Condition | None, path: Path) -> bool:
+    """Whether a condition asks what type a part of the event has, and reads no more of it."""
+    nodes = [] if condition is None else list(walk(condition.expr))
+    typed = {id(n.args[0]) for n in nodes if isinstance(n, Call) and _asks_type(n)}
+    entered = {id(n.operand) for n in nodes if isinstance(n, (Select, Index, Has))}
+    found = {id(n) for n in nodes if path_of(n) == ("value", *path)} - entered
+    return bool(found) and found <= typed
+
+
+def _asks_type(node: Call) -> bool:
+    return node.function == "type" and node.target is None and len(node.args) == 1
 
 
 def _meet(one: Path, other: Path) -> bool:

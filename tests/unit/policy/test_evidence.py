@@ -247,6 +247,23 @@ def _without_ranges(step: dict[str, Any]) -> dict[str, Any]:
     return {**shown, "parts": [_without_ranges(part) for part in step.get("parts") or ()]}
 
 
+def test_a_type_is_named_and_explains_itself() -> None:
+    """It is no part of the event, unless a macro's variable is called so."""
+    (asked, read) = trail("type(value.items) == list")["parts"]
+    times = trail("type(value.least) == google.protobuf.Timestamp")["parts"]
+    (_, element) = trail("value.items.exists(type, type.price > 8)")["parts"]
+    (_, whole) = trail("value.items[1].lines.exists(map, map == 40)")["parts"]
+    (_, net) = trail("value.items[1].lines.exists(net, net > 3)")["parts"]
+
+    assert (asked["expr"], asked["value"]) == ("type(value.items)", "list")
+    assert read["path"] == "value.items"
+    assert [part["expr"] for part in times] == ["type(value.least)", "value.least"]
+    assert element["parts"] == [{"expr": "type.price", "path": "value.items[2].price", "value": 9}]
+    assert (whole["element"], whole["result"]) == (1, True)
+    assert whole["parts"] == [{"expr": "map", "path": "value.items[1].lines[1]", "value": 40}]
+    assert (net["element"], net["result"]) == (1, True)
+
+
 def test_a_key_with_an_odd_name_is_written_as_rules_write_it() -> None:
     """So that the path can be copied into one."""
     value = {'a"b\\c': 1, "größe": 2, "x\n": 3}

@@ -337,6 +337,9 @@ def test_rules_at_consume_on_what_produce_has_masked(tmp_path: Path) -> None:
         ("has(value.items[0].note)", True),
         ("size(value.items) > 3", True),
         ("value.cards == 'x'", False),
+        ("type(value.items) == list", False),
+        ("type(value.card) == string", True),
+        ("type(value.items) == list && value.items == [1]", True),
     ]
 
     found = told(tmp_path, mask, policy(*(f'effect: warn, when: "{text}"' for text, _ in rules)))
