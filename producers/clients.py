@@ -81,8 +81,7 @@ class Clients:
     def connect(self) -> None:
         """Make the clients; the one of parked events connects when it is needed."""
         config = self._config
-        self.inner = Producer(config)
-        self.send: Callable[..., None] = self.inner.produce
+        self._connect()
         if "test.mock.num.brokers" in config:  # a cluster that lives in this very client
             brokers = self.inner.list_topics(timeout=_EMBEDDED_TIMEOUT_S).brokers.values()
             servers = ",".join(f"{broker.host}:{broker.port}" for broker in brokers)
@@ -96,6 +95,10 @@ class Clients:
             keys=self._keys,
             block=self._block,
         )
+
+    def _connect(self) -> None:
+        self.inner = Producer(self._config)
+        self.send: Callable[..., None] = self.inner.produce
 
     def parking_for_consumer(self) -> Parking:
         """A second line of parked events through this producer, for what a consumer reads."""
@@ -114,9 +117,9 @@ class Clients:
         if self.closed:
             return
         inherited.append(self.inner)
-        self.parking.abandon()
-        self._polling = set()
+        self._polling, self._in_transaction = set(), False
         self._replace(Absent(self._revive))
+        self.parking.abandon(self.inner)
 
     def _revive(self) -> Producer:
         if self.transactional:
@@ -124,7 +127,10 @@ class Clients:
                 "a transactional producer cannot be used in a forked process",
                 remedy="make a GuardedProducer in the child, with its own `transactional.id`",
             )
-        self.connect()
+        if "test.mock.num.brokers" in self._config:  # a cluster of its own, for parked events too
+            self.connect()
+        else:
+            self._connect()  # events may be on their way through the other one already
         return self.inner
 
     def __len__(self) -> int:
@@ -297,15 +303,15 @@ class Clients:
             with suppress(KafkaException):  # a fatal error, and fatal it is anyway
                 self.purge(in_queue=True, in_flight=True, blocking=True)
                 self.poll_aside(0)
-            self.closed = True
-            self.parking.close()
-            self._replace(Absent.closed("the producer"))
+            self._let_go()
 
     def close(self, timeout: float) -> int:
         """Flush, give up what is left then, and let go; gives how many events were given up."""
         if self.closed:
             return 0
         self.check_outside("close")
+        if isinstance(self.inner, Absent) and not self.parking.pending:
+            return self._let_go()  # in a child that has sent nothing
         deadline = time.monotonic() + timeout
         if self._in_transaction:
             try:
@@ -318,11 +324,15 @@ class Clients:
             self.purge(in_queue=True, in_flight=True, blocking=True)
             self._flush(time.monotonic() + _SLICE_S)
             log.error("%d events were not sent when the producer was closed", left)
-        self.closed = True
-        self.parking.close()
         close: Callable[[], object] | None = getattr(self.inner, "close", None)
+        self.closed = True  # first: nobody polls what is being closed
         if close is not None:
             close()
+        return self._let_go(left)
+
+    def _let_go(self, left: int = 0) -> int:
+        self.closed = True
+        self.parking.close()
         self._replace(Absent.closed("the producer"))
         return left
 

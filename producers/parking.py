@@ -209,9 +209,14 @@ class Parking:
         self._batched = self._single = None
         self._retired.clear()
 
-    def abandon(self) -> None:
-        """Forget everything, in a child process: all of it is the parent's."""
+    def abandon(self, instead: Any = None) -> None:
+        """Forget everything, in a child process: all of it is the parent's.
+
+        `instead` takes the place of the transactional producer.
+        """
         inherited.extend(self._clients())
+        if self._through is not None and instead is not None:
+            self._through = instead
         self._lock = threading.Lock()
         self.close()
         self._told.clear()

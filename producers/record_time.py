@@ -24,8 +24,10 @@ from confluent_kafka.admin import AdminClient, ConfigResource, ResourceType
 
 from ..policy.plan import Plan
 from ..policy.plan_table import PlanTable
+from .absent import watch_forks
 from .callbacks import Report
 from .connection import ConfigMap, connection_of
+from .parking import inherited
 
 __all__ = ["EMBEDDED_CLUSTER", "Lane", "RecordTimes"]
 
@@ -113,6 +115,7 @@ class RecordTimes:
         self._silent_until = 0.0
         self._embedded: bool | None = None
         self._admin: AdminClient | None = None
+        watch_forks(self)
 
     def open(self, topic: str, client: Producer, wait_s: float = _ASK_TIMEOUT_S) -> Lane:
         """The lane of `topic`; waits for the broker's answer, at most `wait_s` and half a second."""
@@ -130,6 +133,12 @@ class RecordTimes:
     def close(self) -> None:
         """Let go of the admin client."""
         self._admin = None
+
+    def after_fork(self) -> None:
+        """In a child: the parent's admin client is neither used nor destroyed."""
+        if self._admin is not None:
+            inherited.append(self._admin)
+            self._admin = None
 
     def _ask(self, lane: Lane, client: Producer, deadline: float) -> None:
         if self._embedded is None:

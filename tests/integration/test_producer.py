@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable
 from concurrent.futures import Future
@@ -84,6 +85,33 @@ def test_a_change_of_the_setting_is_seen_in_delivery_reports(
     found = stamps(consume_all, guarded.topic)
     assert found[1].at is None
     assert all(stamp.at is not None for stamp in found[-100:])
+
+
+def test_a_forked_child_uses_and_closes_the_producer(
+    guarded: Guarded, make_topic: MakeTopic, consume_all: ConsumeAll, tmp_path: Path
+) -> None:
+    """Whatever the parent's had connected to stays the parent's, who goes on."""
+    other = make_topic("other")
+    guard = guard_for(tmp_path / "two", guarded.topic, other)
+    with GuardedProducer(guarded.config, guard=guard) as producer:
+        producer.produce(guarded.topic, CLEAN, "parent")
+        producer.produce(guarded.topic, BAD, "parent")
+        child = os.fork()
+        if child == 0:
+            try:
+                producer.produce(guarded.topic, BAD, "child")
+                producer.produce(other, CLEAN, "child")
+                closed = producer.close(30)
+            except BaseException:  # noqa: BLE001 - the parent sees the status only
+                os._exit(9)
+            os._exit(0 if closed else 1)
+        _, status = os.waitpid(child, 0)
+        producer.produce(other, CLEAN, "parent")
+
+    assert status == 0
+    assert sorted(record.key or b"" for record in consume_all(other)) == [b"child", b"parent"]
+    parked = consume_all(guarded.quarantine)
+    assert sorted(record.key or b"" for record in parked) == [b"child", b"parent"]
 
 
 def test_a_committed_transaction_has_its_parked_events(

@@ -442,6 +442,34 @@ def test_a_forked_child_produces_with_clients_of_its_own(
     assert sorted(r.key or b"" for r in records("quarantine.payments")) == [b"child", b"parent"]
 
 
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+def test_a_forked_child_has_no_part_in_a_transaction(make_producer: Make, records: Records) -> None:
+    """It can send nothing by that producer, refused events neither, and lets it go quietly."""
+    producer = make_producer({"transactional.id": "t"})
+    producer.init_transactions(30)
+    producer.begin_transaction()
+    producer.produce("payments", BAD, "parent")
+
+    child = os.fork()
+    if child == 0:
+        refused = 0
+        try:
+            for value in (CLEAN, BAD):
+                try:
+                    producer.produce("payments", value, "child")
+                except ConfigurationError:
+                    refused += 1
+            os._exit(0 if refused == 2 and producer.close() else 1)
+        except BaseException:  # noqa: BLE001 - the parent sees the status only
+            os._exit(9)
+    _, status = os.waitpid(child, 0)
+    producer.commit_transaction(30)
+
+    assert status == 0
+    assert [record.key for record in records("quarantine.payments")] == [b"parent"]
+
+
 def test_a_cluster_inside_the_client_itself_parks_too(tmp_path: Path, told: Told) -> None:
     """`test.mock.num.brokers`: the producer of parked events finds that very cluster."""
     config = {"test.mock.num.brokers": 1, "log_level": 0}
