@@ -339,7 +339,7 @@ def test_rules_at_consume_on_what_produce_has_masked(tmp_path: Path) -> None:
         ("value.cards == 'x'", False),
         ("type(value.items) == list", False),
         ("type(value.card) == string", True),
-        ("type(value.items) == list && value.items == [1]", True),
+        ("type(value.items) == map || value.items == [1]", True),
     ]
 
     found = told(tmp_path, mask, policy(*(f'effect: warn, when: "{text}"' for text, _ in rules)))
