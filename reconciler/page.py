@@ -32,7 +32,8 @@ __all__ = ["render_page", "write_page"]
 _TEXT_MAX_CHARS = 1000
 _ROWS_MAX = 100
 _GAPS_SHOWN = 20
-_PARTITIONS_MAX = 2000
+#: Partitions that are listed, and how many of them although there is nothing to say of them.
+_PARTITIONS_MAX, _QUIET_MAX = 2000, 100
 
 _KINDS = (*KINDS, WOULD_CHANGE)
 _VERDICTS = {"clean": "Clean", "drift": "Drift found", "incomplete": "Incomplete"}
@@ -106,8 +107,7 @@ def render_page(report: Mapping[str, Any]) -> str:
         causes=[_cause(report, cause) for cause in report["causes"]],
         causes_omitted=report.get("causes_omitted", 0),
         breakdowns=[each for each in _breakdowns(report) if each.rows],
-        partitions=[_partition(part) for part in report["partitions"][:_PARTITIONS_MAX]],
-        partitions_omitted=max(0, len(report["partitions"]) - _PARTITIONS_MAX),
+        places=_places(report["partitions"]),
         problems=report.get("problems", ()),
         estimates=_part(report, "sample").get("estimates", {}),
         left_out=sum(_part(report, "left_out").values()),
@@ -311,6 +311,27 @@ def _what_if(report: Mapping[str, Any]) -> dict[str, Any] | None:
     }
 
 
+def _places(partitions: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
+    """What is told of partitions: those that were not read to the end come first.
+
+    Of many, those with nothing to say about come last, and only some of them.
+    """
+    told = sorted(map(_partition, partitions), key=lambda part: bool(part["whole"]))
+    noted = [part for part in told if not part["quiet"]]
+    rows = told
+    if len(told) > _QUIET_MAX:
+        quiet = [part for part in told if part["quiet"]]
+        rows = [*noted, *quiet[: max(0, _QUIET_MAX - len(noted))]][:_PARTITIONS_MAX]
+    return {
+        "rows": rows,
+        "partitions": len(told),
+        "topics": len({part["topic"] for part in told}),
+        "open": sum(not part["whole"] for part in told),
+        "omitted": len(told) - len(rows),
+        "quiet": len(noted) <= len(rows),
+    }
+
+
 def _partition(part: Mapping[str, Any]) -> dict[str, Any]:
     size = part["end"] - part["first"]
     missing: dict[str, int] = {}
@@ -322,6 +343,7 @@ def _partition(part: Mapping[str, Any]) -> dict[str, Any]:
         **part,
         "size": size,
         "whole": whole,
+        "quiet": whole and not part.get("start") and not part.get("pending"),
         "share": 100.0 if not size else 100.0 * part["covered"] / size,
         "missing": [(number, _GAPS.get(why, why)) for why, number in missing.items()],
         "listed": worst[:_GAPS_SHOWN],

@@ -118,6 +118,21 @@ def test_nothing_is_wider_than_the_screen(open_page: Open, report: Path, width: 
     assert (folded, opened.page.evaluate(_OVERFLOW)) == (0, 0)
 
 
+@pytest.mark.parametrize("width", [375, 1200])
+def test_numbers_are_not_broken(open_page: Open, tmp_path: Path, width: int) -> None:
+    """The figures of a large history stand on one line each, on a phone as well."""
+    path = tmp_path / "large.html"
+    said = eventful().to_dict()
+    drift = {"now-rejected": 123_456, "now-held": 1_234_567, "now-masked": 12_345_678}
+    write_page({**said, "events": 1_234_567_890, "drift": drift}, path)
+
+    opened = open_page(path, width, 900)
+
+    broken = "d => d.offsetHeight > 1.5 * parseFloat(getComputedStyle(d).lineHeight)"
+    tiles = f"[...document.querySelectorAll('.tiles dd')].filter({broken}).map(d => d.innerText)"
+    assert opened.page.evaluate(tiles) == []
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_text_can_be_read(open_page: Open, report: Path, scheme: str) -> None:
     """Every text stands out from its ground by 4.5 to 1 (WCAG AA), by day and by night."""

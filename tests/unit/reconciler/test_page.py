@@ -137,6 +137,24 @@ def test_a_clean_report_has_a_page() -> None:
     assert "Clean" not in empty
 
 
+def test_of_many_partitions_those_with_something_to_say_are_told_first() -> None:
+    """Nobody reads on through thousands of partitions that were read without loss."""
+    part = {"first": 0, "end": 10, "covered": 10, "pending": 0, "gaps": [], "start": 0}
+    parts = [{**part, "topic": f"t{n // 5}", "partition": n % 5} for n in range(3000)]
+    parts[2990]["covered"] = 7
+    parts[2991]["start"] = 3
+    made = Report("b@1", "d" * 64, (), SliceReport(events=7), 0.1).to_dict()
+
+    page = render_page({**made, "partitions": parts, "complete": False})
+
+    listed = re.findall(r'<span class="mono">(t\d+\[\d\])</span>', page)
+    text = re.sub(r"\s+", " ", page)
+    assert listed[:3] == ["t598[0]", "t598[1]", "t0[0]"]
+    assert len(listed) == 100
+    assert "3,000 partitions of 600 topics; 1 of them was not read to the end" in text
+    assert "And 2,900 more partitions that were read to the end, which the JSON" in text
+
+
 def test_a_long_command_is_told_whole() -> None:
     """Unlike texts out of events."""
     command = "streamwarden reconcile " + " ".join(f"--topic topic-{n}" for n in range(500))
