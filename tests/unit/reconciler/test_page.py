@@ -139,7 +139,14 @@ def test_a_clean_report_has_a_page() -> None:
 
 def test_of_many_partitions_those_with_something_to_say_are_told_first() -> None:
     """Nobody reads on through thousands of partitions that were read without loss."""
-    part = {"first": 0, "end": 10, "covered": 10, "pending": 0, "gaps": [], "start": 0}
+    part: dict[str, Any] = {
+        "first": 0,
+        "end": 10,
+        "covered": 10,
+        "pending": 0,
+        "gaps": [],
+        "start": 0,
+    }
     parts = [{**part, "topic": f"t{n // 5}", "partition": n % 5} for n in range(3000)]
     parts[2990]["covered"] = 7
     parts[2991]["start"] = 3
