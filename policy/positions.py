@@ -16,8 +16,12 @@ from .nodes import ScalarNode, Source
 __all__ = ["index_of"]
 
 _ESCAPE: Final = re.compile(
-    r"\\(?:x[0-9a-fA-F]{2}|u[0-9a-fA-F]{4}|U[0-9a-fA-F]{8}|\n|.)", re.DOTALL
+    # JSON may write one character as two escapes, its halves.
+    r"\\(?:u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}"
+    r"|x[0-9a-fA-F]{2}|u[0-9a-fA-F]{4}|U[0-9a-fA-F]{8}|\n|.)",
+    re.DOTALL,
 )
+_LONGEST_ESCAPE_CHARS: Final = 10
 _WHITE_ESCAPES: Final = frozenset(("\\n", "\\t", "\\ ", "\\\t", "\\N", "\\_", "\\L", "\\P"))
 _SPACES: Final = " \t\n\r\x85\xa0\u2028\u2029"
 
@@ -75,7 +79,7 @@ def _characters(source: Source, node: ScalarNode) -> Iterator[int]:
 
 
 def _means_space(escape: str) -> bool:
-    if escape[1] not in "xuU" or len(escape) < 4:
+    if escape[1] not in "xuU" or not 4 <= len(escape) <= _LONGEST_ESCAPE_CHARS:
         return False
     code = int(escape[2:], 16)  # noqa: FURB166 - the prefix is a backslash, not a zero
     return code < 0x110000 and chr(code) in _SPACES

@@ -311,6 +311,8 @@ class _Reader:
 
     def _scalar(self, event: YamlEvent) -> ScalarNode:
         text, style, start, end = event.text, event.style, event.start, event.end
+        if style == '"' and not text.isascii():
+            text = _joined(text)
         value = text if style or event.tag else self._resolve(text, start)
         if not text.isascii() and not _encodable(text):
             self._add("SW113", "half of a surrogate pair", start, "write the whole character")
@@ -392,6 +394,14 @@ class _Reader:
 
     def _add(self, code: str, message: str, index: int, remedy: str = "") -> None:
         self._found.append((code, message, index, remedy))
+
+
+def _joined(text: str) -> str:
+    """Both halves of a character as the one that they are: JSON may write it as two escapes."""
+    try:
+        return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le")
+    except UnicodeDecodeError:
+        return text
 
 
 def _encodable(text: str) -> bool:

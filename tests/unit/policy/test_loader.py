@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import time
 from pathlib import Path
@@ -10,6 +11,7 @@ import pytest
 
 from streamwarden.errors import PolicyError, Problem
 from streamwarden.policy.cel.types import DOUBLE, record
+from streamwarden.policy.guard import Guard
 from streamwarden.policy.loader import check_directories, load_directories, read_directories
 from streamwarden.policy.problems import PROBLEMS_MAX
 from streamwarden.policy.yaml_reader import DOCUMENT_MAX_BYTES
@@ -139,6 +141,23 @@ def test_hostile_documents_end_in_a_problem(tmp_path: Path, text: str, code: str
 
     assert time.process_time() - before < 15
     assert code in codes(found)
+
+
+def test_a_document_of_plain_ascii_json_has_all_characters(tmp_path: Path) -> None:
+    """Which JSON writes as two halves; one alone is no character."""
+    rule = {"id": "r", "effect": "warn", "when": 'value.s == "\U0001f600"'}
+    document = {"policy": "p", "owner": "o", "topics": ["t"], "rules": [rule]}
+    written = json.dumps(document)
+    (tmp_path / "p.yaml").write_text(written)
+
+    whole = Guard.from_directory(tmp_path).decide(topic="t", value='{"s": "\U0001f600"}')
+    (tmp_path / "p.yaml").write_text(written.replace("\\ude00", ""))
+    half = check_directories(tmp_path)
+
+    assert "\\ud83d\\ude00" in written
+    assert whole.effect == "warn"
+    assert whole.matches[0].error is None
+    assert "SW113" in codes(half)
 
 
 def test_a_deep_condition_is_a_problem(tmp_path: Path) -> None:

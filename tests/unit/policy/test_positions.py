@@ -17,6 +17,7 @@ TEXTS = {
     "single over lines": "k: 'ab\n  cd\n\n  ''e'\n",
     "double": 'k: "ab \\"cd\\" \\\\ \\u0065\\x66 \\t g"\n',
     "double over lines": 'k: "ab\n  cd \\\n  ef\\nxy"\n',
+    "halves of characters": 'k: "\\uD83D\\uDE00 ab \\ud83d\\ude00\\u00e9 c"\n',
     "literal": "k: |\n  ab\n    cd\n\n  ef\n",
     "literal with indentation": "k: |2-\n    ab\n   cd\n",
     "folded": "k: >-  # comment\n  ab\n  cd\n\n  ef\n",
