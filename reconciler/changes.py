@@ -109,6 +109,8 @@ def _rule_change(
             return guard
         present = before or after
         assert present is not None  # one of the two was found
+        if before is None and then.stage != now.stage:
+            return [f"{present.rule.id}: judged at stage {now.stage}, not {then.stage}"]
         return [_appearance(present, old, new, now.stage, appeared=before is None)]
     name, one, two = after.rule.id, before.rule, after.rule
     told: list[str] = []

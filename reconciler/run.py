@@ -92,6 +92,7 @@ def reconcile(
             current=None if options.candidate is None else _label(current_bundle(options)),
         )
         _warn_of_nothing(options, report)
+        _warn_of_stages(options, report, today)
         if options.decision_log is not None:
             report = _compared(options, report, plan, slices, spool)
         report = replace(report, seconds=time.monotonic() - began)
@@ -147,9 +148,29 @@ def _warn_of_nothing(options: ReconcileOptions, report: Report) -> None:
         - {part.topic for part in report.partitions if part.first < part.end or part.problem}
     )
     if empty:
-        named = ", ".join(f"`{topic}`" for topic in empty[:_TOPICS_NAMED])
-        more = f" and {len(empty) - _TOPICS_NAMED:,} more" if len(empty) > _TOPICS_NAMED else ""
-        log.warning("nothing is said of %s%s: the range holds no record of it", named, more)
+        log.warning("nothing is said of %s: the range holds no record of it", _listed(empty))
+
+
+def _warn_of_stages(options: ReconcileOptions, report: Report, today: Bundle) -> None:
+    """Where today's policies have nothing to say at the stage of the events, all reads as clean."""
+    stage = options.stage or "produce"
+    silent: dict[str, list[str]] = {}
+    for topic in sorted({part.topic for part in report.partitions if not part.parked}):
+        said = {each for policy in today.covering(topic) for each in policy.stages}
+        if said and not said & {stage, "reconcile"}:
+            silent.setdefault(min(said), []).append(topic)
+    for other, topics in sorted(silent.items()):
+        log.warning(
+            "%s has rules for %s at stage %s only, and none was asked: judge by `--stage %s`",
+            *(today.label, _listed(topics), other, other),
+        )
+
+
+def _listed(topics: Sequence[str]) -> str:
+    named = ", ".join(f"`{topic}`" for topic in topics[:_TOPICS_NAMED])
+    return named + (
+        f" and {len(topics) - _TOPICS_NAMED:,} more" if len(topics) > _TOPICS_NAMED else ""
+    )
 
 
 def _history(options: ReconcileOptions, today: Bundle, plan: Plan) -> History:

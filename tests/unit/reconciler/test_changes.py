@@ -126,6 +126,21 @@ def test_a_guard_that_only_tried_the_policy_is_told(mode: str) -> None:
     assert change_between(then, now, bundle, bundle) == f"guard: mode {mode} → enforce"
 
 
+def test_another_stage_is_told() -> None:
+    """A rule for consumers says nothing where events are produced."""
+    bundle = make_bundle(policy(OVER, more="stages: [consume]\n"))
+    then, now = (
+        Guard(bundle, clock=lambda: NOON).decide(
+            topic="t", value=b'{"amount": 70}', stage=stage, partition=0, offset=0
+        )
+        for stage in ("produce", "consume")
+    )
+
+    words = change_between(then, now, bundle, bundle)
+
+    assert words == "over: judged at stage consume, not produce"
+
+
 def test_the_bundle_has_its_say() -> None:
     """Decisions that no rule made: undecodable bytes and tombstones."""
     lax = make_bundle(policy(OVER), number=1, settings="undecodable: allow\n")

@@ -205,6 +205,34 @@ def test_a_topic_without_events_in_the_range_is_told(
     ]
 
 
+@pytest.mark.parametrize(
+    ("stages", "stage", "told"),
+    [
+        ("[consume]", None, True),
+        ("[consume]", "consume", False),
+        ("[produce]", "consume", True),
+        ("[produce, consume]", None, False),
+        ("[reconcile]", None, False),
+    ],
+)
+def test_rules_that_no_event_is_asked_about_are_told(
+    world: World, caplog: pytest.LogCaptureFixture, stages: str, stage: str | None, *, told: bool
+) -> None:
+    """A policy for another stage finds nothing, which is not that all is well."""
+    rule = "{id: over, when: value.amount > 10, effect: reject}"
+    today = make_bundle(
+        f"policy: limits\nowner: team\ntopics: ['t*']\nstages: {stages}\nrules:\n  - {rule}\n"
+    )
+    for topic in ("t1", "t2"):
+        world.write(topic, {"amount": 5})
+
+    world.run("t*", bundle=today, stage=stage)
+
+    other = stages.strip("[]")
+    words = f"has rules for `t1`, `t2` at stage {other} only, and none was asked"
+    assert [words in record.getMessage() for record in caplog.records] == [True] * told
+
+
 def test_that_nothing_is_new_is_no_warning(
     world: World, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
