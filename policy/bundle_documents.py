@@ -52,7 +52,7 @@ _KEYWORDS: Final = frozenset(("in", "true", "false", "null"))
 
 @dataclass(frozen=True, slots=True)
 class ListReference:
-    """One entry of `lists:`: a name, and a file relative to the directory."""
+    """One entry of `lists:`: a name, and a file relative to the directory; none where it says none."""
 
     name: str
     path: str
@@ -174,9 +174,18 @@ def _lists(reader: Reader, fields: Fields) -> tuple[ListReference, ...]:
                 remedy="use letters, digits and `_`, so that conditions can say `lists.name`",
             )
             continue
-        path = reader.text(value, f"the file of {quoted(key.text)}")
-        if path is not None:
-            found.append(ListReference(key.text, str(PurePosixPath(path)), value, reader))
+        if isinstance(value, ScalarNode):
+            path = reader.text(value, f"the file of {quoted(key.text)}")
+        else:
+            path = None
+            reader.problem(
+                value,
+                "SW142",
+                f"the list {quoted(key.text)} stands in a file, which is named here",
+                remedy=f"put it in a file and name that, for example `lists/{key.text}.yaml`",
+            )
+        written = "" if path is None else str(PurePosixPath(path))
+        found.append(ListReference(key.text, written, value, reader))
     return tuple(found)
 
 

@@ -379,7 +379,7 @@ def _read_lists(directories: Iterable[_Directory], problems: Problems) -> dict[s
     written: dict[str, bytes] = {}
     for directory in directories:
         for reference in directory.lists:
-            path = list_path(reference, directory.root)
+            path = list_path(reference, directory.root) if reference.path else None
             data = None if path is None else _read_file(path, LIST_MAX_BYTES, problems)
             if path is None or data is None:
                 continue
