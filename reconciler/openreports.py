@@ -82,8 +82,13 @@ def _rest(report: Mapping[str, Any], at: Mapping[str, int]) -> dict[str, Any]:
     """What is neither a finding nor missing; where nothing was judged, nothing passed."""
     if not report["events"]:
         return _result("streamwarden", "reconcile", "skip", headline(report), at)
-    fine = report["events"] - sum(report["counts"].values())
-    return _result("streamwarden", "reconcile", "pass", f"{fine:,} events as they were", at)
+    unasked: Mapping[str, int] = report.get("left_out") or {}
+    left_out = sum(unasked.values())
+    fine = report["events"] - sum(report["counts"].values()) - left_out
+    said = f"{fine:,} event{'' if fine == 1 else 's'} as they were"
+    if left_out:
+        said += f"; {left_out:,} with findings that were not asked for"
+    return _result("streamwarden", "reconcile", "pass", said, at)
 
 
 def _decision_log(report: Mapping[str, Any], at: Mapping[str, int]) -> Iterator[dict[str, Any]]:

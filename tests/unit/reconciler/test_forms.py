@@ -115,6 +115,23 @@ def test_openreports_results(world: World) -> None:
     )
 
 
+def test_openreports_pass_no_event_that_was_left_out(world: World) -> None:
+    """What a filter leaves out is not as it was, although no result tells of it."""
+    whole = world.run("t1").to_dict()
+    part = world.run("t1", selection=Selection(policies=("nobody",))).to_dict()
+
+    told = [msgspec.json.decode(as_json(each))["results"][-1]["message"] for each in (whole, part)]
+
+    fine = whole["events"] - sum(whole["counts"].values())
+    left = sum(part["left_out"].values())
+    assert left > 0
+    assert told[0] == f"{fine} events as they were"
+    assert told[1] == (
+        f"{part['events'] - sum(part['counts'].values()) - left} events as they were; "
+        f"{left} with findings that were not asked for"
+    )
+
+
 def test_what_the_decision_log_lacks_fails_in_every_form(world: World, tmp_path: Path) -> None:
     """An exit status of 2 has its reason in each of them, also where no kind of finding is there."""
     log, prom = tmp_path / "log.jsonl", tmp_path / "m.prom"
