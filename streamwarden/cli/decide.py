@@ -24,6 +24,7 @@ from .options import (
 )
 from .output import Output, counted, escaped, write_json
 from .trails import effect_style
+from .uncovered import Unjudged
 
 __all__ = ["STAGES", "decide", "decision_on"]
 
@@ -74,6 +75,7 @@ def decide(
     lines = Lines(files)
     as_json = output.json or not sys.stdout.isatty()
     refused = failed = 0
+    nothing = Unjudged()
     with source.guard(client) as guard:
         for line in lines:
             try:
@@ -86,10 +88,12 @@ def decide(
                     output.warn(f"{line.place}: {error}")
                 continue
             refused += not decision.passes
+            nothing.note(decision)
             if as_json:
                 write_json(decision.to_dict())
             else:
                 output.print(_words(line.number, decision))
+        nothing.tell(output, [guard.bundle], stage, guard.now())
     if failed:
         output.warn(
             f"{counted(failed, 'line')} {'is no event' if failed == 1 else 'are no events'}"

@@ -32,6 +32,7 @@ from .options import output_options, topic_option
 from .output import Output, counted, escaped, write_json
 from .stores import opened
 from .times import Instant
+from .uncovered import Unjudged
 
 __all__ = ["change_json", "diff", "print_changes"]
 
@@ -131,6 +132,7 @@ def diff(
         print_changes(found, output)
         _print_verdict(found, new, output)
         _print_events(tried, output)
+    tried.nothing.tell(output, [old, new], stage, asked.now)
     return VIOLATIONS if exit_code and (found or tried.different) else OK
 
 
@@ -229,18 +231,23 @@ def _short(value: object) -> str:
 
 @dataclass(frozen=True, slots=True)
 class _Tried:
-    """What both bundles said of events; `shown` are the first that come out differently."""
+    """What both bundles said of events; `shown` are the first that come out differently.
+
+    `nothing` are the events about which neither has anything to say.
+    """
 
     cases: int
     events: int
     different: int
     shown: tuple[tuple[str, Decision, Decision], ...]
+    nothing: Unjudged
 
     def to_dict(self) -> dict[str, object]:
         return {
             "cases": self.cases,
             "events": self.events,
             "different": self.different,
+            "unjudged": dict(self.nothing.topics),
             "differences": [
                 {"event": name, "before": _said(before), "after": _said(after)}
                 for name, before, after in self.shown
@@ -266,15 +273,17 @@ class _Asked:
     def tried(self, old: Bundle, new: Bundle, framed: FramedValues | None) -> _Tried:
         """Every case and event, decided by both bundles."""
         counts = {"case": 0, "event": 0}
-        number = 0
+        number, nothing = 0, Unjudged()
         shown: list[tuple[str, Decision, Decision]] = []
         for kind, name, before, after in self._decided(old, new, framed):
             counts[kind] += 1
+            if kind == "event":
+                nothing.note(before, after)
             if different(before, after):
                 number += 1
                 if len(shown) < _EVENTS_SHOWN:
                     shown.append((name, before, after))
-        return _Tried(counts["case"], counts["event"], number, tuple(shown))
+        return _Tried(counts["case"], counts["event"], number, tuple(shown), nothing)
 
     def _decided(
         self, old: Bundle, new: Bundle, framed: FramedValues | None
@@ -324,3 +333,6 @@ def _print_events(tried: _Tried, output: Output) -> None:
             if number
         )
         output.print(f"of {of}, {tried.different:,} decide differently")
+    for topic, number in sorted(tried.nothing.topics.items(), key=lambda pair: (-pair[1], pair[0])):
+        said = f"nothing judges the {counted(number, 'event')} of topic {escaped(topic)} in A or B"
+        output.print(Text(said, "red"))

@@ -22,6 +22,7 @@ from .output import Output, write_json
 from .policy_plan import plans_json, plans_of, print_plans
 from .times import Instant
 from .trails import decision_tree
+from .uncovered import Unjudged
 
 __all__ = ["explain"]
 
@@ -146,6 +147,9 @@ def explain(
         write_json(said)
     else:
         output.print(decision_tree(said, unfired=[match.to_dict() for match in unfired]))
+    nothing = Unjudged()
+    nothing.note(decision)
+    nothing.tell(output, [guard.bundle], decision.stage, guard.now())
     return OK if decision.passes else VIOLATIONS
 
 

@@ -28,6 +28,7 @@ from .options import (
 )
 from .output import Output, counted, write_json
 from .publishing import Account, Publishing
+from .uncovered import unjudged
 
 __all__ = ["publish"]
 
@@ -89,6 +90,7 @@ def publish(
     ):
         if topic is not None:
             _warn_of_keys(output, guard, reader, [topic])
+            _warn_of_nothing(output, guard, topic)
         broken: StreamwardenError | None = None
         try:
             with (
@@ -101,6 +103,9 @@ def publish(
         _summary(output, publishing, time.monotonic() - started)
         _warnings(output, publishing.account, reader, key_path)
         _warn_of_keys(output, guard, reader, sorted(reader.keyed - {topic}))
+        if topic is not None:  # it was said before the first event
+            publishing.nothing.topics.pop(topic, None)
+        publishing.nothing.tell(output, [publishing.bundle], "produce", guard.now())
         if broken is not None:
             raise broken
         if publishing.interrupted:
@@ -162,6 +167,15 @@ def _warn_of_keys(output: Output, guard: Guard, reader: EventReader, topics: Ite
                     f"`{format_path(path)}` is masked or sensitive on `{topic}`, and is written in "
                     "the clear as the key; take the key from another field"
                 )
+
+
+def _warn_of_nothing(output: Output, guard: Guard, topic: str) -> None:
+    """Said before anything is sent, since what passes unjudged is in the topic for good."""
+    with suppress(StreamwardenError):  # as above
+        bundle = guard.bundle
+        why = unjudged([bundle], topic, "produce", guard.now())
+        if why is not None and bundle.settings.uncovered != "reject":
+            output.warn(why)
 
 
 def _unsent(publishing: Publishing, lines: Lines) -> str:

@@ -23,6 +23,7 @@ from .events import EventReader, GivenEvent
 from .failures import describe
 from .lines import Line, Lines
 from .reaching import no_connection, what_to_check
+from .uncovered import Unjudged
 
 __all__ = ["Account", "Publishing"]
 
@@ -130,6 +131,8 @@ class Publishing:
 
     def __init__(self, guard: Guard, client: Client) -> None:
         self.account = Account()
+        #: Events that no policy judged.
+        self.nothing = Unjudged()
         self.stopped: str | None = None
         self.interrupted = False
         self._guard, self._timeout_s = guard, client.timeout_s
@@ -292,6 +295,7 @@ class Publishing:
             self._open -= 1
             self._progress = time.monotonic()
             self.account.effects[decision.effect.value] += 1
+            self.nothing.note(decision)
             return
         name = error.name()
         if name.startswith("_PURGE"):

@@ -1,0 +1,75 @@
+"""Topics about which policies say nothing: that nothing is refused there is no reassurance."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ..policy.bundle import Bundle
+from ..policy.decision import Decision
+from ..policy.model import Effect
+from ..policy.problems import closest
+from .output import Output, counted
+
+__all__ = ["Unjudged", "unjudged"]
+
+#: Topics that are counted, each by itself; records may name any.
+_TOPICS_MAX = 1000
+#: Topics that are warned of one by one.
+_TOLD_MAX = 10
+_NAMED_MAX = 5
+
+
+def unjudged(
+    bundles: Sequence[Bundle], topic: str, stage: str, at_ns: int | None = None
+) -> str | None:
+    """Why nothing in `bundles` judges events of `topic`, with what to do; None where something does.
+
+    `at_ns` is the clock of policies with effective dates; None is any time.
+    """
+    if any(bundle.policies_for(topic, stage, at_ns) for bundle in bundles):
+        return None
+    if any(bundle.covering(topic) for bundle in bundles):
+        return (
+            f"the policies that cover topic `{topic}` do not apply at stage {stage} now: nothing "
+            "judges its events; see their `stages:` and effective dates"
+        )
+    return f"no policy covers topic `{topic}`: nothing judges its events{_hint(bundles, topic)}"
+
+
+def _hint(bundles: Sequence[Bundle], topic: str) -> str:
+    """`; did you mean …?`, else the topics that there are."""
+    named = sorted({name for each in bundles for policy in each.policies for name in policy.topics})
+    meant = closest(topic, named)
+    if meant or not named:
+        return f"; {meant}" if meant else ""
+    shown = ", ".join(f"`{name}`" for name in named[:_NAMED_MAX])
+    more = f" and {len(named) - _NAMED_MAX:,} more" if len(named) > _NAMED_MAX else ""
+    return f"; policies cover {shown}{more}"
+
+
+class Unjudged:
+    """Counts events that nothing judged, by topic, and tells them."""
+
+    def __init__(self) -> None:
+        self.topics: dict[str, int] = {}
+
+    def note(self, *decisions: Decision) -> None:
+        """One event, as each of several bundles decided it."""
+        if all(each.effect is Effect.NONE for each in decisions):
+            topic = decisions[0].event.topic
+            if topic in self.topics or len(self.topics) < _TOPICS_MAX:
+                self.topics[topic] = self.topics.get(topic, 0) + 1
+
+    def tell(
+        self, output: Output, bundles: Sequence[Bundle], stage: str, at_ns: int | None = None
+    ) -> None:
+        """Warn of each topic, the one with the most events first."""
+        told = sorted(self.topics.items(), key=lambda pair: (-pair[1], pair[0]))
+        for topic, count in told[:_TOLD_MAX]:
+            why = unjudged(bundles, topic, stage, at_ns)
+            if why is not None:
+                output.warn(f"{why} ({counted(count, 'event')} decided `none`)")
+        if len(told) > _TOLD_MAX:
+            output.warn(
+                f"nothing judges the events of {len(told) - _TOLD_MAX:,} more topics either"
+            )
