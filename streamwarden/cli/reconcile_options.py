@@ -65,18 +65,7 @@ class Scope:
 def scope_options(function: _F) -> _F:
     """Adds what makes a `Scope`, given to the command as `scope`."""
 
-    @click.option("--partitions", metavar="N,N-N", help="Only these partitions.")
-    @click.option(
-        "--offsets", metavar="FIRST-END", help="Only these offsets of each partition; END is not."
-    )
-    @click.option(
-        "--policy", "policies", multiple=True, metavar="NAME", help="Only findings of this policy."
-    )
-    @click.option(
-        "--severity", "severities", multiple=True, metavar="LEVEL", help="… of rules so severe."
-    )
-    @click.option("--owner", "owners", multiple=True, metavar="NAME", help="… of this owner.")
-    @click.option("--class", "classes", multiple=True, metavar="CLASS", help="… of this class.")
+    @_selection_options
     @click.option(
         "--sample", metavar="N%|N", help="Judge about so many at random; estimate the rest."
     )
@@ -110,12 +99,7 @@ def scope_options(function: _F) -> _F:
     @functools.wraps(function)
     def wrapper(
         *args: Any,
-        partitions: str | None,
-        offsets: str | None,
-        policies: tuple[str, ...],
-        severities: tuple[str, ...],
-        owners: tuple[str, ...],
-        classes: tuple[str, ...],
+        selection: Selection,
         sample: str | None,
         as_of: str | None,
         against: str | None,
@@ -126,13 +110,6 @@ def scope_options(function: _F) -> _F:
         log_differences: Path | None,
         **rest: Any,
     ) -> object:
-        selection = replace(
-            _places(partitions, offsets),
-            policies=_split(policies),
-            severities=_split(severities),
-            owners=_split(owners),
-            classes=_split(classes),
-        )
         instant, version = _as_of(as_of)
         drawn = None if sample is None else Sample.parse(sample)
         scope = Scope(
@@ -150,6 +127,44 @@ def scope_options(function: _F) -> _F:
         return function(*args, scope=scope, **rest)
 
     return cast("_F", wrapper)
+
+
+def _selection_options(function: Callable[..., object]) -> Callable[..., object]:
+    """Adds what makes a `Selection`, given as `selection`."""
+
+    @click.option("--partitions", metavar="N,N-N", help="Only these partitions.")
+    @click.option(
+        "--offsets", metavar="FIRST-END", help="Only these offsets of each partition; END is not."
+    )
+    @click.option(
+        "--policy", "policies", multiple=True, metavar="NAME", help="Only findings of this policy."
+    )
+    @click.option(
+        "--severity", "severities", multiple=True, metavar="LEVEL", help="… of rules so severe."
+    )
+    @click.option("--owner", "owners", multiple=True, metavar="NAME", help="… of this owner.")
+    @click.option("--class", "classes", multiple=True, metavar="CLASS", help="… of this class.")
+    @functools.wraps(function)
+    def wrapper(
+        *args: Any,
+        partitions: str | None,
+        offsets: str | None,
+        policies: tuple[str, ...],
+        severities: tuple[str, ...],
+        owners: tuple[str, ...],
+        classes: tuple[str, ...],
+        **rest: Any,
+    ) -> object:
+        selection = replace(
+            _places(partitions, offsets),
+            policies=_split(policies),
+            severities=_split(severities),
+            owners=_split(owners),
+            classes=_split(classes),
+        )
+        return function(*args, selection=selection, **rest)
+
+    return wrapper
 
 
 def _places(partitions: str | None, offsets: str | None) -> Selection:
