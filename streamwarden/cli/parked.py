@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections import Counter
 
 from rich.text import Text
 
+from ..policy.problems import closest, quoted
 from ..policy.stamp import is_guard_header
-from ..producers.quarantine import ParkedEvent
+from ..producers.quarantine import ParkedEvent, Quarantine, Selection, list_parked
 from ..producers.release import ReleaseReport
 from ..producers.reviews import Review
 from ..producers.showing import ShownEvent
@@ -16,8 +18,18 @@ from .failures import FAILED, OK, VIOLATIONS
 from .output import Output, counted, escaped, write_json
 from .trails import decision_tree, effect_style
 
-__all__ = ["event_json", "event_line", "print_shown", "shown_json", "tell_bulk", "tell_report"]
+__all__ = [
+    "event_json",
+    "event_line",
+    "print_shown",
+    "shown_json",
+    "tell_bulk",
+    "tell_report",
+    "unknown_rule",
+]
 
+#: Rules of parked events that are named where one is asked for that none has.
+_RULES_MAX = 10
 _OUTCOME_STYLES = {
     "released": "green",
     "discarded": "yellow",
@@ -192,3 +204,25 @@ def print_shown(shown: ShownEvent, output: Output) -> None:
         output.print(Text(escaped(f"  {review.action} by {who}"), "cyan"))
     if event.parked.decision is not None and "event" in event.parked.decision:
         output.print(decision_tree(event.parked.decision))
+
+
+def unknown_rule(places: Quarantine, selection: Selection) -> str | None:
+    """That no parked event and no policy names the rule that was asked for, with those there are."""
+    asked = selection.rule
+    if asked is None:
+        return None
+    rules = Counter(
+        rule
+        for event in list_parked(places, all_states=True).events
+        for rule in dict.fromkeys(event.rules)
+    )
+    known = {f"{each.id}/{rule.id}" for each in places.guard.bundle.policies for rule in each.rules}
+    if any(asked in (name, name.partition("/")[2]) for name in known.union(rules)):
+        return None
+    said = f"no parked event names the rule {quoted(asked)}, and no policy here has it"
+    names = sorted(rules) + sorted(known.difference(rules))
+    meant = closest(asked, names if "/" in asked else [name.partition("/")[2] for name in names])
+    listed = ", ".join(f"`{name}` ({count:,})" for name, count in rules.most_common(_RULES_MAX))
+    more = f" and {len(rules) - _RULES_MAX:,} more" if len(rules) > _RULES_MAX else ""
+    there = f"parked events name {listed}{more}" if rules else "nothing is parked"
+    return "; ".join(filter(None, (said, there, meant)))

@@ -16,7 +16,7 @@ from streamwarden.errors import ConfigurationError
 
 from ..policy.parking import Kind
 from ..producers.quarantine import Quarantine, Selection, list_parked
-from ..producers.release import discard, release
+from ..producers.release import ReleaseReport, discard, release
 from ..producers.reviews import Signature
 from ..producers.showing import show_parked
 from ..reconciler.history import History
@@ -32,7 +32,15 @@ from .client import Client
 from .lazy import HelpGroup
 from .options import PolicySource, client_options, output_options, policy_options, topic_option
 from .output import Output, counted, write_json
-from .parked import event_json, event_line, print_shown, shown_json, tell_bulk, tell_report
+from .parked import (
+    event_json,
+    event_line,
+    print_shown,
+    shown_json,
+    tell_bulk,
+    tell_report,
+    unknown_rule,
+)
 from .reaching import reach
 from .stores import opened
 from .times import Instant
@@ -148,6 +156,7 @@ def _list(
     """
     with _places(source, client, topic) as places:
         listing = list_parked(places, selection, all_states=all_states)
+        doubt = None if listing.events else unknown_rule(places, selection)
     if output.json:
         write_json(
             {
@@ -164,6 +173,8 @@ def _list(
             output.print(event_line(event))
         state = "" if all_states else ", waiting"
         output.note(f"{counted(len(listing.events), 'parked event')}{state}")
+    if doubt is not None:
+        output.warn(doubt)
     if not listing.complete:
         output.warn("there are more; say --max, or select less")
     if listing.misplaced:
@@ -210,6 +221,7 @@ def _show(
     signature = Signature(by or "", reason or "") if unmask else None
     with _places(source, client, topic) as places:
         shown = show_parked(places, selection, unmasked=signature)
+        doubt = None if shown else unknown_rule(places, selection)
     for each in shown:
         if output.json:
             write_json(shown_json(each))
@@ -217,6 +229,8 @@ def _show(
             print_shown(each, output)
     if not shown:
         output.note("nothing that fits is parked")
+    if doubt is not None:
+        output.warn(doubt)
 
 
 @quarantine.command("release")
@@ -314,6 +328,7 @@ def _release(
     if report_path is None:
         with _places(source, client, topic, masks=True) as places:
             report = release(places, selection, **how)
+            _warn_of_rule(report, places, selection, output)
         if source.stamp_keys is None and any(
             each.outcome == "released" and each.approval for each in report.outcomes
         ):
@@ -387,7 +402,16 @@ def _discard(
     _chosen(selection, "discard")
     with _places(source, client, topic) as places:
         report = discard(places, selection, signature=Signature(by, reason), dry_run=dry_run)
+        _warn_of_rule(report, places, selection, output)
     return tell_report(report, output)
+
+
+def _warn_of_rule(
+    report: ReleaseReport, places: Quarantine, selection: Selection, output: Output
+) -> None:
+    """Say it where nothing fits since there is no such rule."""
+    if not report.outcomes and (doubt := unknown_rule(places, selection)) is not None:
+        output.warn(doubt)
 
 
 def _chosen(selection: Selection, verb: str) -> None:

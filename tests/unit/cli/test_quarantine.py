@@ -1,9 +1,11 @@
-"""`quarantine release --from-report` on files that name nothing of the topic, or nothing at all."""
+"""`quarantine` asked for what is not there: reports on other topics, and rules that nobody has."""
 
 from __future__ import annotations
 
 import json
 from pathlib import Path
+
+import pytest
 
 from streamwarden.embedded import EmbeddedBroker
 
@@ -39,6 +41,31 @@ def test_a_report_on_other_topics_is_said(
     assert "all are in `quarantine.orders`" in others
     assert "none of topic" not in own
     assert "2 gone" in own
+
+
+@pytest.mark.parametrize(
+    "command", [("list",), ("show",), ("release",), ("discard", "--by", "Ann", "--reason", "gone")]
+)
+def test_a_rule_that_nobody_has_is_told(
+    run: Run, policies: Path, embedded_broker: EmbeddedBroker, command: tuple[str, ...]
+) -> None:
+    """With what was probably meant and the rules that there are; one that a policy has is fine."""
+    for topic in ("payments", "quarantine.payments", "held.payments"):
+        embedded_broker.create_topic(topic, 1)
+    where = ("-b", embedded_broker.bootstrap, "-t", "payments", "--policies", policies)
+    run("publish", *where, "-", stdin=b'{"amount":60000,"country":"DE"}\n' * 2)
+    dry = ("--dry-run",) if command[0] in ("release", "discard") else ()
+
+    def said(rule: str) -> str:
+        result = run("quarantine", *command, *where, "--rule", rule, *dry)
+        assert result.exit_code == 0
+        return result.stderr
+
+    wrong, unused = said("over-limt"), said("sanctioned")
+
+    assert "warning: no parked event names the rule `over-limt`, and no policy here has it" in wrong
+    assert "; parked events name `limits/over-limit` (2); did you mean `over-limit`?" in wrong
+    assert "warning" not in unused
 
 
 def test_a_device_is_no_report(run: Run, policies: Path) -> None:
