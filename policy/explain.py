@@ -32,6 +32,8 @@ _REASON_MAX_CHARS = 300
 _REASONS_MAX_CHARS = 400
 _MISSING = object()
 _NOT_EVALUATED = "the condition could not be evaluated"
+#: What a rule that failed says in the place of its reason, which nobody knows to be true.
+_FAILED = "the rule could not be evaluated"
 
 
 class WrittenMatches(NamedTuple):
@@ -202,18 +204,19 @@ class Trail:
             fired = True if entry is not None and not errored else None
             why = self._step.evidence(known, fired)
         rule, policy = self._rule, self._policy
+        error = why.get("error") if errored else None
         return Match(
             policy=policy.id,
             rule=rule.id,
             effect="none" if entry is None else entry.effect,
             mode=self._mode,
             exempted_by=None if entry is None else entry.exempted_by,
-            reason=self._reason.text(known),
+            reason=_failed(error) if errored else self._reason.text(known),
             severity=rule.severity,
             remediation=rule.remediation,
             owner=policy.owner,
             class_=policy.class_,
-            error=why.get("error", _NOT_EVALUATED) if errored else None,
+            error=error or _NOT_EVALUATED if errored else None,
             why=why,
         )
 
@@ -223,13 +226,16 @@ class Trail:
         if prepared is None:
             prepared = self._templates[entry.errored] = self._template(entry)
         template, open_steps = prepared
-        reason = self._reason.text(known)
-        reason_json = self._reason_json or json_bytes(reason)
-        lifted = b"null" if entry.exempted_by is None else json_bytes(entry.exempted_by)
         error = b"null"
         if entry.errored:
             said = None if self._step is None else self._step.error(known)
             error = json_bytes(said or _NOT_EVALUATED)
+            reason = _failed(said)
+            reason_json = json_bytes(reason)
+        else:
+            reason = self._reason.text(known)
+            reason_json = self._reason_json or json_bytes(reason)
+        lifted = b"null" if entry.exempted_by is None else json_bytes(entry.exempted_by)
         fills = [step.fill(known) for step in open_steps]
         return template % (lifted, reason_json, error, *fills), reason
 
@@ -279,8 +285,17 @@ class _Reason:
 
     def _filled(self, known: Mapping[str, object]) -> str:
         filled = [part if isinstance(part, str) else _filled(*part, known) for part in self._parts]
-        text = " ".join("".join(filled).split())
-        return text if len(text) <= _REASON_MAX_CHARS else text[: _REASON_MAX_CHARS - 1] + "…"
+        return _one_line("".join(filled))
+
+
+def _failed(error: str | None) -> str:
+    """The reason of a rule that failed; errors hold nothing of the event."""
+    return _one_line(f"{_FAILED}: {error}" if error else _FAILED)
+
+
+def _one_line(text: str) -> str:
+    text = " ".join(text.split())
+    return text if len(text) <= _REASON_MAX_CHARS else text[: _REASON_MAX_CHARS - 1] + "…"
 
 
 def _filled(path: Path, hidden: bool, known: Mapping[str, object]) -> str:

@@ -72,10 +72,12 @@ def _add_match(tree: Tree, match: _Json, *, fired: bool) -> None:
     if match.get("exempted_by"):
         shown.append(escaped(f" lifted by {match['exempted_by']}"), "blue")
     branch = tree.add(shown)
+    reason, error = str(match["reason"]), match.get("error")
+    told = fired and bool(error) and str(error) in reason
     if fired:
-        branch.add(Text(escaped(str(match["reason"]))))
-    if match.get("error"):
-        branch.add(Text(escaped(f"could not be evaluated: {match['error']}"), "red"))
+        branch.add(Text(escaped(reason), "red" if told else ""))
+    if error and not told:
+        branch.add(Text(escaped(f"could not be evaluated: {error}"), "red"))
     why = match.get("why")
     if why is not None:
         _add_step(branch, why)
