@@ -4,8 +4,8 @@ A condition is true (T), false (F) or an error (E). `outcomes(old, new)` gives t
 that are possible on one event; what is not understood gives all nine, so that a pair that is not
 among them never happens.
 
-Understood are equal conditions; a moved threshold (`a > 5`, `a >= 7`); constants that came or went
-in `==`, `!=` and `in`; entries that came or went in a list of the bundle; and what `!`, `&&` and
+Understood are equal conditions, also with the sides of a comparison exchanged; a moved threshold (`a > 5`, `a >= 7`); constants that came or went
+in `==`, `!=`, `in` and junctions of these; entries that came or went in a list of the bundle; and what `!`, `&&` and
 `||` make of these, with operands that came or went.
 """
 
@@ -20,6 +20,7 @@ from .canonical import canonical_json, portable
 from .cel.ast import And, Call, Expr, Ident, Index, ListExpr, Not, Or, Select, walk
 from .cel.ast import Literal as Constant
 from .cel.names import renamed
+from .cel.ranges import MIRRORED
 from .cel.unparse import unparse
 from .cel.values import UInt
 
@@ -119,6 +120,8 @@ def _related(old: Expr, new: Expr, lists: Lists) -> Outcomes:
         read = mentions(old)
         if (not lists.changed) if read is None else not (read & lists.changed):
             return _SAME
+    if _exchanged(old, new) and not lists.changed:
+        return _SAME
     for atomic in (_constants, _thresholds, _memberships, _listed):
         found = atomic(old, new, lists)
         if found is not None:
@@ -130,6 +133,17 @@ def _related(old: Expr, new: Expr, lists: Lists) -> Outcomes:
     if isinstance(old, Or) or isinstance(new, Or):
         return _joined(Or, old, new, lists)
     return ALL
+
+
+def _exchanged(old: Expr, new: Expr) -> bool:
+    """Whether two comparisons say the same with their sides exchanged."""
+    if not isinstance(old, Call) or not isinstance(new, Call) or len(old.args) != 2:
+        return False
+    if old.target is not None or new.target is not None:
+        return False
+    if old.function not in MIRRORED or MIRRORED[old.function] != new.function:
+        return False
+    return [*map(unparse, old.args)] == [*map(unparse, reversed(new.args))]
 
 
 def _negated(old: Expr, new: Expr, lists: Lists) -> Outcomes:
@@ -265,6 +279,8 @@ def _by_sets(old: frozenset[bytes], new: frozenset[bytes]) -> Outcomes:
 
 def _choices(node: Expr) -> tuple[str, frozenset[bytes], bool] | None:
     """What has to be one of which constants, or (True) none of them."""
+    if isinstance(node, And | Or):
+        return _joined_choices(node)
     negative = isinstance(node, Not)
     inner = node.operand if isinstance(node, Not) else node
     if not isinstance(inner, Call) or inner.target is not None or len(inner.args) != 2:
@@ -287,6 +303,18 @@ def _choices(node: Expr) -> tuple[str, frozenset[bytes], bool] | None:
     if not all(value is None or type(value) in (bool, int, float, str) for value in constants):
         return None
     return unparse(left), frozenset(_text(value) for value in constants), negative
+
+
+def _joined_choices(node: And | Or) -> tuple[str, frozenset[bytes], bool] | None:
+    """The choices of `x == a || x == b`, and of `x != a && x != b`."""
+    found = [_choices(operand) for operand in node.operands]
+    known = [each for each in found if each is not None]
+    if len(known) < len(found) or len({(text, negative) for text, _, negative in known}) != 1:
+        return None
+    text, _, negative = known[0]
+    if negative is not isinstance(node, And):
+        return None
+    return text, frozenset[bytes]().union(*(choices for _, choices, _ in known)), negative
 
 
 def _listed(old: Expr, new: Expr, lists: Lists) -> Outcomes | None:

@@ -455,7 +455,7 @@ def _matching(was: Rule, now: Rule, possible: Outcomes) -> Iterator[str]:
     more = any(not _fires(was, a) and _fires(now, b) for a, b in possible)
     fewer = any(_fires(was, a) and not _fires(now, b) for a, b in possible)
     if more and fewer:
-        yield "fires on other events"
+        yield "may fire on other events"
     elif more or fewer:
         yield f"fires on {'more' if more else 'fewer'} events"
 
