@@ -10,21 +10,32 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Final, TypeAlias
+from typing import Final, NamedTuple, TypeAlias
 
-from .cel.ast import Comprehension, Expr, Has, Ident, Index, Select, children
+from .cel.ast import Comprehension, Expr, Has, Ident, Index, Literal, Select, children
+from .cel.unparse import unparse
 from .model import Path
 from .privacy import Privacy, path_of
 
 __all__ = ["NO_SCOPE", "Bound", "Place", "Scope", "Secrets"]
 
-#: A path, and which of its segments are the elements of which loops: position and depth.
-Place: TypeAlias = tuple[Path, tuple[tuple[int, int], ...]]
 _Owners: TypeAlias = frozenset[int]
 
 #: Macros whose variable is one value; the others visit elements.
 _ONE_VALUE: Final = frozenset({"bind", "optMap", "optFlatMap"})
 _QUANTIFIERS: Final = frozenset({"all", "exists", "exists_one"})
+
+
+class Place(NamedTuple):
+    """A path, and what its open segments are: each by its position.
+
+    `slots` are the elements of loops, by depth; `written` the expressions that compute a key or a
+    position, as the rule writes them.
+    """
+
+    path: Path
+    slots: tuple[tuple[int, int], ...] = ()
+    written: tuple[tuple[int, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,10 +66,11 @@ class Scope:
             return None
         bound = self.names.get(_root(node))
         if bound is None:
-            return path, ()
+            return Place(path, (), _written(node, len(path)))
         if bound.place is None:
             return None
-        return (*bound.place[0], *path[1:]), bound.place[1]
+        whole = (*bound.place.path, *path[1:])
+        return Place(whole, bound.place.slots, bound.place.written + _written(node, len(whole)))
 
 
 NO_SCOPE: Final = Scope()
@@ -100,8 +112,8 @@ class Secrets:
             names = {name: Bound(place, bool(read), owners) for name in node.variables}
             return Scope(depth, {**scope.names, **names})
         if place is not None:
-            path, slots = place
-            place = (*path, None), (*slots, (len(path), depth))
+            slots = (*place.slots, (len(place.path), depth))
+            place = Place((*place.path, None), slots, place.written)
         *keys, element = node.variables
         names = {name: Bound(None, bool(read), owners | {depth}) for name in keys}
         names[element] = Bound(place, bool(read), owners | {depth})
@@ -113,7 +125,7 @@ class Secrets:
         if element.place is None:
             if self.taint(node.range, scope):
                 return False
-        elif self._wholly(element.place[0]):
+        elif self._wholly(element.place.path):
             return False
         return all(scope.depth in owners for arg in node.args for owners in self._read(arg, inside))
 
@@ -130,7 +142,11 @@ class Secrets:
             inside = self._inside(node, scope)
             body = [owners for arg in node.args for owners in self._read(arg, inside)]
             element = inside.names[node.variables[-1]].place
-            if node.macro in _QUANTIFIERS and element is not None and not self._wholly(element[0]):
+            if (
+                node.macro in _QUANTIFIERS
+                and element is not None
+                and not self._wholly(element.path)
+            ):
                 return body  # Of the elements only what the body reads.
             return [*self._read(node.range, scope), *body]
         path = path_of(node)
@@ -141,7 +157,7 @@ class Secrets:
         place = scope.place(node)
         if bound is not None and bound.secret:
             found.append(_Owners())
-        elif self._privacy.hides(place[0]) if place else bound is not None and bound.tainted:
+        elif self._privacy.hides(place.path) if place else bound is not None and bound.tainted:
             found.append(_Owners() if bound is None else bound.owners)
         return found
 
@@ -153,6 +169,21 @@ class Secrets:
                 found += self._read(node.index, scope)
             node = node.operand
         return found
+
+
+def _written(node: Expr, length: int) -> tuple[tuple[int, str], ...]:
+    """What a chain of selections computes of its segments; `length` is that of the whole path."""
+    found: list[tuple[int, str]] = []
+    while isinstance(node, (Select, Index)):
+        length -= 1
+        if isinstance(node, Index) and not _is_segment(node.index):
+            found.append((length, unparse(node.index)))
+        node = node.operand
+    return tuple(reversed(found))
+
+
+def _is_segment(index: Expr) -> bool:
+    return isinstance(index, Literal) and isinstance(index.value, (str, int))
 
 
 def _root(node: Expr) -> str:

@@ -114,14 +114,27 @@ class Loop:
 
 
 def place_text(place: Place, known: Mapping[str, object]) -> str | None:
-    """The path of a value, with the elements that loops are at; None for the key of a map."""
-    path, slots = place
-    if slots:
-        filled = list(path)
-        for position, depth in slots:
-            label = known.get(f"{_AT}{depth}")
-            if label is _KEY:
-                return None
-            filled[position] = label if isinstance(label, (str, int)) else None
-        path = tuple(filled)
-    return format_path(path)
+    """The path of a value, with the elements that loops are at; None for the key of a map.
+
+    What a rule computes to look something up stands there as the rule writes it.
+    """
+    filled = list(place.path)
+    for position, depth in place.slots:
+        label = known.get(f"{_AT}{depth}")
+        if label is _KEY:
+            return None
+        filled[position] = label if isinstance(label, (str, int)) else None
+    if not place.written:
+        return format_path(tuple(filled))
+    text, done = "", 0
+    for position, written in place.written:
+        text += f"{_tail(filled, done, position)}[{written}]"
+        done = position + 1
+    return text + _tail(filled, done, len(filled))
+
+
+def _tail(path: Sequence[str | int | None], start: int, end: int) -> str:
+    """A piece of a path as it stands in the whole."""
+    if start == 0:
+        return format_path(tuple(path[:end]))
+    return format_path(("_", *path[start:end]))[1:]

@@ -77,7 +77,7 @@ class Step:
     def evidence(self, known: Mapping[str, object], verdict: bool | None = None) -> dict[str, Any]:
         """The line with its value, and those below it. `verdict` is what it is known to come to."""
         line: dict[str, Any] = {"expr": self.text}
-        path = self.path if self.place is None else place_text(self.place, known)
+        path = self.path if self.place is None else _path_text(self.place, known)
         if path is not None:
             line["path"] = path
         elements: Sequence[Decided] = ()
@@ -215,9 +215,15 @@ def _condition(node: Expr, scope: Scope, secrets: Secrets, steps: Iterator[int])
 
 def _written_place(place: Place | None) -> tuple[str | None, Place | None]:
     """The text of a path, or the place where its text depends on an element."""
-    if place is None or place[1]:
+    if place is None or place.slots:
         return None, place
-    return place_text(place, {}), None
+    return _path_text(place, {}), None
+
+
+def _path_text(place: Place, known: Mapping[str, object]) -> str | None:
+    """The text of a path; what a rule computes within it may be long."""
+    text = place_text(place, known)
+    return text if text is None or not place.written else _short(text)
 
 
 #: A conjunction is only true, and a disjunction only false, where all of its parts are.

@@ -99,6 +99,67 @@ def test_the_element_that_decided_is_told(condition: str, expected: list[Any]) -
     assert decided(condition) == expected
 
 
+LISTS: dict[str, object] = {
+    **KNOWN,
+    "lists": {"formulary": {"ink": {"max_mg": 4}}, "odd": [{"a b": {"ink": 9}}]},
+}
+COMPUTED = [
+    ("lists.formulary[value.items[1].name].max_mg > 1", "lists.formulary[value.items[1].name].max_mg", 4),
+    ('lists.odd[0]["a b"][value.items[2].name] > 1', 'lists.odd[0]["a b"][value.items[2].name]', 9),
+    ("lists.formulary['in' + 'k'].max_mg > 1", 'lists.formulary["in" + "k"].max_mg', 4),
+    ("value.items[1].lines[value.items[0].lines[0]] == 40", "value.items[1].lines[value.items[0].lines[0]]", 40),
+    (
+        "value.items.exists(i, i.name == 'ink' && lists.formulary[i.name].max_mg < i.price)",
+        "lists.formulary[i.name].max_mg",
+        4,
+    ),
+    (
+        "value.items[value.least - 4].lines.exists(l, l > 30)",
+        "value.items[value.least - 4].lines[1]",
+        40,
+    ),
+    (
+        "cel.bind(row, lists.formulary[value.items[1].name], row.max_mg > 1)",
+        "lists.formulary[value.items[1].name].max_mg",
+        4,
+    ),
+    ("has(lists.formulary[value.items[1].name].max_mg)", "lists.formulary[value.items[1].name].max_mg", True),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("condition", "path", "value"), COMPUTED)
+def test_a_computed_key_stands_in_a_path_as_it_is_written(
+    condition: str, path: str, value: object
+) -> None:
+    """Which entry of a list was looked up can be read; of the event nothing is filled in."""
+    found: dict[str, object] = {}
+
+    def look(step: dict[str, Any]) -> None:
+        if "path" in step:
+            found[step["path"]] = step.get("value", step.get("result"))
+        for part in step.get("parts") or ():
+            look(part)
+
+    look(trail(condition, LISTS))
+
+    assert found[path] == value
+    assert not any("[]" in each for each in found)
+
+
+def test_a_path_with_a_long_key_is_cut() -> None:
+    """And a sensitive value in the key shows neither itself nor what it led to."""
+    long = trail(f"value.by['{'a' * 400}' + value.items[0].name].n > 1")
+    secret = ("value", "items", None, "name")
+
+    hidden = trail("lists.formulary[value.items[1].name].max_mg > 1", LISTS, secret)
+
+    assert max(len(part["path"]) for part in long["parts"]) == 300
+    (read,) = hidden["parts"]
+    assert read["path"] == "lists.formulary[value.items[1].name].max_mg"
+    assert read["value"] == "***"
+    assert "ink" not in json.dumps(hidden)
+
+
 def test_an_element_far_down_is_not_looked_for() -> None:
     """Nor one that the loops of the rule are too long for."""
     known: dict[str, object] = {"value": {"l": [*range(1000), 1000]}}
