@@ -13,7 +13,7 @@ from typing import Any
 from xml.etree import ElementTree as ET
 
 from .findings import NOT_DRIFT
-from .words import MEANING, cause_sentence, log_sentences, missed_places, missed_sentence
+from .words import cause_sentence, judged_by, log_sentences, meaning, missed_places, missed_sentence
 
 __all__ = ["junit"]
 
@@ -49,7 +49,7 @@ def _findings(report: Mapping[str, Any], failing: Collection[str]) -> ET.Element
     suite = ET.Element("testsuite", name="findings")
     for kind, count in report["counts"].items():
         case = _case(suite, "findings", kind)
-        said = f"{count:,} event{'' if count == 1 else 's'}: {MEANING[kind]}"
+        said = f"{count:,} event{'' if count == 1 else 's'}: {meaning(kind, judged_by(report))}"
         if count and kind in failing:
             _said(case, "failure", kind, said)
         elif count:
@@ -74,6 +74,7 @@ def _causes(report: Mapping[str, Any], failing: Collection[str]) -> ET.Element:
             change=change,
             drift=cause["drift"] or "",
             stamped=stamped or "",
+            by=judged_by(report),
         )
         case = _case(suite, "causes", name)
         _said(case, "failure", cause["kind"], sentence, f"for example {', '.join(places)}")

@@ -14,7 +14,14 @@ from typing import Any
 import msgspec
 
 from .findings import NOT_DRIFT
-from .words import MEANING, cause_sentence, headline, log_sentences, missed_places
+from .words import (
+    cause_sentence,
+    headline,
+    judged_by,
+    log_sentences,
+    meaning,
+    missed_places,
+)
 
 __all__ = ["as_json", "as_yaml", "openreports"]
 
@@ -105,6 +112,7 @@ def _decision_log(report: Mapping[str, Any], at: Mapping[str, int]) -> Iterator[
 def _causes(
     report: Mapping[str, Any], rules: Mapping[str, Mapping[str, Any]], at: Mapping[str, int]
 ) -> Iterator[dict[str, Any]]:
+    by = judged_by(report)
     for cause in report["causes"]:
         kind, joined = cause["kind"], cause["rule"] or ""
         state = "warn" if kind in NOT_DRIFT else "error" if kind == "undecidable" else "fail"
@@ -115,12 +123,13 @@ def _causes(
             change=cause["change"],
             drift=cause["drift"] or "",
             stamped=cause["stamped"] or "",
+            by=by,
         )
         places = [f"{e['topic']}[{e['partition']}]@{e['offset']}" for e in cause["examples"]]
         properties = {
             "kind": kind,
             "count": str(cause["count"]),
-            "meaning": MEANING[kind],
+            "meaning": meaning(kind, by),
             "change": cause["change"],
             "stamped": cause["stamped"] or "",
             "current": report["bundle"],

@@ -24,7 +24,16 @@ from streamwarden.errors import ReconcileError
 
 from .charts import Piece, chart_of, pieces_of
 from .findings import KINDS, NOT_DRIFT, WOULD_CHANGE
-from .words import ADVICE, MEANING, cause_sentence, counted_above, headline, log_sentences
+from .words import (
+    ADVICE,
+    cause_sentence,
+    counted_above,
+    headline,
+    judged_by,
+    judges_nothing,
+    log_sentences,
+    meaning,
+)
 
 __all__ = ["render_page", "write_page"]
 
@@ -110,7 +119,8 @@ def render_page(report: Mapping[str, Any]) -> str:
         places=_places(report["partitions"]),
         problems=report.get("problems", ()),
         estimates=_part(report, "sample").get("estimates", {}),
-        left_out=sum(_part(report, "left_out").values()),
+        by=judged_by(report),
+        nothing=judges_nothing(report),
         what_if=_what_if(report),
         decision_log=log_sentences(report["decision_log"]) if report.get("decision_log") else (),
         not_drift=NOT_DRIFT,
@@ -128,7 +138,7 @@ def _part(report: Mapping[str, Any], name: str) -> Mapping[str, Any]:
 def _verdict(report: Mapping[str, Any]) -> str:
     """The badge; what judged no event is not clean."""
     verdict = report["verdict"]
-    if verdict == "clean" and not report["events"]:
+    if verdict == "clean" and judges_nothing(report):
         return "Nothing judged"
     return str(_VERDICTS.get(verdict, verdict))
 
@@ -175,6 +185,7 @@ def _cause(report: Mapping[str, Any], cause: Mapping[str, Any]) -> dict[str, Any
             change=cause["change"],
             drift=cause["drift"] or "",
             stamped=cause["stamped"] or "",
+            by=judged_by(report),
         ),
         "advice": ADVICE.get(cause["kind"], ""),
         "rules": known,
@@ -428,7 +439,7 @@ def _template() -> Template:
         duration=_duration,
     )
     known: dict[str, Any] = {
-        "meaning": MEANING,
+        "meaning": meaning,
         "style": Markup(style),  # noqa: S704 - our own file, whose digest the page allows
         # The page's own style and nothing else: no script, no image, no font from anywhere.
         "style_digest": b64encode(sha256(style.encode()).digest()).decode(),

@@ -157,8 +157,8 @@ class ParkedJudge:
         lacking: str,
     ) -> tuple[str, str]:
         """Kind and detail of a record that today's policy would, or may, let through."""
-        if undecodable or pair.same:
-            return "", ""
+        if undecodable or pair.same or not pair.now.plan.covered:
+            return "", ""  # what no policy judges is not fine
         verdicts = None if agreeing is None else {o.now.effect.passes for o in agreeing}
         if verdicts == {False}:
             return "", ""

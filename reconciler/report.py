@@ -34,6 +34,7 @@ class Report:
     defaults. `selected`: findings were selected by their rules. `rate` is the share of events that
     was drawn, None all. `base` are the runs that an incremental one goes on from. `current` is the
     label and digest of what a candidate was compared with. `run` is the id under which it is kept. `log_check` is the comparison with the decision log.
+    `uncovered` are topics that no policy of `bundle` names.
     """
 
     bundle: str
@@ -52,6 +53,7 @@ class Report:
     current: tuple[str, str] | None = None
     run: str = ""
     log_check: LogCheck | None = None
+    uncovered: tuple[str, ...] = ()
 
     @property
     def complete(self) -> bool:
@@ -224,6 +226,7 @@ class Report:
             "what_if": self.what_if(),
             "decision_log": None if self.log_check is None else self.log_check.to_dict(),
             "base": dict(self.base) if self.asked.get("incremental") else None,
+            "uncovered": list(self.uncovered) or None,
         }
         return {name: part for name, part in parts.items() if part is not None}
 
@@ -250,6 +253,8 @@ def _partition(part: Partition, covered: Coverage) -> dict[str, Any]:
         said["removed"] = part.start
     if part.problem:
         said["problem"] = part.problem
+    if part.parked:
+        said["parked"] = True
     if part.topic_id:
         said["topic_id"] = part.topic_id
     return said

@@ -12,6 +12,8 @@ from itertools import chain
 from pathlib import Path
 from threading import Lock
 
+from streamwarden.errors import ConfigurationError
+
 from ..policy.bundle import Bundle
 from .approvals import Approvals
 from .catalogue import catalogue_of
@@ -40,6 +42,7 @@ log = logging.getLogger("streamwarden.reconciler")
 
 _MILLISECOND_NS = 1_000_000
 _TOPICS_NAMED = 3
+_NAMES_TOLD = 10
 #: Published versions that are asked about the rules behind findings.
 _VERSIONS_ASKED_MAX = 100
 
@@ -66,7 +69,7 @@ def reconcile(
         today = today_of(options)
         plan = plan_run(options, today, spool)
         history = _history(options, today, plan)
-        _warn_of_names(options, history)
+        _check_names(options, history, spool)
         slices = cut(plan.partitions, plan.slice_offsets)
         left: list[Slice] = []
         made = 0  # by a run that was stopped
@@ -127,13 +130,26 @@ def _label(bundle: Bundle) -> tuple[str, str]:
     return bundle.label, bundle.digest
 
 
-def _warn_of_names(options: ReconcileOptions, history: History) -> None:
-    """A name that is mistyped would select nothing, which reads as a clean history."""
-    if options.selection.policies or options.selection.owners:
-        candidates = [] if options.candidate is None else [options.candidate]
-        bundles = [*candidates, *history.bundles(_VERSIONS_ASKED_MAX)]
-        for name in options.selection.unknown(bundles):
-            log.warning("no version that is looked at has the %s: no finding fits it", name)
+def _check_names(options: ReconcileOptions, history: History, spool: Spool) -> None:
+    """A name that is mistyped would select nothing, which reads as a clean history.
+
+    Raises ConfigurationError.
+    """
+    if not (options.selection.policies or options.selection.owners):
+        return
+    candidates = [] if options.candidate is None else [options.candidate]
+    bundles = [*candidates, *history.bundles(_VERSIONS_ASKED_MAX)]
+    if unknown := options.selection.unknown(bundles):
+        spool.clear()  # or the next try, with the right name, were told that it asks otherwise
+        policies = [policy for bundle in bundles for policy in bundle.policies]
+        known = sorted(
+            {f"policy {policy.id}" for policy in policies}
+            | {f"owner {policy.owner}" for policy in policies}
+        )
+        raise ConfigurationError(
+            f"no version that is looked at has the {' or the '.join(unknown)}",
+            remedy=f"there are {_named(known)}",
+        )
 
 
 def _warn_of_nothing(options: ReconcileOptions, report: Report) -> None:
@@ -171,6 +187,11 @@ def _listed(topics: Sequence[str]) -> str:
     return named + (
         f" and {len(topics) - _TOPICS_NAMED:,} more" if len(topics) > _TOPICS_NAMED else ""
     )
+
+
+def _named(names: Sequence[str]) -> str:
+    more = len(names) - _NAMES_TOLD
+    return ", ".join(names[:_NAMES_TOLD]) + (f" and {more:,} more" if more > 0 else "")
 
 
 def _history(options: ReconcileOptions, today: Bundle, plan: Plan) -> History:
@@ -259,6 +280,11 @@ def _report(today: Bundle, plan: Plan, slices: Sequence[Slice], spool: Spool) ->
         partitions=plan.partitions,
         account=whole,
         seconds=0.0,
+        uncovered=tuple(
+            topic
+            for topic in sorted({part.topic for part in plan.partitions if not part.parked})
+            if not today.covering(topic)
+        ),
     )
 
 

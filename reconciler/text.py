@@ -11,7 +11,7 @@ from rich.text import Text
 
 from .findings import KINDS, WOULD_CHANGE
 from .report import Report
-from .words import MEANING, counted_above, headline, log_sentences
+from .words import counted_above, headline, judged_by, judges_nothing, log_sentences, meaning
 
 __all__ = ["first_sentence", "render"]
 
@@ -34,6 +34,9 @@ def first_sentence(report: Report) -> str:
             "sample": report.sample(),
             "asked": report.asked,
             "base": report.base,
+            "bundle": report.bundle,
+            "uncovered": report.uncovered,
+            "left_out": report.account.left_out,
         }
     )
 
@@ -42,7 +45,9 @@ def render(report: Report | _Json) -> RenderableType:
     """The report, itself or as its JSON object, for a rich console."""
     said = report.to_dict() if isinstance(report, Report) else report
     # Where nothing was judged there is nothing to be glad about.
-    style = _STYLES.get(said["verdict"] if said["events"] else "incomplete", "")
+    style = _STYLES.get(
+        "incomplete" if said["verdict"] == "clean" and judges_nothing(said) else said["verdict"], ""
+    )
     parts: list[RenderableType] = [Text(headline(said), style=f"bold {style}".strip())]
     if any(said["counts"].values()):
         parts += [Text(), _kinds(said)]
@@ -76,7 +81,7 @@ def _kinds(said: _Json) -> Table:
             row: list[RenderableType] = [Text(kind), f"{said['counts'][kind]:,}"]
             if sample:
                 row.append(_estimate(sample.get(kind)))
-            table.add_row(*row, Text(MEANING[kind]))
+            table.add_row(*row, Text(meaning(kind, judged_by(said))))
     return table
 
 
@@ -151,9 +156,6 @@ def _scope(said: _Json) -> Iterator[Text]:
             f"Only a sample was judged: {sample['drawn']:,} of {sample['events']:,} events. "
             f"The numbers in all are estimates, right with {sample['confidence']:.0%} confidence."
         )
-    left_out = sum(_part(said, "left_out").values())
-    if left_out:
-        yield Text(f"{left_out:,} findings were left out: they are not what was asked for.")
     log = said.get("decision_log")
     if log:
         bad = "yellow" if log.get("problem") or log.get("missed") else ""

@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any, Final
 
 __all__ = [
     "ADVICE",
-    "MEANING",
     "cause_sentence",
     "counted_above",
     "headline",
+    "judged_by",
+    "judges_nothing",
     "log_sentences",
+    "meaning",
     "missed_places",
     "missed_sentence",
 ]
 
-#: What a kind of finding means, in a few words.
-MEANING: Final = {
+_MEANING: Final = {
     "forged": "the stamp is not what a guard wrote",
     "misrecorded": "the stamp says what its version does not",
     "unchecked": "no stamp: something bypassed the guard",
@@ -48,36 +49,105 @@ _PLACES_SHOWN: Final = 3
 #: What a report was asked for that makes it look at a range.
 _RANGES: Final = ("since", "until", "offsets", "partitions")
 _TODAY: Final = {
-    "now-rejected": "would be rejected today",
-    "now-held": "would be held for people to look at today",
-    "now-masked": "would have fields masked today",
+    "now-rejected": "would be rejected",
+    "now-held": "would be held for people to look at",
+    "now-masked": "would have fields masked",
 }
 _REFUSED: Final = {"now-rejected": "rejected", "now-held": "held", "now-masked": "masked"}
 _BESIDES: Final = {
-    "now-rejected": "Today's policy would reject {}.",
-    "now-held": "Today's policy would hold {}.",
-    "now-masked": "Today's policy would mask fields of {}.",
+    "now-rejected": "{} would reject {}.",
+    "now-held": "{} would hold {}.",
+    "now-masked": "{} would mask fields of {}.",
+}
+#: What judges where nothing else was asked for.
+_NOW: Final = "today"
+_TOPICS_NAMED: Final = 5
+#: Filters by which a report was asked to count findings.
+_FILTERS: Final = {
+    "policies": "policy",
+    "owners": "owner",
+    "severities": "severity",
+    "classes": "class",
 }
 
 
+def judged_by(report: Mapping[str, Any]) -> str:
+    """What judged the events: `today`, or `by …` for a candidate and for a version of its time."""
+    asked: Mapping[str, Any] = report.get("asked") or {}
+    if asked.get("against") is not None:
+        return "by the candidate"
+    return _NOW if asked.get("as_of") is None else f"by {report['bundle']}"
+
+
+def meaning(kind: str, by: str = _NOW) -> str:
+    """What a kind of finding means, in a few words; `by` is that of `judged_by`."""
+    said = _MEANING[kind]
+    if by == _NOW or kind == "would-change":
+        return said
+    judge = by.removeprefix("by ")
+    return said.replace("today's policy", judge).replace("fine today", f"fine {by}")
+
+
+def judges_nothing(report: Mapping[str, Any]) -> bool:
+    """Whether there was nothing to judge, or nothing to judge it by."""
+    without: Collection[str] = report.get("uncovered") or ()
+    topics = {part["topic"] for part in report["partitions"] if not part.get("parked")}
+    return not report["events"] or topics.issubset(without)
+
+
+def _judge(by: str) -> str:
+    if by == _NOW:
+        return "Today's policy"
+    judge = by.removeprefix("by ")
+    return judge[:1].upper() + judge[1:] if judge.startswith("the ") else judge
+
+
 def headline(report: Mapping[str, Any]) -> str:
-    """The verdict on a report as JSON has it, in one sentence.
+    """The verdict on a report as JSON has it, in a sentence.
 
     Of N events, how many today's policy would refuse, and whether everything was read; of no event
-    nothing is said.
+    nothing is said. A sentence each where a filter leaves findings out, and where no policy judges.
     """
     events = report["events"]
     read = "everything was read" if report["complete"] else "not everything was read"
     if not events:
         return f"No event was judged, so nothing is said of any: {_why_none(report)}."
-    drift, unchecked = report["drift"], report["counts"].get("unchecked", 0)
-    return (
+    drift, counts = report["drift"], report["counts"]
+    unchecked, unclear = counts.get("unchecked", 0), counts.get("undecidable", 0)
+    said = (
         f"Of {events:,} event{'' if events == 1 else 's'}, "
         f"{drift.get('now-rejected', 0):,} would be rejected, {drift.get('now-held', 0):,} held, "
-        f"{drift.get('now-masked', 0):,} masked today; "
+        f"{drift.get('now-masked', 0):,} masked {judged_by(report)}; "
         f"{unchecked:,} {'was' if unchecked == 1 else 'were'} never checked; "
-        f"{read}."
+        f"{f'{unclear:,} cannot be decided; ' if unclear else ''}{read}."
     )
+    return " ".join([said, *_narrowed(report), *_unjudged(report)])
+
+
+def _narrowed(report: Mapping[str, Any]) -> Iterator[str]:
+    """What a filter by rules leaves out of the figures."""
+    asked: Mapping[str, Any] = report.get("asked") or {}
+    filters = [
+        f"{one} {' or '.join(asked[name])}" for name, one in _FILTERS.items() if asked.get(name)
+    ]
+    others = sum((report.get("left_out") or {}).values())
+    if filters or others:
+        of = f"rules of {', '.join(filters)}" if filters else "some rules"
+        yield (
+            f"Only what hangs on {of} is counted: "
+            f"{others:,} other finding{' is' if others == 1 else 's are'} left out."
+        )
+
+
+def _unjudged(report: Mapping[str, Any]) -> Iterator[str]:
+    topics = report.get("uncovered") or ()
+    if topics:
+        named = ", ".join(f"`{topic}`" for topic in topics[:_TOPICS_NAMED])
+        more = len(topics) - _TOPICS_NAMED
+        yield (
+            f"No policy covers {named}{f' and {more:,} more topics' if more > 0 else ''}: "
+            "nothing judged the events there."
+        )
 
 
 def counted_above(report: Mapping[str, Any]) -> str:
@@ -106,14 +176,14 @@ def _why_none(report: Mapping[str, Any]) -> str:
 
 
 def cause_sentence(
-    kind: str, count: int, *, rule: str, change: str, drift: str, stamped: str
+    kind: str, count: int, *, rule: str, change: str, drift: str, stamped: str, by: str = _NOW
 ) -> str:
-    """One cause as a sentence or two; the arguments are those of a `Cause`."""
+    """One cause as a sentence or two; the arguments are those of a `Cause`, and of `judged_by`."""
     one = count == 1
     events = f"{count:,} event{'' if one else 's'}"
     why = f": {change}" if change else ""
     if kind in _TODAY:
-        by = (
+        let = (
             f"{stamped} let through"
             if stamped
             else "was let through"
@@ -121,10 +191,10 @@ def cause_sentence(
             else "were let through"
         )
         because = why or (f": {rule} fires" if rule else "")
-        return f"{events} that {by} {_TODAY[kind]}{because}."
+        return f"{events} that {let} {_TODAY[kind]} {by}{because}."
     if kind == "now-allowed":
-        by = f" by {stamped}" if stamped else ""
-        return f"{events} that {'was' if one else 'were'} parked{by} would pass today{why}."
+        parked = f"parked by {stamped}" if stamped else "parked"
+        return f"{events} that {'was' if one else 'were'} {parked} would pass {by}{why}."
     has, them = ("carries", "it") if one else ("carry", "them")
     said = {
         "forged": f"{events} {has} a stamp that no guard wrote{why}.",
@@ -134,7 +204,7 @@ def cause_sentence(
         "undecidable": f"{events} cannot be judged{why}.",
         "would-change": f"{events} would be decided otherwise by the candidate{why}.",
     }.get(kind, f"{events}: {kind}{why}.")
-    besides = _BESIDES.get(drift, "").format(them)
+    besides = _BESIDES.get(drift, "").format(_judge(by), them)
     return f"{said} {besides}".rstrip()
 
 
@@ -163,6 +233,12 @@ def log_sentences(log: Mapping[str, Any]) -> list[str]:
     entries = log.get("entries", 0)
     matched = f"{log.get('matched', 0):,} events have their entry among {entries:,}"
     said = [f"{matched} in the log of decisions, {log.get('place', '')}."]
+    unlogged: Mapping[str, int] = log.get("events_without_entry") or {}
+    if number := sum(unlogged.values()):
+        kinds = ", ".join(f"{count:,} {effect}" for effect, count in unlogged.items())
+        said.append(f"{number:,} event{' has' if number == 1 else 's have'} none ({kinds}).")
+        if not missed and log.get("lossless_since") is None:
+            said.append("Nobody said since when the log is without loss, so none of them counts.")
     if missed:
         said.append(f"{missed_sentence(log)}.")
     if without:

@@ -118,7 +118,7 @@ def test_openreports_results(world: World) -> None:
 def test_openreports_pass_no_event_that_was_left_out(world: World) -> None:
     """What a filter leaves out is not as it was, although no result tells of it."""
     whole = world.run("t1").to_dict()
-    part = world.run("t1", selection=Selection(policies=("nobody",))).to_dict()
+    part = world.run("t1", selection=Selection(severities=("info",))).to_dict()
 
     told = [msgspec.json.decode(as_json(each))["results"][-1]["message"] for each in (whole, part)]
 

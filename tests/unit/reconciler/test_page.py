@@ -220,7 +220,7 @@ def test_what_only_some_runs_are_asked_is_told(said: dict[str, Any]) -> None:
         "limits/<over>",
         "about 4,711 (4,000 to 5,000)",
         "Only a sample was judged: 100 of 4,000 events.",
-        "3 findings were left out",
+        "3 other findings are left out",
         "7 events have their entry among 9 in the log of decisions, file:log.",
         "2 events that guards decided on have no entry",
         "1 entry has no event",

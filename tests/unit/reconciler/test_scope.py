@@ -15,10 +15,12 @@ from streamwarden.policy.bundle import Bundle
 from streamwarden.policy.directory_store import DirectoryStore
 from streamwarden.policy.guard import Guard
 from streamwarden.reconciler import ReconcileOptions, Report, reconcile
+from streamwarden.reconciler.page import render_page
 from streamwarden.reconciler.runs import Runs
 from streamwarden.reconciler.sampling import Sample
 from streamwarden.reconciler.selection import Selection, parse_offsets, parse_partitions
 from streamwarden.reconciler.text import first_sentence
+from streamwarden.reconciler.words import headline, judges_nothing
 
 from .histories import make_bundle
 
@@ -160,14 +162,30 @@ def test_findings_are_selected_by_the_rules_behind_them(world: World) -> None:
         Selection(severities=("urgent",))
 
 
-def test_a_name_that_nothing_has_is_told(world: World, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_name_that_nothing_has_is_refused(world: World) -> None:
     """Mistyped, it would pass for a clean history."""
     world.write("t1", {"amount": 20})
 
-    world.run("t1", selection=Selection(policies=("lim*", "limit"), owners=("legal", "riks")))
+    with pytest.raises(ConfigurationError) as refused:
+        world.run("t1", selection=Selection(policies=("lim*", "limit"), owners=("legal", "riks")))
 
-    told = [record.getMessage().partition(" has the ")[2] for record in caplog.records]
-    assert [text.partition(":")[0] for text in told if text] == ["policy `limit`", "owner `riks`"]
+    assert str(refused.value) == (
+        "no version that is looked at has the policy `limit` or the owner `riks`; "
+        "there are owner legal, owner risk, policy limits, policy sanctions"
+    )
+
+
+def test_a_topic_that_no_policy_covers_is_told(world: World) -> None:
+    """Nothing judged its events: that is no clean history, and what is parked there is not fine."""
+    world.write("other", {"amount": 20})
+    report = world.run("other", "t1").to_dict()
+    alone = world.run("other").to_dict()
+
+    assert (report["uncovered"], alone["uncovered"]) == (["other"], ["other"])
+    assert "No policy covers `other`" in headline(alone)
+    assert (judges_nothing(report), judges_nothing(alone)) == (False, True)
+    assert "Nothing judged" in render_page(alone)
+    assert "uncovered" not in world.run("t1").to_dict()
 
 
 @pytest.mark.parametrize(
