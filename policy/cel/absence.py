@@ -66,7 +66,7 @@ def guards(expr: Expr, truth: bool) -> frozenset[Fact]:
             found = [guards(operand, truth) for operand in expr.operands]
             if isinstance(expr, And) is truth:
                 return _NO_FACTS.union(*found)
-            return found[0].intersection(*found[1:])
+            return found[0].intersection(*found[1:]) | _one_of(found)
         case Has():
             path = _path(expr.operand)
             if truth and path is not None:
@@ -78,6 +78,16 @@ def guards(expr: Expr, truth: bool) -> frozenset[Fact]:
         case _:
             pass
     return _NO_FACTS
+
+
+def _one_of(found: Sequence[frozenset[Fact]]) -> frozenset[Fact]:
+    """Of `x == "a" || x == "b"`: that it is one of the two."""
+    texts = [{fact.path: fact.texts for fact in facts if fact.kind == "one"} for facts in found]
+    return frozenset(
+        Fact("one", path, tuple(text for known in texts for text in known[path]))
+        for path in texts[0]
+        if all(path in known for known in texts)
+    )
 
 
 def _equality(left: Expr, right: Expr, equal: bool) -> frozenset[Fact]:

@@ -92,6 +92,7 @@ _UNION_QUESTIONS = (
 _UNION_GUARDS = (
     *("has(value.u.r)", '"side" in value.u', "has(value.w.r)", "type(value.w) == map"),
     *('value.u.kind == "round"', 'value.u.kind in ["square", "cube"]', 'value.u.kind != "round"'),
+    'value.u.kind == "cube"',
     *('value.u.kind != "cube"', 'value.w.kind == "round"', "value.z != null", "has(value.z.c)"),
     *('value.z.kind == "square"', "value.u.side != null", "type(value.u) == map"),
     *("type(value.z) == null_type", "type(value.w) == type(value.u)"),

@@ -104,6 +104,16 @@ BOTH = pytest.mark.parametrize("subject", ["avro", "json"])
             "has(value.shape.r)",
         ),
         (
+            '(value.shape.kind == "circle" || value.shape.kind == "box") && value.shape.r > 1',
+            "value.shape.r",
+            "has(value.shape.r)",
+        ),
+        (
+            '(value.shape.kind == "circle" || value.shape.label == "box") && value.shape.r > 1',
+            "value.shape.r",
+            "has(value.shape.r)",
+        ),
+        (
             'value.shape.kind != "square" && value.shape.r > 1',
             "value.shape.r",
             "has(value.shape.r)",
@@ -142,6 +152,8 @@ def test_a_field_of_one_branch_is_warned_about(
         'value.shape.r > 1 && value.shape.kind == "circle"',
         'value.shape.kind != "circle" || value.shape.r > 1',
         'value.shape.kind in ["square", "box"] && value.shape.side > 1',
+        '(value.shape.kind == "square" || value.shape.kind == "box") && value.shape.side > 1',
+        '!(value.shape.kind != "square" && value.shape.kind != "box") && value.shape.side > 1',
         'value.shape.kind == "circle" ? value.shape.r > 1 : value.shape.side > 1',
         'value.shapes.exists(s, s.kind == "box" && s.side > 1)',
         'type(value.mixed) == map && value.mixed.r > 1 && value.mixed.label == "x"',
