@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import logging
 import threading
 from bisect import bisect_right
 from collections.abc import Callable, Collection, Generator, Iterable, Mapping, Sequence
@@ -24,11 +25,15 @@ from .tallies import Ledger
 
 __all__ = ["FOREVER", "PlanTable"]
 
+log = logging.getLogger("streamwarden")
+
 #: Nanoseconds no clock reaches: the end of an interval without an end.
 FOREVER = 2**63 - 1
 #: Topics whose plans are kept. A consumer of a wide pattern stays below it; a producer that makes
 #: up names must not grow it.
 _PLANS_MAX = 4096
+#: Topics that no policy covers, of which each is told.
+_UNCOVERED_TOLD_MAX = 20
 _STRICTNESS = ("allow", "check", "reject")
 
 
@@ -70,6 +75,7 @@ class PlanTable:
         self.detective, self._excluded, self._hidden = detective, excluded, hidden
         #: Plans that were dropped to stay within the limit.
         self.evicted = 0
+        self._uncovered_told = 0
         self._ledger = ledger
         self._plans: dict[tuple[str, str], list[Plan]] = {}
         #: By stage and topic the plan that was asked for last: nearly always the next one, too.
@@ -119,7 +125,19 @@ class PlanTable:
         self._latest[stage][topic] = plan
         if self._ledger is not None:
             self._ledger.take_plan(plan)
+            if not plan.covered and not present and self.settings.uncovered == "warn":
+                self._tell_uncovered(topic)
         return plan
+
+    def _tell_uncovered(self, topic: str) -> None:
+        if self._uncovered_told < _UNCOVERED_TOLD_MAX:
+            self._uncovered_told += 1
+            last = self._uncovered_told == _UNCOVERED_TOLD_MAX
+            log.warning(
+                "no policy of %s covers the topic `%s`: its events pass, stamped `none`%s",
+                *(self.label, topic),
+                "; further topics are only counted" if last else "",
+            )
 
     def _compile(self, topic: str, stage: str, since: int, until: int, now: int) -> Plan:
         bundle = self.bundle

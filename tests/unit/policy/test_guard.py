@@ -202,12 +202,24 @@ def test_rules_that_are_off_are_not_there(make_guard: MakeGuard) -> None:
     [("warn", Effect.NONE), ("allow", Effect.NONE), ("reject", Effect.REJECT)],
 )
 def test_a_topic_without_policy_is_as_the_bundle_says(
-    make_guard: MakeGuard, setting: str, effect: Effect
+    make_guard: MakeGuard, setting: str, effect: Effect, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Uncovered topics are stamped `none`, or refused."""
+    """Uncovered topics are stamped `none`, or refused; `warn` tells of each once, up to a number."""
     guard = make_guard(f"bundle: b\nuncovered: {setting}\n", policy(REJECT))
 
-    assert guard.decide(topic="other", value=b"{}").effect is effect
+    for _ in range(3):
+        assert guard.decide(topic="other", value=b"{}").effect is effect
+    told = [record.getMessage() for record in caplog.records]
+    for number in range(40):
+        guard.decide(topic=f"other{number}", value=b"{}")
+
+    assert told == (
+        ["no policy of b@0 covers the topic `other`: its events pass, stamped `none`"]
+        if setting == "warn"
+        else []
+    )
+    assert len(caplog.records) == (20 if setting == "warn" else 0)
+    assert setting != "warn" or "only counted" in caplog.records[-1].getMessage()
 
 
 @pytest.mark.parametrize("data", [b"", b"{", b'{"a": 1}x', b'{"a": "\xff"}', b"[" * 100_000])
