@@ -13,7 +13,7 @@ from ..policy.explain import explain_rules
 from ..policy.guard import Guard
 from ..policy.keys import KeyRing
 from .decide import STAGES, decision_on
-from .events import FORMATS, EventReader
+from .events import FORMATS, EventReader, GivenEvent
 from .failures import OK, VIOLATIONS
 from .lines import Lines
 from .loading import present, schemas_option
@@ -127,11 +127,7 @@ def explain(
             print_plans(views, output)
         return OK
     data = value.encode() if value is not None else _content(str(file), line)
-    try:
-        event = EventReader(topic, line_format, None).read(data)
-    except ValueError as error:
-        raise ConfigurationError(f"this is no event: {error}") from None
-    decision = decision_on(guard, event, stage or "produce")
+    decision = decision_on(guard, _event(data, topic, line_format), stage or "produce")
     said = decision.to_dict()
     fired = {(match.policy, match.rule) for match in decision.matches}
     unfired = (
@@ -151,6 +147,13 @@ def explain(
     nothing.note(decision)
     nothing.tell(output, [guard.bundle], decision.stage, guard.now())
     return OK if decision.passes else VIOLATIONS
+
+
+def _event(data: bytes, topic: str | None, line_format: str) -> GivenEvent:
+    try:
+        return EventReader(topic, line_format, None).read(data)
+    except ValueError as error:
+        raise ConfigurationError(f"this is no event: {error}") from None
 
 
 def _content(path: str, number: int | None) -> bytes:
