@@ -126,6 +126,7 @@ class ExactlyOnce:
         self._producer: GuardedProducer | None = None
         self._open = False
         self._spoiled = False  # partitions of the open transaction were lost
+        self._handling = False  # an event that may have written, and is not through
         #: Up to where events go one by one, since a transaction with them was undone.
         self._careful: dict[Place, int] = {}
         self._attempts: dict[tuple[str, int, int], int] = {}
@@ -165,12 +166,15 @@ class ExactlyOnce:
     def close(self) -> None:
         """Abort what is open and let go of the producer."""
         producer, self._producer = self._producer, None
+        self._open = False
         if producer is not None:
             producer.close(_TIMEOUT_S)
 
     def _begin(self) -> None:
         if self._open:
             return
+        if self._reader.closed:
+            raise RuntimeError("the consumer was closed while it ran; call `stop()` to end `run()`")
         producer = self._producer or self._connect()
         self._spoiled = False
         producer.begin_transaction()
@@ -224,10 +228,13 @@ class ExactlyOnce:
             self._reader.park_by_handler(message, self._said[place])
             self._guard.count("handler/quarantined")
             return
+        self._handling = True
         try:
             handler(message, self._producer)
         except Exception as error:
             raise _Undone(error, message) from error
+        finally:
+            self._handling = False
         self._reader.finished(message)
 
     def _commit(self, handled: int = 0) -> None:
@@ -235,6 +242,8 @@ class ExactlyOnce:
 
         `handled` is the number of events in the transaction: one alone is to blame for a failure.
         """
+        if self._open and self._spoiled:
+            raise _Undone(DeliveryError("partitions were taken away"), broken=True)
         if not self._open or not self._reader.began:
             return  # nothing was read: the transaction stays open, which costs nothing
         producer, reader = self._producer, self._reader
@@ -344,8 +353,14 @@ class ExactlyOnce:
             self._reader.stay(min(left, _SLICE_S))
 
     def _settle(self) -> None:
-        """Partitions are about to go: what was handled of them is committed now."""
-        if self._open and not self._spoiled:
+        """Partitions are about to go: what was handled of them is committed now.
+
+        Where a handler lets them go, what it has written for its own event cannot be without that
+        event's offset, and all is undone.
+        """
+        if self._open and self._handling:
+            self._spoiled = True
+        elif self._open and not self._spoiled:
             try:
                 self._commit()
                 self._begin()  # what is read next, still in this call, may have to be parked

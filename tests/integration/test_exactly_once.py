@@ -9,6 +9,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -89,6 +90,34 @@ def test_every_event_is_written_or_parked_once(
     assert sorted(keys_of(consume_all, guarded.quarantine, guarded.held)) == refused
     passed = sorted(keys_of(consume_all, to))
     assert passed == [number for number in range(3000) if number % 7 not in (3, 5)]
+
+
+@pytest.mark.parametrize("let_go", [GuardedConsumer.close, GuardedConsumer.unsubscribe])
+def test_a_handler_that_lets_partitions_go_commits_nothing_of_its_own_event(
+    guarded: Guarded, make_topic: MakeTopic, consume_all: ConsumeAll, let_go: Callable[..., None]
+) -> None:
+    """What it had written for that event is undone, and the next run writes it, once."""
+    to, config = make_topic("to"), group_of(guarded)
+    send(guarded, 7)
+    seen: list[bytes] = []
+
+    def handle(message: GuardedMessage, producer: GuardedProducer) -> None:
+        producer.produce(to, message.value(), message.key())
+        seen.append(message.key())
+        if len(seen) == 3:
+            let_go(consumer)
+
+    with GuardedConsumer(config, guard=guarded.guard, transactional_id="x") as consumer:
+        consumer.subscribe([guarded.topic])
+        with suppress(RuntimeError):  # of a consumer that is closed
+            consumer.run(handle, idle_timeout_s=3)
+    with GuardedConsumer(config, guard=guarded.guard, transactional_id="x") as consumer:
+        consumer.subscribe([guarded.topic])
+        consumer.run(handle, until_end=True)
+
+    assert sorted(keys_of(consume_all, to)) == [0, 1, 2, 4, 6]
+    assert keys_of(consume_all, guarded.quarantine, guarded.held) == [3, 5]
+    assert committed(config, guarded.topic) >= 7
 
 
 def test_what_the_handler_may_not_send_is_parked_in_the_same_transaction(
