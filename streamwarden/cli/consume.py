@@ -32,6 +32,7 @@ from .options import (
 from .output import Output, counted, escaped, write_json
 from .reaching import no_connection, what_to_check
 from .trails import effect_style
+from .uncovered import warn_of_nothing
 
 __all__ = ["consume"]
 
@@ -84,6 +85,7 @@ def consume(
         with consumer:
             for topic in topics:
                 _look_for(consumer, topic, client, trouble)
+                warn_of_nothing(output, guard, topic, "consume")
             watch = _Watch(consumer, group, client.timeout_s, output, stop=until_end)
             consumer.subscribe(list(topics), on_assign=watch.assigned)
             shown = _Shown(output)

@@ -131,9 +131,14 @@ def _drop_stdout() -> None:
 
 
 class _Words(logging.Handler):
-    """What the library logs, said as everything else is: escaped, and without secrets."""
+    """What the library logs, said as everything else is: escaped, and without secrets.
+
+    Commands say themselves which topics no policy covers, with what may be meant.
+    """
 
     def emit(self, record: logging.LogRecord) -> None:
+        if record.name == "streamwarden.uncovered":
+            return
         with suppress(OSError):
             say(f"{record.levelname.lower()}: {record.getMessage()}")
 

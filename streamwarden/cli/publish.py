@@ -28,7 +28,7 @@ from .options import (
 )
 from .output import Output, counted, write_json
 from .publishing import Account, Publishing
-from .uncovered import unjudged
+from .uncovered import warn_of_nothing
 
 __all__ = ["publish"]
 
@@ -90,7 +90,7 @@ def publish(
     ):
         if topic is not None:
             _warn_of_keys(output, guard, reader, [topic])
-            _warn_of_nothing(output, guard, topic)
+            warn_of_nothing(output, guard, topic, "produce")
         broken: StreamwardenError | None = None
         try:
             with (
@@ -167,15 +167,6 @@ def _warn_of_keys(output: Output, guard: Guard, reader: EventReader, topics: Ite
                     f"`{format_path(path)}` is masked or sensitive on `{topic}`, and is written in "
                     "the clear as the key; take the key from another field"
                 )
-
-
-def _warn_of_nothing(output: Output, guard: Guard, topic: str) -> None:
-    """Said before anything is sent, since what passes unjudged is in the topic for good."""
-    with suppress(StreamwardenError):  # as above
-        bundle = guard.bundle
-        why = unjudged([bundle], topic, "produce", guard.now())
-        if why is not None and bundle.settings.uncovered != "reject":
-            output.warn(why)
 
 
 def _unsent(publishing: Publishing, lines: Lines) -> str:

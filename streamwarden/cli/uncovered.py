@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
+
+from streamwarden.errors import StreamwardenError
 
 from ..policy.bundle import Bundle
 from ..policy.decision import Decision
+from ..policy.guard import Guard
 from ..policy.model import Effect
 from ..policy.problems import closest
 from .output import Output, counted
 
-__all__ = ["Unjudged", "unjudged"]
+__all__ = ["Unjudged", "unjudged", "warn_of_nothing"]
 
 #: Topics that are counted, each by itself; records may name any.
 _TOPICS_MAX = 1000
@@ -45,6 +49,15 @@ def _hint(bundles: Sequence[Bundle], topic: str) -> str:
     shown = ", ".join(f"`{name}`" for name in named[:_NAMED_MAX])
     more = f" and {len(named) - _NAMED_MAX:,} more" if len(named) > _NAMED_MAX else ""
     return f"; policies cover {shown}{more}"
+
+
+def warn_of_nothing(output: Output, guard: Guard, topic: str, stage: str) -> None:
+    """Said before anything is sent or shown: what passes unjudged has passed for good."""
+    with suppress(StreamwardenError):  # there is no version yet: that is told where it matters
+        bundle = guard.bundle
+        why = unjudged([bundle], topic, stage, guard.now())
+        if why is not None and bundle.settings.uncovered != "reject":
+            output.warn(why)
 
 
 class Unjudged:

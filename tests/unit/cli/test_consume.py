@@ -163,3 +163,18 @@ def test_a_broker_that_is_not_there_ends_it(run: Run, policies: Path) -> None:
     assert 1 <= time.monotonic() - started < 5
     assert "no connection to localhost:1 within 1 s" in result.stderr
     assert "check -b" in result.stderr
+
+
+def test_a_topic_that_no_policy_covers_is_told(
+    run: Run, policies: Path, broker: EmbeddedBroker
+) -> None:
+    """Once, before anything is shown: what is shown was judged by nothing."""
+    broker.create_topic("paymnets")
+    result = run(
+        *("consume", "-b", broker.bootstrap, "-t", "paymnets", "--group", "g"),
+        *("--policies", str(policies), "--until-end"),
+    )
+
+    assert result.exit_code == 0, result.stderr
+    assert result.stderr.count("no policy") == 1
+    assert "no policy covers topic `paymnets`: nothing judges its events" in result.stderr
