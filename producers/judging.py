@@ -125,6 +125,9 @@ class Judge:
         said: dict[str, Any] = {"to": topic, "effect": strictest_one.effect.value}
         if strictest_one.effect is Effect.REJECT:
             return Judged("refused", f"today's policy: {strictest_one.reasons()}", **said)
+        if not self._force and self._is_unjudged(decisions):
+            why = f"no policy covers topic `{event.parked.origin_topic}`: nothing judged this event"
+            return Judged("refused", f"{why} (`--force`)", **said)
         needed = self._names_needed(event, strictest_one)
         if needed > len(self._names(event)):
             return self._not_yet(event, needed, decision.at, said)
@@ -163,6 +166,13 @@ class Judge:
             again = self._event(event, parked.origin_topic)
             decisions.append(self._guard.evaluate(again, "produce"))
         return decisions
+
+    def _is_unjudged(self, decisions: Sequence[Decision]) -> bool:
+        """True where the policy names none of the topics: it passes for want of one, not as fine."""
+        bundle = self._guard.bundle
+        return all(each.effect is Effect.NONE for each in decisions) and not any(
+            bundle.covering(each.event.topic) for each in decisions
+        )
 
     def _event(
         self,

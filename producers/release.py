@@ -98,7 +98,8 @@ def release(
     `signatures`, as many names as the rule asks for; fewer are recorded as approvals. `force`
     releases an event though its topic has a newer record of its key, or would remove it at once
     for its age, or though the guard has stamp keys and none of them made its decision: then
-    somebody has to sign for it as for a held one, and facts are not taken from it. An event that is
+    somebody has to sign for it as for a held one, and facts are not taken from it. It also releases
+    events of a topic that the policy does not cover, which nothing has judged. An event that is
     released or discarded is refused, whatever is forced.
 
     With `park: key`, events that wait behind a released one go with it, in their order, as far as

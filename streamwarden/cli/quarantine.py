@@ -248,7 +248,8 @@ def _show(
 @click.option(
     "--force",
     is_flag=True,
-    help="Although a newer record of its key is there, or its decision cannot be verified.",
+    help="Although a newer record of its key is there, its decision cannot be verified, or no policy "
+    "covers its topic.",
 )
 @click.option(
     "--from-report",

@@ -23,6 +23,7 @@ from streamwarden.producers.reviews import Review, Signature
 from streamwarden.producers.showing import show_parked
 from streamwarden.producers.topics import ensure_topics
 from streamwarden.producers.writing import ReleaseWriter, TakenOverError
+from streamwarden.reconciler.releasing import BulkRelease, histogram
 from tests.guards import BAD, CLEAN, LARGE, Told, event, guard_for, write_policy
 from tests.servers.topics import ConsumeAll, MakeTopic, unique_name
 
@@ -332,6 +333,28 @@ def test_what_a_new_policy_lets_pass_is_released(
     assert record.value == BAD
     stamp = Stamp.parse(record.headers[-1][1])
     assert (stamp.effect, stamp.digest12) == (Effect.ALLOW, today.guard.bundle.digest[:12])
+
+
+def test_an_event_of_a_topic_that_no_policy_covers_is_released_by_force_only(
+    guarded: Guarded, consume_all: ConsumeAll, tmp_path: Path
+) -> None:
+    """What lets it pass is a policy that judges it, not the want of one."""
+    park(guarded, BAD)
+    others = Guarded(guarded.topic, guard_for(tmp_path / "others", "other"), guarded.config)
+    quarantine = quarantine_of(others)
+
+    tried = release(quarantine, Selection(), dry_run=True)
+    refused = release(quarantine, Selection())
+    before = consume_all(guarded.topic)
+    forced = release(quarantine, Selection(), force=True)
+
+    why = f"no policy covers topic `{guarded.topic}`: nothing judged this event (`--force`)"
+    assert only(tried) == only(refused) == ("refused", why)
+    assert before == []
+    assert histogram(BulkRelease(tried, {}))["why"] == {why: 1}
+    assert only(forced) == ("released", "")
+    (record,) = consume_all(guarded.topic)
+    assert Stamp.parse(record.headers[-1][1]).effect is Effect.NONE
 
 
 def test_a_dry_run_says_what_would_be_and_writes_nothing(
