@@ -33,7 +33,7 @@ def check_policies(
     """Adds every problem of the bundle to its documents; the policies whose ids are unique.
 
     `lists` may hold None for a list that could not be read. Without `bounded` nothing is said
-    about cost: what was published once stays readable.
+    about cost, nor about texts that look like numbers: what was published once stays readable.
     """
     unique = _unique(policies)
     rules: dict[str, list[tuple[WrittenPolicy, WrittenRule]]] = {}
@@ -44,7 +44,8 @@ def check_policies(
     owners = {policy.policy.owner for policy in unique}
     for policy in unique:
         _check_tombstones(policy, settings)
-        env = environment(policy.policy.stages, lists, _value_type(policy, value_types))
+        value = _value_type(policy, value_types)
+        env = environment(policy.policy.stages, lists, value, figures=bounded)
         bounds = bounds_of(env) if bounded else None
         for rule in policy.rules:
             if mask_problem is not None:

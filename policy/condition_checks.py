@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from collections import deque
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import islice
 from typing import Final, TypeAlias, cast
 
 from .cel import Bounds, CelProblem, Cost, Environment, check, estimate
 from .cel.absence import Fact, guards, unguarded
 from .cel.cost import COST_MAX, NESTING_LOOPS_MAX
 from .cel.cost_bounds import are_plain, limits
-from .cel.types import DYN, INT, STRING, TIMESTAMP, Type, list_of, map_of, record
+from .cel.types import DYN, FIGURES, INT, STRING, TIMESTAMP, Type, list_of, map_of, record
 from .cel.unify import bare
 from .condition_times import in_yaml
 from .conditions import Part, WrittenCondition
@@ -46,15 +48,26 @@ _SIZE_ONE: Final = frozenset({
     "bool", "int", "uint", "double", "decimal",
     "google.protobuf.Timestamp", "google.protobuf.Duration",
 })  # fmt: skip
+#: Texts of a list that are looked at, to see whether they are all numbers.
+_LOOKED_AT_MAX: Final = 1000
+#: Not a code such as `007`.
+_FIGURES: Final = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?")
 #: Values that have others inside.
 _WITH_PARTS: Final = frozenset({"list", "map", "record"})
 
 
 def environment(
-    stages: Collection[str], lists: Mapping[str, object], value: Type = DYN
+    stages: Collection[str],
+    lists: Mapping[str, object],
+    value: Type = DYN,
+    *,
+    figures: bool = True,
 ) -> Environment:
-    """What the conditions of a policy may refer to; `value` is the type of the event's value."""
-    types = {name: _type_of(known) for name, known in lists.items()}
+    """What the conditions of a policy may refer to; `value` is the type of the event's value.
+
+    Without `figures` nothing is said of texts in lists that look like numbers.
+    """
+    types = {name: _type_of(known, figures=figures) for name, known in lists.items()}
     later = {"partition": INT, "offset": INT}
     forbidden = {
         name: f"`{name}` is not known at stage `produce`, where this policy applies too"
@@ -83,7 +96,7 @@ def environment(
     )
 
 
-def _type_of(value: object) -> Type:
+def _type_of(value: object, *, figures: bool = False) -> Type:
     """The type of a list or table as far as it is even: cells of CSV are text, and not numbers.
 
     Numbers are left open, since whole and other numbers compare with each other.
@@ -91,17 +104,33 @@ def _type_of(value: object) -> Type:
     if isinstance(value, str):
         return STRING
     if isinstance(value, list):
-        return list_of(_common(cast("list[object]", value)))
+        return list_of(_common(cast("list[object]", value), figures=figures))
     if isinstance(value, dict):
-        return map_of(STRING, _common(cast("dict[str, object]", value).values()))
+        members = cast("dict[str, object]", value)
+        return map_of(STRING, _common(members.values(), figures=figures))
     return DYN
 
 
-def _common(values: Collection[object]) -> Type:
+def _common(values: Collection[object], *, figures: bool) -> Type:
     if {type(value) for value in values} == {str}:
-        return STRING
+        return FIGURES if figures and _are_figures(values) else STRING
     types = {_type_of(value) for value in values}
-    return types.pop() if len(types) == 1 else DYN
+    found = types.pop() if len(types) == 1 else DYN
+    return replace(found, columns=_columns(values)) if figures and found.kind == "map" else found
+
+
+def _columns(rows: Iterable[object]) -> frozenset[str]:
+    """The columns of a table whose cells are all texts that look like numbers."""
+    cells: dict[str, list[object]] = {}
+    for row in islice(rows, _LOOKED_AT_MAX):
+        for name, cell in cast("dict[str, object]", row).items():
+            cells.setdefault(name, []).append(cell)
+    return frozenset(name for name, column in cells.items() if _are_figures(column))
+
+
+def _are_figures(values: Iterable[object]) -> bool:
+    looked_at = islice(values, _LOOKED_AT_MAX)
+    return all(isinstance(value, str) and _FIGURES.fullmatch(value) for value in looked_at)
 
 
 def check_conditions(

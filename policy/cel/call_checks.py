@@ -8,7 +8,7 @@ from typing import Final
 
 from .arithmetic import ARITHMETIC
 from .ast import Call, Ident, Literal
-from .comparison_checks import OPEN, ComparisonChecks
+from .comparison_checks import OPEN, ComparisonChecks, as_number
 from .library import Function, Overload
 from .macros import MACROS, QUALIFIED
 from .operators import ORDER
@@ -119,6 +119,8 @@ class CallChecks(ComparisonChecks):
         remedy = ""
         if sign == "+" and "string" in (left.kind, right.kind):
             remedy = "turn the other one into text with `string(…)`"
+        elif known.figures:
+            remedy = as_number(node.args[0 if known is left else 1])
         self.wrong_operands(node, [left, right], remedy)
         return DYN
 

@@ -36,6 +36,7 @@ from .types import (
     BYTES,
     DOUBLE,
     DYN,
+    FIGURES,
     INT,
     NULL,
     STRING,
@@ -234,7 +235,7 @@ class _Checker(CallChecks):
             return found or DYN
         if type_.kind == "map":
             self.unifier.fits(type_.params[0], STRING)
-            return type_.params[1]
+            return FIGURES if name in type_.columns else type_.params[1]
         if type_.kind not in ("dyn", "param"):
             self.problem("SW123", f"{self.a(type_)} has no fields, so no `{name}`", span)
         return DYN

@@ -17,7 +17,7 @@ from .unify import NUMBERS, Unifier, bare
 from .unparse import unparse
 from .values import CelError
 
-__all__ = ["OPEN", "ComparisonChecks"]
+__all__ = ["OPEN", "ComparisonChecks", "as_number"]
 
 #: Of what nothing, or only some of it, is known.
 OPEN: Final = frozenset({"dyn", "param"})
@@ -128,6 +128,7 @@ class ComparisonChecks(ABC):
                 remedy = self._conversion(node, bare(left), bare(right))
                 self.wrong_operands(node, [left, right], remedy)
                 return
+            self._figures(node, left, right)
             self._limits(node, left, right)
         elif not self.comparable(left, right):
             verdict = "never" if sign == "==" else "always"
@@ -143,6 +144,23 @@ class ComparisonChecks(ABC):
             self._limits(node, left, right)
             for type_, other, beside in ((left, right, node.args[1]), (right, left, node.args[0])):
                 self._symbol(type_, beside, other)
+
+    # Numbers in lists that are text.
+
+    def _figures(self, node: Call, left: Type, right: Type) -> None:
+        """Note an order between something and a text of a list that reads as a number."""
+        for type_, other, part, beside in (
+            (left, right, node.args[0], node.args[1]),
+            (right, left, node.args[1], node.args[0]),
+        ):
+            if bare(type_).figures and bare(other).kind in OPEN:
+                self.problem(
+                    "SW123",
+                    f"`{unparse(part)}` is text, although it looks like a number, so that this "
+                    "fails on every number",
+                    node.span,
+                    f"{as_number(part)}; or `string({unparse(beside)})` to order them as text",
+                )
 
     # What a schema leaves out.
 
@@ -243,6 +261,8 @@ class ComparisonChecks(ABC):
             if type_.kind != "string" or other.kind not in {*NUMBERS, *_TIMES}:
                 continue
             function = _TIMES.get(other.kind, other.kind)
+            if type_.figures and other.kind in NUMBERS:
+                return as_number(arg)
             if not isinstance(arg, Literal):
                 quoted = ""
                 if isinstance(beside, Literal):
@@ -266,6 +286,11 @@ def _ordered(one: Type, two: Type) -> bool:
     if one.kind in OPEN or two.kind in OPEN:
         return {one.kind, two.kind} <= {*_ORDERED, *NUMBERS, *OPEN}
     return one.kind == two.kind and one.kind in _ORDERED
+
+
+def as_number(node: Expr) -> str:
+    """What makes a number of a text that a list has."""
+    return f"write `double({unparse(node)})`, or keep the list in YAML with the numbers unquoted"
 
 
 def _symbols(type_: Type) -> tuple[str, ...]:

@@ -24,6 +24,7 @@ __all__ = [
     "DOUBLE",
     "DURATION",
     "DYN",
+    "FIGURES",
     "INT",
     "IP",
     "NULL",
@@ -58,7 +59,8 @@ class Type:
     abstract type; `fields` a record's, `optional` those of them that may be missing, and `open`
     says that it may have others. `symbols` are the only texts there are (empty: any), `size` the
     most characters, bytes or elements and `least` the fewest, `range` the numbers that there are,
-    where a schema says so.
+    where a schema says so. `figures`: a text that always reads as a number, as in a column of CSV;
+    `columns` are the members of a map that are such texts.
     """
 
     kind: str
@@ -71,6 +73,8 @@ class Type:
     size: int | None = field(default=None, compare=False)
     least: int = field(default=0, compare=False)
     range: Range | None = field(default=None, compare=False)
+    figures: bool = field(default=False, compare=False)
+    columns: frozenset[str] = field(default=frozenset(), compare=False)
 
     def __str__(self) -> str:
         head = {"param": self.name, "record": self.name or "map", "abstract": self.name}.get(
@@ -191,6 +195,8 @@ DURATION: Final = Type("google.protobuf.Duration")
 IP: Final = Type("net.IP")
 CIDR: Final = Type("net.CIDR")
 DYN: Final = Type("dyn")
+#: A text that reads as a number.
+FIGURES: Final = Type("string", figures=True)
 
 
 def list_of(element: Type, size: int | None = None) -> Type:
@@ -276,14 +282,23 @@ def _joined(one: Type, two: Type) -> Type:
         size=size,
         least=min(one.least, two.least),
         range=widened(one.range, two.range),
+        figures=one.figures and two.figures,
     )
 
 
 def plain(type_: Type) -> Type:
-    """The type without the numbers and sizes that a schema names."""
+    """The type without the numbers and sizes that a schema names, or a list shows."""
     lazy = isinstance(type_.params, LazyParams)
     params = type_.params if lazy else tuple(map(plain, type_.params))
-    return replace(type_, params=params, size=None, least=0, range=None)
+    return replace(
+        type_,
+        params=params,
+        size=None,
+        least=0,
+        range=None,
+        figures=False,
+        columns=frozenset(),
+    )
 
 
 def param(name: str) -> Type:
