@@ -59,6 +59,7 @@ __all__ = [
     "mixtures",
     "type_at",
     "types_in",
+    "unknown_fields",
     "whole_numbers",
 ]
 
@@ -68,6 +69,8 @@ _KindsOf: TypeAlias = Callable[[Expr, Mapping[int, Type]], _Kinds]
 #: A date of Avro.
 DATE: Final = abstract("date")
 
+#: The code of fields that a schema does not have.
+_NO_FIELD: Final = "SW125"
 _NUMBERS: Final = frozenset(("int", "uint", "double"))
 _KINDS: Final = _NUMBERS | {"string", "bool", "bytes", "null_type", "list", "map", "timestamp"}
 _SHOWN: Final = {"null_type": "null"}
@@ -155,6 +158,13 @@ def type_at(root: Type, steps: Sequence[str]) -> Type:
 def types_in(expr: Expr, variables: Mapping[str, Type]) -> Mapping[int, Type]:
     """The types of the parts of a condition, by their identity."""
     return check(expr, Environment(variables, expect_bool=False, noting=True)).types
+
+
+def unknown_fields(expr: Expr, variables: Mapping[str, Type]) -> Iterator[str]:
+    """What is read that the schema does not have, each in words, with what was probably meant."""
+    for problem in check(expr, Environment(variables, expect_bool=False)).problems:
+        if problem.code == _NO_FIELD:
+            yield f"{problem.message}; {problem.remedy}" if problem.remedy else problem.message
 
 
 def dates_in(expr: Expr, types: Mapping[int, Type]) -> frozenset[int]:

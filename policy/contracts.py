@@ -37,6 +37,7 @@ from .contract_types import (
     mixtures,
     type_at,
     types_in,
+    unknown_fields,
     whole_numbers,
 )
 
@@ -254,10 +255,12 @@ class _Import:
                     self.notices.append(f"rule `{title}` uses {said}")
 
     def mixtures(self, title: str, exprs: Sequence[Expr], variables: Mapping[str, Type]) -> None:
-        """A notice of the first place where the CEL of the original client fails."""
+        """Notices of fields that are not there, and of the first place where the original CEL fails."""
         for expr in exprs:
             types = types_in(expr, variables)
             self.sent_whole(title, expr, types)
+            for unknown in unknown_fields(expr, variables):
+                self.notices.append(f"rule `{title}` reads an unknown field: {unknown}")
             if title in self._mixed:
                 continue
             if is_no_condition(expr, types):

@@ -77,6 +77,23 @@ def test_conditions_become_rules(run: Run, file: Path) -> None:
     assert "amounts {are} small" in decision.reasons()
 
 
+def test_a_field_that_the_schema_does_not_have_is_told(run: Run, file: Path) -> None:
+    """With the one that was probably meant; without a schema nothing is known."""
+    answer = contract({"expr": "message.amout > 0.0"}, {"expr": "message.amount > 0.0"})
+    file.write_text(json.dumps(answer))
+    found = run("policy", "import", file, "--json")
+    file.write_text(json.dumps(answer["ruleSet"]))
+    alone = run("policy", "import", file, "--topic", "orders", "--json")
+
+    said = "the schema has no field `amout` in `shop.Order`; did you mean `amount`?"
+    assert [each for each in json.loads(found.stdout)["notices"] if "no field" in each] == [
+        f"rule `r0` reads an unknown field: {said}"
+    ]
+    assert f"warning: rule `r0` reads an unknown field: {said}" in found.stderr
+    assert (found.exit_code, alone.exit_code) == (0, 0)
+    assert "no field" not in alone.stderr
+
+
 def test_actions_for_writing_and_reading_apart(run: Run, file: Path) -> None:
     """`ERROR,NONE` refuses at writing and warns at reading."""
     rule = {"expr": "message.amount < 9.0", "mode": "WRITEREAD", "onFailure": "ERROR,NONE"}
