@@ -14,9 +14,10 @@ test, class or module. Nothing but pytest is imported before a fixture is used.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import pytest
 
@@ -53,7 +54,8 @@ def pytest_configure(config: pytest.Config) -> None:
 @pytest.fixture
 def streamwarden_guard(request: pytest.FixtureRequest) -> Iterator[Guard]:
     """A guard on the directories of the marker, else of the setting `streamwarden_policies`."""
-    from streamwarden.policy.guard import Guard  # noqa: PLC0415 - not before it is used
+    from streamwarden.errors import StreamwardenError  # noqa: PLC0415 - not before it is used
+    from streamwarden.policy.guard import Guard  # noqa: PLC0415 - as above
 
     directories, settings = _asked(request)
     if not directories:
@@ -63,7 +65,12 @@ def streamwarden_guard(request: pytest.FixtureRequest) -> Iterator[Guard]:
             pytrace=False,
         )
     settings.pop("topic", None)
-    with Guard.from_directory(*directories, **settings) as guard:
+    try:
+        guard = Guard.from_directory(*directories, **settings)
+    except (StreamwardenError, TypeError, ValueError) as error:
+        # Nothing of the plugin's inside would help.
+        pytest.fail(f"the guard of `{request.node.name}` cannot be made: {error}", pytrace=False)
+    with guard:
         yield guard
 
 
@@ -96,9 +103,39 @@ def _asked(request: pytest.FixtureRequest) -> tuple[list[Path], dict[str, Any]]:
         settings["schemas"] = schemas if "://" in schemas else root / schemas
     marker = request.node.get_closest_marker("streamwarden")
     if marker is not None:
+        _check_marker(marker)
         directories = [root / given for given in marker.args] or directories
         settings |= marker.kwargs
         given = settings.get("schemas")
         if isinstance(given, str) and "://" not in given:
             settings["schemas"] = root / given
     return directories, settings
+
+
+def _check_marker(marker: pytest.Mark) -> None:
+    """Fail with what is wrong with the arguments of a marker, as far as pytest can tell."""
+    import inspect  # noqa: PLC0415 - not before it is used
+
+    from streamwarden.policy.guard import Guard  # noqa: PLC0415 - as above
+    from streamwarden.policy.problems import closest  # noqa: PLC0415 - as above
+    from streamwarden.settings import SourceSettings  # noqa: PLC0415 - as above
+
+    for given in marker.args:
+        if not isinstance(given, (str, os.PathLike)):
+            _wrong(f"`{given!r}` is no directory of policies", "write its path")
+    topic: object = marker.kwargs.get("topic")
+    if topic is not None and not isinstance(topic, str):
+        _wrong(f"`topic={topic!r}` names no topic", "write its name")
+    own = [
+        name
+        for name, each in inspect.signature(Guard).parameters.items()
+        if each.kind is each.KEYWORD_ONLY and name != "source"
+    ]
+    known = ["topic", *own, *SourceSettings.model_fields]
+    for name in marker.kwargs:
+        if name not in known:
+            _wrong(f"there is no `{name}`", closest(name, known) or f"there are {', '.join(known)}")
+
+
+def _wrong(what: str, remedy: str) -> NoReturn:
+    pytest.fail(f"`@pytest.mark.streamwarden`: {what}; {remedy}", pytrace=False)

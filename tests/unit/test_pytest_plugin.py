@@ -101,6 +101,40 @@ def test_the_fixtures_read_setting_and_marker(pytester: pytest.Pytester) -> None
     )
 
 
+def test_a_wrong_marker_or_setting_is_told_without_a_traceback(pytester: pytest.Pytester) -> None:
+    """What is wrong and what to do, each on its own line, and nothing of the plugin's inside."""
+    pytester.makeini("[pytest]\nstreamwarden_policies = policies\n")
+    pytester.mkdir("policies").joinpath("limits.yaml").write_text(POLICY)
+    markers = {
+        "directory": "'nowhere'",
+        "keyword": "topik='payments'",
+        "unlike": "zzz=1",
+        "mode": "mode='loud'",
+        "schemas": "schemas='nowhere'",
+        "number": "5",
+        "topic": "topic=3",
+    }
+    lines = [
+        f"@pytest.mark.streamwarden({marker})\ndef test_{name}(streamwarden_policies): pass\n"
+        for name, marker in markers.items()
+    ]
+    pytester.makepyfile("import pytest\n" + "".join(lines))
+
+    result = run(pytester, "-p", "no:cacheprovider")
+
+    said = result.stdout.str()
+    result.assert_outcomes(errors=len(markers))
+    assert "pytest_plugin.py" not in said
+    assert "the guard of `test_directory` cannot be made: 1 problem in the policies" in said
+    assert "there is no such directory" in said
+    assert "`@pytest.mark.streamwarden`: there is no `topik`; did you mean `topic`?" in said
+    assert "there is no `zzz`; there are topic, mode, " in said
+    assert "`loud` is no mode; use enforce, shadow or off" in said
+    assert "nowhere`; give a directory of schemas" in said
+    assert "`5` is no directory of policies" in said
+    assert "`topic=3` names no topic" in said
+
+
 def test_a_failure_prints_no_event(pytester: pytest.Pytester) -> None:
     """Neither the frames that hold it nor the trail, in which it is masked."""
     pytester.mkdir("policies").joinpath("limits.yaml").write_text(POLICY)
