@@ -8,10 +8,11 @@ from typing import Any, Literal, cast
 
 from ..policy.decision import Decision, new_ids
 from ..policy.masking import MaskError, strictest
-from ..policy.model import Effect, Mode
+from ..policy.model import Approvals, Effect, Mode
 from ..policy.parking import decision_doubt, origin_headers
 from ..policy.stamp import is_guard_header, sign
 from ..schemas.event import Event, Record
+from .approving import agreed, approvals_of, from_whom
 from .quarantine import ParkedEvent, Quarantine
 from .reading import BoundedReader, Span
 from .reviews import Review, Signature
@@ -22,7 +23,10 @@ __all__ = ["Judge", "Judged"]
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """What is to be done with one event: `record` to send, and `review` to keep of it."""
+    """What is to be done with one event: `record` to send, and `review` to keep of it.
+
+    `by` are those who agree that it is released, now or before.
+    """
 
     outcome: Literal["released", "discarded", "approved", "refused", "failed"]
     why: str = ""
@@ -31,6 +35,7 @@ class Judged:
     to: str | None = None
     effect: str | None = None
     approval: str | None = None
+    by: tuple[str, ...] = ()
 
 
 class Judge:
@@ -128,9 +133,10 @@ class Judge:
         if not self._force and self._is_unjudged(decisions):
             why = f"no policy covers topic `{event.parked.origin_topic}`: nothing judged this event"
             return Judged("refused", f"{why} (`--force`)", **said)
-        needed = self._names_needed(event, strictest_one)
-        if needed > len(self._names(event)):
-            return self._not_yet(event, needed, decision.at, said)
+        asked = approvals_of(event, self._guard.bundle, strictest_one)
+        names = agreed(event, self._signatures)
+        if asked is not None and asked.need > len(names):
+            return self._not_yet(event, asked, decision.at, said)
         review = Review(
             "released",
             event.partition,
@@ -143,7 +149,7 @@ class Judge:
             bundle=decision.bundle,
             forced=self._force,
         )
-        approval = review.id if needed else None
+        approval = None if asked is None else review.id
         try:
             record = self._record(event, decision, target, approval)
         except MaskError as error:
@@ -151,7 +157,7 @@ class Judge:
         unfit = self._unfit(record, target, newer=newer, now=decision.at)
         if unfit:
             return Judged("refused", unfit, **said)
-        return Judged("released", "", record, review, approval=approval, **said)
+        return Judged("released", "", record, review, approval=approval, by=names, **said)
 
     def _decide(self, event: ParkedEvent, topic: str) -> list[Decision]:
         """The current policy's word: first as an event for `topic`, then where it was refused."""
@@ -195,42 +201,20 @@ class Judge:
             cast("dict[str, object]", facts) if isinstance(facts, dict) else None,
         )
 
-    def _names(self, event: ParkedEvent) -> set[str]:
-        """Everybody who agrees, told apart as people tell names apart."""
-        names = [*event.approved_by, *(s.by for s in self._signatures)]
-        return {name.strip().casefold() for name in names}
-
-    def _names_needed(self, event: ParkedEvent, decision: Decision) -> int:
-        """At least one for a held or a doubtful event; as many as rules that hold or held it ask."""
-        asked = [0]
-        if decision.effect is Effect.HOLD:
-            asked.append(1 if decision.approvals is None else decision.approvals.need)
-        if event.doubt:
-            asked.append(1)
-        if event.kind == "held":
-            asked.append(1)
-            named = set(event.rules)
-            for policy in self._guard.bundle.policies:
-                asked += [
-                    rule.approvals.need
-                    for rule in policy.rules
-                    if rule.approvals is not None and f"{policy.id}/{rule.id}" in named
-                ]
-        return max(asked)
-
-    def _not_yet(self, event: ParkedEvent, needed: int, at: int, said: Mapping[str, Any]) -> Judged:
-        have = self._names(event)
-        before = {name.strip().casefold() for name in event.approved_by}
-        count = f"{len(have)} of {needed} names"
+    def _not_yet(
+        self, event: ParkedEvent, asked: Approvals, at: int, said: Mapping[str, Any]
+    ) -> Judged:
+        have = agreed(event, self._signatures)
+        count = f"{len(have)} of {asked.need} names{from_whom(asked)}"
         if not self._signatures:
             how = "give a name and a reason (`--by`, `--reason`)"
             return Judged("refused", f"{count}; {how}", **said)
-        if have == before:
+        if len(have) == len(agreed(event, ())):
             return Judged("refused", f"{count}; somebody else has to agree too", **said)
         review = Review(
             "approved", event.partition, event.offset, at, self._signatures, self._next_id()
         )
-        return Judged("approved", count, None, review, **said)
+        return Judged("approved", count, None, review, by=have, **said)
 
     def _record(
         self, event: ParkedEvent, decision: Decision, target: Target, approval: str | None

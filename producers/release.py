@@ -10,6 +10,7 @@ from streamwarden.errors import QuarantineError
 
 from ..policy.decision import new_ids
 from ..schemas.event import Record
+from .approving import agreed
 from .chains import Chains, read_chains, turn_of
 from .judging import Judge, Judged
 from .limiting import first_to_go
@@ -46,7 +47,8 @@ class ReleaseOutcome:
     """What became of one selected event.
 
     `why` is one line without sensitive values; empty for a plain release. `to` is the topic that
-    it was released to; `effect` what the current policy says; `approval` the id in its stamp.
+    it was released to; `effect` what the current policy says; `approval` the id in its stamp; `by`
+    everybody who agreed to it, now or before.
     """
 
     topic: str
@@ -58,6 +60,7 @@ class ReleaseOutcome:
     effect: str | None = None
     approval: str | None = None
     rules: tuple[str, ...] = ()
+    by: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -336,7 +339,8 @@ class _Operation:
         if closing is None:
             return True
         if self._selection.at:  # asked for by name: it is said why nothing is done
-            who = ", ".join(s.by for s in closing.signatures) or "nobody named"
+            before = event if closing.action == "released" else replace(event, reviews=())
+            who = ", ".join(agreed(before, closing.signatures)) or "nobody named"
             where = f" to `{closing.to}`" if closing.to else ""
             why = f"it is {closing.action} already{where}, by {who}"
             self._say(event, Judged("refused", why))
@@ -396,4 +400,5 @@ class _Operation:
             effect=judged.effect,
             approval=judged.approval,
             rules=event.rules,
+            by=judged.by,
         )

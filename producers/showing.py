@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final, cast
 
 from streamwarden.errors import QuarantineError, SchemaUnavailableError
@@ -13,10 +13,11 @@ from streamwarden.errors import QuarantineError, SchemaUnavailableError
 from ..policy.decision import new_ids
 from ..policy.guard import Guard
 from ..policy.masking import MaskError
-from ..policy.model import MaskField, Path
+from ..policy.model import Approvals, MaskField, Path
 from ..policy.plan import Plan
 from ..policy.privacy import HIDDEN, Privacy
 from ..schemas.json_projection import DecodeError
+from .approving import approvals_of
 from .quarantine import ParkedEvent, Quarantine, Selection, check_places, load_values, opened, scan
 from .reviews import Review, Signature
 from .writing import write_reviews
@@ -32,7 +33,8 @@ class ShownEvent:
     """A parked event as people may see it: sensitive fields are `***` unless `unmasked`.
 
     `key`, `value` and header values are text, `{"base64": …}` where they are none, or None.
-    `note` says what could not be shown and why.
+    `note` says what could not be shown and why. `approvals` is what a release asks for by the rules
+    that held the event, as they are today; None where nobody has to agree, or it does not wait.
     """
 
     event: ParkedEvent
@@ -41,6 +43,7 @@ class ShownEvent:
     headers: tuple[tuple[str, Any], ...]
     unmasked: bool = False
     note: str = ""
+    approvals: Approvals | None = None
 
 
 def show_parked(
@@ -57,13 +60,20 @@ def show_parked(
         check_places(selection, listing.events)
         loaded = [found for _, found in load_values(reader, listing.events) if found is not None]
         if unmasked is None:
-            return tuple(_masked(event, quarantine.guard) for event in loaded)
+            return tuple(_asked(_masked(event, quarantine.guard), quarantine) for event in loaded)
         if not unmasked.by or not unmasked.reason:
             raise QuarantineError(
                 "to see everything, say who you are and why", remedy="give `--by` and `--reason`"
             )
         _record(quarantine, loaded, unmasked, reader.left_s())
-        return tuple(_whole(event) for event in loaded)
+        return tuple(_asked(_whole(event), quarantine) for event in loaded)
+
+
+def _asked(shown: ShownEvent, quarantine: Quarantine) -> ShownEvent:
+    """With what a release would ask for, where the event waits for one."""
+    if shown.event.state != "waiting":
+        return shown
+    return replace(shown, approvals=approvals_of(shown.event, quarantine.guard.bundle))
 
 
 def _record(

@@ -9,6 +9,7 @@ from rich.text import Text
 
 from ..policy.problems import closest, quoted
 from ..policy.stamp import is_guard_header
+from ..producers.approving import agreed, from_whom
 from ..producers.quarantine import ParkedEvent, Quarantine, Selection, list_parked
 from ..producers.release import ReleaseReport
 from ..producers.reviews import Review
@@ -60,6 +61,7 @@ def tell_report(report: ReleaseReport, output: Output) -> int:
                         "effect": each.effect,
                         "approval": each.approval,
                         "rules": list(each.rules),
+                        "by": list(each.by),
                     }
                     for each in report.outcomes
                 ],
@@ -71,6 +73,7 @@ def tell_report(report: ReleaseReport, output: Output) -> int:
             shown.append(escaped(f"{each.topic} {each.partition}:{each.offset}"), "bold")
             shown.append(escaped(f" to {each.to}" if each.to else ""))
             shown.append(escaped(f": {each.why}" if each.why else ""))
+            shown.append(escaped(f", by {', '.join(each.by)}" if each.by else ""))
             output.print(shown)
         said = ", ".join(f"{count:,} {name}" for name, count in counts.items()) or "nothing fits"
         output.note(f"{said} by {report.bundle}" + (" (dry run)" if report.dry_run else ""))
@@ -162,11 +165,19 @@ def _review_json(review: Review) -> dict[str, object]:
 
 def shown_json(shown: ShownEvent) -> dict[str, object]:
     """A parked event with its content."""
+    asked = shown.approvals
     return {
         **event_json(shown.event),
         "key": shown.key,
         "value": shown.value,
         "headers": [list(header) for header in shown.headers],
+        "approvals": None
+        if asked is None
+        else {
+            "need": asked.need,
+            "from": list(asked.roles),
+            "given": list(agreed(shown.event, ())),
+        },
         "unmasked": shown.unmasked,
         "note": shown.note,
     }
@@ -199,6 +210,9 @@ def print_shown(shown: ShownEvent, output: Output) -> None:
         output.print(Text(f"  {escaped(shown.note)}", "yellow"))
     if event.doubt:
         output.print(Text(f"  its decision cannot be verified: {event.doubt}", "yellow"))
+    if shown.approvals is not None:
+        names = counted(shown.approvals.need, "name")
+        output.print(Text(escaped(f"  needs {names}{from_whom(shown.approvals)}"), "magenta"))
     for review in event.reviews:
         who = ", ".join(f"{each.by} ({each.reason})" for each in review.signatures)
         output.print(Text(escaped(f"  {review.action} by {who}"), "cyan"))

@@ -14,7 +14,7 @@ from confluent_kafka import Producer
 from streamwarden.consumers.consumer import GuardedConsumer
 from streamwarden.errors import QuarantineError
 from streamwarden.policy.guard import Guard
-from streamwarden.policy.model import Effect
+from streamwarden.policy.model import Approvals, Effect
 from streamwarden.policy.stamp import Stamp, verify
 from streamwarden.producers.producer import GuardedProducer
 from streamwarden.producers.quarantine import Quarantine, Selection, list_parked
@@ -259,14 +259,24 @@ def test_a_held_event_needs_as_many_names_as_its_rule(
     quarantine = quarantine_of(guarded)
 
     assert only(release(quarantine, HELD))[0] == "refused"
-    assert only(release(quarantine, HELD, signatures=[ALICE])) == ("approved", "1 of 2 names")
+    approved = release(quarantine, HELD, signatures=[ALICE])
+    assert only(approved) == ("approved", "1 of 2 names (from senior-adjuster)")
     twice = Signature(" Alice", "again")
     assert only(release(quarantine, HELD, signatures=[twice]))[0] == "refused"
     assert consume_all(guarded.topic) == []
     (parked,) = list_parked(quarantine).events
     assert parked.approved_by == ("alice",)
-    assert only(release(quarantine, HELD, signatures=[BOB]))[0] == "released"
+    (shown,) = show_parked(quarantine, HELD)
+    assert shown.approvals == Approvals(2, ("senior-adjuster",))
+    released = release(quarantine, HELD, signatures=[BOB])
+    again = release(quarantine, Selection(at=frozenset({(0, 0)})), signatures=[BOB])
 
+    assert only(released)[0] == "released"
+    assert [each.by for each in (*approved.outcomes, *released.outcomes)] == [
+        ("alice",),
+        ("alice", "bob"),
+    ]
+    assert only(again)[1].endswith("by alice, bob")
     assert len(consume_all(guarded.topic)) == 1
 
 
@@ -453,7 +463,9 @@ def test_what_is_in_held_needs_a_name_whatever_it_says(
     assert [event.parked.kind for event in listing.events] == ["held", "quarantined", "handler"]
     assert listing.misplaced == 2
     assert report.counts == {"refused": 3}
-    assert {each.why.partition(";")[0] for each in report.outcomes} == {"0 of 1 names"}
+    assert {each.why.partition(";")[0] for each in report.outcomes} == {
+        "0 of 1 names (from senior-adjuster)"
+    }
     assert named.counts == {"released": 3}
 
 

@@ -69,6 +69,33 @@ def test_a_rule_that_nobody_has_is_told(
     assert "warning" not in unused
 
 
+def test_who_may_agree_to_a_release_is_shown(
+    run: Run, policies: Path, embedded_broker: EmbeddedBroker
+) -> None:
+    """How many names and from whom, before and after; with the release, all who agreed."""
+    limits = policies / "limits.yaml"
+    asked = "effect: hold\n    approvals: {need: 2, from: [senior-adjuster]}"
+    limits.write_text(limits.read_text().replace("effect: hold", asked))
+    for topic in ("payments", "quarantine.payments", "held.payments"):
+        embedded_broker.create_topic(topic, 1)
+    where = ("-b", embedded_broker.bootstrap, "-t", "payments", "--policies", policies)
+    run("publish", *where, "-", stdin=b'{"amount":60000,"country":"DE"}\n')
+
+    shown = run("quarantine", "show", *where, "--kind", "held")
+    said = json.loads(run("quarantine", "show", *where, "--kind", "held", "--json").stdout)
+    tried = ("quarantine", "release", *where, "--kind", "held", "--dry-run")
+    nobody, one, two = (
+        run(*tried, *names)
+        for names in ((), ("--by=Ann", "--reason=ok"), ("--by=Ann", "--by=Bob", "--reason=ok"))
+    )
+
+    assert "needs 2 names (from senior-adjuster)" in shown.stdout
+    assert said["approvals"] == {"need": 2, "from": ["senior-adjuster"], "given": []}
+    assert "0 of 2 names (from senior-adjuster); give a name" in nobody.stdout
+    assert "1 of 2 names (from senior-adjuster), by Ann" in one.stdout
+    assert "to payments, by Ann, Bob" in two.stdout
+
+
 def test_a_device_is_no_report(run: Run, policies: Path) -> None:
     """It is refused before anything of it is read."""
     result = run(
