@@ -289,6 +289,7 @@ def _read_documents(directory: _Directory, problems: Problems) -> None:
     for relative, document, own in read:
         if relative in tables and document is not None:
             directory.tables[relative] = document
+            problems.items.extend(own.items)
         if relative in tables or (is_ignored(relative, ignore) and document is not chosen):
             continue
         problems.items.extend(own.items)

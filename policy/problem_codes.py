@@ -85,6 +85,11 @@ PROBLEM_CODES: Final[dict[str, ProblemCode]] = {
         "no policies", "A bundle without a policy would let everything through; it is refused."
     ),
     "SW118": ProblemCode("more problems", "So many were found that the last ones are not shown."),
+    "SW119": ProblemCode(
+        "number with a leading zero",
+        "To YAML `0123` without quotes is the number 123 (to older tools it is 83), and never equal "
+        "to the text `0123`. Quote codes, `'0123'`, and write numbers without the zero.",
+    ),
     # ------------------------------------------------------------- conditions
     **{code: ProblemCode(*entry) for code, entry in CEL_CODES.items()},
     # -------------------------------------------------------------- documents

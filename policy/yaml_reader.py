@@ -35,6 +35,9 @@ _BOOL: Final = {
     **dict.fromkeys(("true", "True", "TRUE"), True),
     **dict.fromkeys(("false", "False", "FALSE"), False),
 }
+#: Numbers with a leading zero that are told of one document: whoever sees these knows the others.
+_ZEROS_TOLD_MAX: Final = 10
+_LEADING_ZERO: Final = re.compile(r"[-+]?0[0-9]+")
 _INT: Final = re.compile(r"[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+")
 _FLOAT: Final = re.compile(r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?")
 _NOT_FINITE: Final = re.compile(r"[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN)")
@@ -197,6 +200,7 @@ class _Reader:
     def __init__(self, source: Source) -> None:
         self._source = source
         self._found: list[tuple[str, str, int, str]] = []
+        self._zeros: list[tuple[int, str]] = []
         self._stack: list[_Open] = []
         self._root: Node | None = None
         self._at = 0
@@ -212,6 +216,15 @@ class _Reader:
                 self._source.location(index),
                 text=self._source.shown_at(index),
                 remedy=remedy,
+            )
+        for index, written in self._zeros:
+            problems.add(
+                "SW119",
+                f"{quoted(written)} without quotes is the number {quoted(int(written))}",
+                self._source.location(index),
+                text=self._source.shown_at(index),
+                remedy=f"quote it where it is a code, {quoted(repr(written))}, or leave out the zero",
+                severity="warning",
             )
 
     def read(self) -> Node | None:
@@ -328,6 +341,8 @@ class _Reader:
             if len(text) > _DIGITS_MAX:
                 self._add("SW113", "a number with too many digits", index, "quote it, as a text")
                 return 0
+            if _LEADING_ZERO.fullmatch(text) and len(self._zeros) < _ZEROS_TOLD_MAX:
+                self._zeros.append((index, text))
             base = {"0o": 8, "0x": 16}.get(text[:2], 10)
             return int(text[2:] if base != 10 else text, base)
         if _FLOAT.fullmatch(text):

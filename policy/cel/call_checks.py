@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Final
@@ -62,6 +63,7 @@ _MACRO_FORMS: Final = {
 }
 #: Signatures that are listed where none fits.
 _FORMS_SHOWN: Final = 6
+_DATE: Final = re.compile(r"[0-9]{4}-(?:0[1-9]|1[0-2])-(?:0[1-9]|[12][0-9]|3[01])")
 _LENGTHS: Final = frozenset({"length", "len", "count", "getlength"})
 
 
@@ -77,6 +79,7 @@ class CallChecks(ComparisonChecks):
         if node.target is None and len(node.args) == 2:
             left, right = node.args
             if node.function in ARITHMETIC:
+                self._date(node)
                 return self.note(node, self._arithmetic(node), left, right)
             if node.function in ("==", "!=", "in") or node.function in ORDER:
                 self.comparison(node)
@@ -86,6 +89,19 @@ class CallChecks(ComparisonChecks):
         return self._function_call(node)
 
     # Operators.
+
+    def _date(self, node: Call) -> None:
+        """Note a date without quotes, which is a subtraction."""
+        date = _unquoted_date(node)
+        if date:
+            year = int(date[:4]) - int(date[5:7]) - int(date[8:])
+            self.problem(
+                "SW134",
+                f"`{date}` without quotes is a subtraction, and comes to {year}",
+                node.span,
+                f'write `timestamp("{date}T00:00:00Z")` for a time, or `"{date}"` for a text',
+                "warning",
+            )
 
     def _minus(self, node: Call) -> Type:
         type_ = bare(self.unifier.look(self.type_of(node.args[0])))
@@ -276,3 +292,19 @@ def _length(type_: Type) -> Type:
     most = max(sizes) if len(sizes) == len(found) else None
     least = min(each.least for each in found)
     return replace(INT, range=Range(least or None, most)) if least or most is not None else INT
+
+
+def _unquoted_date(node: Call) -> str:
+    """The date that `2026-01-01` was meant to be; empty for other subtractions, and with spaces."""
+    rest = node.args[0]
+    if node.function != "-" or not isinstance(rest, Call) or rest.function != "-":
+        return ""
+    parts = [*rest.args, node.args[1]]
+    numbers = [part.value for part in parts if isinstance(part, Literal)]
+    year, *later = parts
+    at = [part.span.start - year.span.start for part in later]
+    sizes = [part.span.end - part.span.start for part in parts]
+    if rest.target is not None or at != [5, 8] or sizes != [4, 2, 2] or len(numbers) != 3:
+        return ""
+    date = "-".join(f"{n:02}" for n in numbers if isinstance(n, int) and not isinstance(n, bool))
+    return date if _DATE.fullmatch(date) else ""

@@ -84,6 +84,14 @@ PROBLEM_CODES: Final[Mapping[str, tuple[str, str]]] = {
             "or what tells the records apart first, or say with `on_error` what is to happen."
         ),
     ),
+    "SW134": (
+        "date that is a subtraction",
+        (
+            "A date without quotes is arithmetic: `2026-01-01` is 2026 - 1 - 1, which is 2024. A time is "
+            '`timestamp("2026-01-01T00:00:00Z")`, and a date that is text stands in quotes: '
+            '`"2026-01-01"`. Where the subtraction is meant, put spaces around the signs.'
+        ),
+    ),
     "SW163": ("unknown list", "A condition uses a list that no `lists:` names."),
     "SW166": ("not known at this stage", "The variable has no value where the rule runs."),
 }
