@@ -29,6 +29,8 @@ __all__ = ["document_text", "import_rules"]
 
 #: Schemas of registries are at most some MB.
 _ANSWER_MAX_BYTES = 16 * 1024 * 1024
+#: What a registry answers to somebody who may not read.
+_REFUSALS = (401, 403)
 _SUBJECT = re.compile(r"/subjects/([^/]+)/versions/")
 
 
@@ -62,7 +64,7 @@ def import_rules(
 ) -> int:
     """Make policy documents of the rules of a data contract, with the same verdicts.
 
-    PLACE is what a schema registry answers for a version of a subject, as a file or by its URL,
+    FILE|URL is what a schema registry answers for a version of a subject, as a file or by its URL,
     or a file with the `ruleSet` alone.
 
       streamwarden policy import http://localhost:8081/subjects/payments-value/versions/latest
@@ -163,12 +165,19 @@ def _fetched(url: str, timeout_s: float) -> Mapping[str, Any]:
             return _object(answer.read(_ANSWER_MAX_BYTES + 1), url)
     except urllib.error.HTTPError as error:
         said = f"the registry says {error.code} {error.reason}"
+        remedy = "name a version, as in http://HOST/subjects/SUBJECT/versions/latest"
+        if error.code in _REFUSALS:
+            remedy = "name a user who may read it, as in http://USER:PASSWORD@HOST/…"
     except OSError as error:
-        said = str(getattr(error, "reason", error))
-    raise ConfigurationError(
-        f"cannot read `{SECRETS.hide(url)}`: {said}",
-        remedy="name a version, as in http://HOST/subjects/SUBJECT/versions/latest",
-    )
+        said = f"the registry cannot be reached: {_reason(error)}"
+        remedy = "check host and port, and that the registry runs and can be reached from here"
+    raise ConfigurationError(f"cannot read `{SECRETS.hide(url)}`: {said}", remedy=remedy)
+
+
+def _reason(error: OSError) -> str:
+    """What the system says, without its number."""
+    cause: object = getattr(error, "reason", error)
+    return str(getattr(cause, "strerror", None) or cause).lower()
 
 
 def _object(data: bytes, place: str) -> Mapping[str, Any]:

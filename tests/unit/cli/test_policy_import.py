@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 import threading
 from collections.abc import Generator
 from contextlib import contextmanager
@@ -306,6 +307,27 @@ def test_tags_of_the_metadata_have_wildcards() -> None:
     assert matches_name("shop.*.email", "shop.Order.email")
     assert not matches_name("*.email", "shop.Order.email")
     assert matches_name("**.email", "shop.Order.email")
+
+
+def test_a_registry_that_is_not_there_is_told_as_that(run: Run) -> None:
+    """Naming another version would not help, nor where the user may not read."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+    url = f"http://127.0.0.1:{port}/subjects/a-value/versions/1"
+
+    away = run("policy", "import", url)
+
+    assert away.exit_code == 1
+    assert "the registry cannot be reached: connection refused; check host and port" in away.stderr
+    assert "name a version" not in away.stderr
+
+
+def test_the_help_of_an_import_says_what_its_usage_does(run: Run) -> None:
+    """The argument has one name."""
+    said = run("policy", "import", "--help").stdout
+
+    assert "FILE|URL is what a schema registry answers" in said
+    assert "PLACE" not in said
 
 
 def test_a_schema_that_refers_to_itself_is_refused() -> None:
