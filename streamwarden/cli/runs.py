@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 import msgspec
 
-from streamwarden.errors import ReconcileError
+from streamwarden.errors import ConfigurationError, ReconcileError
 
 from ..reconciler.comparison import FindingsChange, compare_causes, compare_findings
 from ..reconciler.findings import NOT_DRIFT
@@ -30,6 +30,15 @@ _runs = click.option(
     metavar="DIR",
     help="Where `reconcile --runs` keeps its runs.",
 )
+
+
+def _kept(folder: Path) -> Runs:
+    """The runs in `folder`. Raises ConfigurationError where it is not there, and so holds no history."""
+    if not folder.is_dir():
+        raise ConfigurationError(
+            f"there is no folder `{folder}`", remedy="name the one of `reconcile --runs DIR`"
+        )
+    return Runs(folder)
 
 
 @click.command("history")
@@ -55,7 +64,7 @@ def history(folder: Path, topic: str | None, most: int, output: Output) -> None:
     read and on later ones. A run that goes on from others (--incremental) read new events only:
     it is not compared.
     """
-    runs = Runs(folder).list()
+    runs = _kept(folder).list()
     if not runs:
         output.note(f"no run is kept in {folder}; `reconcile --runs {folder}` keeps them")
     rows, unreadable = history_json(runs, topic, most)
@@ -88,7 +97,7 @@ def show(run: str, folder: Path, page: Path | None, output: Output) -> int:
 
     Exit status: that of the run: 0 clean, 2 drift found, 1 not everything was read.
     """
-    found = Runs(folder).load(run)
+    found = _kept(folder).load(run)
     report = found.report
     if page is not None:
         write_page(report, page)
@@ -124,7 +133,7 @@ def diff(before: str, after: str, folder: Path, target: Path | None, output: Out
 
     Exit status: 0 no drift appeared or grew, 2 some did, 1 failed.
     """
-    runs = Runs(folder)
+    runs = _kept(folder)
     one, two = runs.load(before), runs.load(after)
     shared = overlap(one.report, two.report)
     changed = _findings(one, two, target)

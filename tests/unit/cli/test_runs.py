@@ -171,15 +171,19 @@ def test_diff_says_that_runs_were_asked_differently(run: Run, runs: Path) -> Non
 
 
 def test_history_chooses(run: Run, runs: Path, tmp_path: Path) -> None:
-    """By topic, the latest; an empty folder is said."""
+    """By topic, the latest; an empty folder is said, and one that is not there is an error."""
+    (tmp_path / "empty").mkdir()
     latest = json.loads(run("reconcile", "history", "--runs", runs, "--max", 1, "--json").stdout)
     none = json.loads(run("reconcile", "history", "--runs", runs, "-t", "x", "--json").stdout)
-    empty = run("reconcile", "history", "--runs", tmp_path / "nothing")
+    empty = run("reconcile", "history", "--runs", tmp_path / "empty")
+    absent = run("reconcile", "history", "--runs", tmp_path / "nothing", "--quiet")
 
     assert [row["run"] for row in latest["runs"]] == ["20260308T120000Z"]
     assert none == {"runs": []}
     assert empty.exit_code == 0
     assert "no run is kept" in empty.stderr
+    assert absent.exit_code == 1
+    assert f"there is no folder `{tmp_path / 'nothing'}`" in absent.stderr
 
 
 def test_history_survives_a_broken_run(run: Run, runs: Path) -> None:
