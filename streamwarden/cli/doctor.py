@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
+from dataclasses import replace
 from typing import TypeVar
 
 import click
@@ -14,6 +15,7 @@ from rich.text import Text
 from ..policy.bundle import Bundle
 from ..producers.checkup import Asked, check_cluster, reach_cluster
 from ..producers.repairs import Check, Commands
+from ..producers.topics import parking_topics
 from .client import Client
 from .doctor_sources import (
     check_decision_log,
@@ -93,7 +95,10 @@ def doctor(
     checks += logged.result()
     doing = stages or (("produce",) if group is None else ("produce", "consume"))
     asked = Asked(names, doing, bundle, group, commands)
-    checks = [check_libraries(), *checks, *check_cluster(reached.result(), asked)]
+    found = check_cluster(reached.result(), asked)
+    if bundle is not None:
+        found = _eased(found, bundle, names)
+    checks = [check_libraries(), *checks, *found]
     if output.json:
         write_json([_as_json(check) for check in checks])
     else:
@@ -134,6 +139,30 @@ def _coverage(bundle: Bundle, topic: str) -> Check:
     if bundle.settings.uncovered == "reject":
         return Check("policies", "fail", topic, found, "every event is rejected")
     return Check("policies", "warn", topic, found, "every event passes, stamped `none`")
+
+
+def _eased(checks: list[Check], bundle: Bundle, topics: Sequence[str]) -> list[Check]:
+    """Warnings instead of failures of parking topics of `topics` of which every event passes.
+
+    Nothing is parked there until a policy covers them.
+    """
+    if bundle.settings.uncovered == "reject":
+        return checks
+    now = time.time_ns()
+    idle = {
+        name: topic
+        for topic in topics
+        if not any(bundle.policies_for(topic, stage, now) for stage in ("produce", "consume"))
+        for name, _ in parking_topics(bundle, topic)
+    }
+    return [
+        replace(
+            check, status="warn", means=f"once a policy covers {idle[check.subject]}, {check.means}"
+        )
+        if check.status == "fail" and check.subject in idle
+        else check
+        for check in checks
+    ]
 
 
 def _as_json(check: Check) -> dict[str, object]:

@@ -84,6 +84,27 @@ def test_what_doctor_prints_repairs_what_it_found(
     assert "nothing will fail" in call("doctor", *flags).stdout
 
 
+def test_parking_topics_of_a_topic_that_no_policy_covers_are_a_warning(
+    kafka: Kafka, make_topic: MakeTopic, policies: Path
+) -> None:
+    """Every event of it passes, and none is parked: nothing will fail."""
+    topic = make_topic("other")
+
+    checks = examine("-b", kafka.bootstrap, "-t", topic, "--policies", policies, status=0)
+    (policies / "bundle.yaml").write_text("bundle: payments\nuncovered: reject\n")
+    rejected = examine("-b", kafka.bootstrap, "-t", topic, "--policies", policies, status=2)
+
+    parking = {("parking", f"quarantine.{topic}"), ("parking", f"held.{topic}")}
+    assert wrong(checks) == set()
+    assert parking | {("policies", topic)} <= wrong(checks, "warn")
+    assert all(
+        each["means"].startswith(f"once a policy covers {topic}, ")
+        for each in checks
+        if each["check"] == "parking"
+    )
+    assert parking <= wrong(rejected)
+
+
 def test_topics_that_lose_events_or_do_not_take_them_are_told(
     kafka: Kafka, make_topic: MakeTopic, policies: Path
 ) -> None:
