@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from streamwarden.policy.loader import read_directories
 from tests.documented import PAGES, ROOT, blocks_of, run_page, servers_of
 
 OFFLINE = [page for page in PAGES if not servers_of(page)]
@@ -25,6 +26,20 @@ def test_every_example_says_what_is_done_with_it(page: str) -> None:
 @pytest.mark.parametrize("page", OFFLINE)
 def test_pages_without_servers_do_what_they_say(page: str, tmp_path: Path) -> None:
     run_page(page, tmp_path, {})
+
+
+def test_the_policy_of_the_readme_gives_no_warning(tmp_path: Path) -> None:
+    """It is what people begin with, and the command below it checks it."""
+    for block in blocks_of("README.md"):
+        if block.said.startswith("file policies/"):
+            file = tmp_path / block.said.removeprefix("file ")
+            file.parent.mkdir(exist_ok=True)
+            file.write_text(block.text)
+
+    bundle, problems = read_directories(tmp_path / "policies")
+
+    assert bundle is not None
+    assert problems == []
 
 
 def test_links_between_pages_lead_somewhere() -> None:
