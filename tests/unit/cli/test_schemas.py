@@ -95,6 +95,24 @@ def test_avro_values_are_decided(run: Run, folder: Path) -> None:
     assert effects == ["mask", "hold"]
 
 
+def test_json_is_no_value_of_an_avro_topic(run: Run, folder: Path) -> None:
+    """Nothing is encoded on the way; the documentation gives such topics framed records."""
+    bundle = "bundle: p\ntopics:\n  payments: {value: avro, key: text}\n"
+    (folder / "policies" / "bundle.yaml").write_text(bundle)
+    common = ("decide", "--policies", folder / "policies", "--schemas", folder / "schemas")
+    page = (Path(__file__).parents[3] / "docs" / "operations.md").read_text()
+    section = page.partition("## Avro and schema registries")[2].partition("\n## ")[0]
+
+    plain = run(*common, "-t", "payments", "-", stdin=b'{"amount": 1, "card": null}\n')
+    framed = run(*common, "--format", "record", "-", stdin=event(1))
+
+    assert json.loads(plain.stdout)["effect"] == "reject"
+    assert "not framed" in json.loads(plain.stdout)["undecodable"]
+    assert json.loads(framed.stdout)["effect"] == "mask"
+    published = section.partition("    streamwarden publish")[2].partition("\n\n")[0]
+    assert "--format record" in published
+
+
 def test_cases_of_avro_topics_are_written_by_the_schema(run: Run, folder: Path) -> None:
     """And say where a value does not fit it."""
     (folder / "policies" / "cases.yaml").write_text(CASES)
