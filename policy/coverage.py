@@ -4,13 +4,15 @@ The branches of a rule are: that it fires; that each atomic condition of `when` 
 out true, and that it comes out false; that each of its masks finds something to mask; that an
 exemption lifts each of the rules it names. An atomic condition is one that `&&`, `||`, `!` and
 `?:` join. It counts only where it was looked at: what stands behind an `&&` that was false already
-is not exercised by that event. One that came out as an error is neither true nor false.
+is not exercised by that event. One that came out as an error is neither true nor false, and a rule
+that only failed never fired: it is told as that.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, TypeAlias, cast
 
 from msgspec import structs
@@ -47,16 +49,21 @@ class Branch:
 
     `what` is fires, true, false, masks or lifts; `part` is when, require, mask or exempts, empty
     for the rule itself; `text` is the condition, the masked path or the name of the lifted rule.
+    `errors` is the number of cases in which the rule could not be evaluated, where it never fired.
     """
 
     what: _What
     part: str
     text: str
     place: Location | None
+    errors: int = 0
 
     @property
     def never(self) -> str:
         """What no case brought about, in words that follow a dash."""
+        if self.errors:
+            cases = "a case" if self.errors == 1 else f"{self.errors:,} cases"
+            return f"is never true: it could not be evaluated in {cases}"
         if self.what in ("true", "false"):
             return f"`{self.text}` is never {self.what}"
         if self.what == "masks":
@@ -66,13 +73,17 @@ class Branch:
 
 @dataclass(frozen=True, slots=True)
 class RuleCoverage:
-    """What cases exercised of one rule. `missing` are the branches that none did."""
+    """What cases exercised of one rule. `missing` are the branches that none did.
+
+    `errors` is the number of cases in which it could not be evaluated.
+    """
 
     policy: str
     rule: str
     place: Location | None
     branches: int
     missing: tuple[Branch, ...]
+    errors: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +130,7 @@ class Coverage:
         }
         self._places = known
         self._seen: dict[tuple[str, str], set[_Key]] = {name: set() for name in self._rules}
+        self._errors: Counter[tuple[str, str]] = Counter()
         self._watched = {
             name: [_Watched(part, condition.expr) for part, condition in _parts(rule)]
             for name, (rule, _) in self._rules.items()
@@ -143,7 +155,10 @@ class Coverage:
                 if condition.look(known, seen) is False:
                     break  # `require` is looked at unless `when` is false
             entry = fired.get(index)
-            if entry is None or entry.errored:
+            if entry is None:
+                continue
+            if entry.errored:
+                self._errors[name] += 1
                 continue
             seen.add(("", 0, "fires"))
             for number, mask in enumerate(planned.rule.masks):
@@ -160,10 +175,19 @@ class Coverage:
                 *name,
                 self._places[name].rule if name in self._places else None,
                 len(branches),
-                tuple(branch for key, branch in branches if key not in self._seen[name]),
+                tuple(self._missing(name, branches)),
+                self._errors[name],
             )
             for name, (_, branches) in self._rules.items()
         ]
+
+    def _missing(
+        self, name: tuple[str, str], branches: list[tuple[_Key, Branch]]
+    ) -> Iterator[Branch]:
+        for key, branch in branches:
+            if key not in self._seen[name]:
+                failed = self._errors[name] if branch.what == "fires" else 0
+                yield replace(branch, errors=failed) if failed else branch
 
 
 def _branches(rule: Rule, places: Places | None) -> Iterator[tuple[_Key, Branch]]:

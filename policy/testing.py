@@ -45,12 +45,14 @@ _Members: TypeAlias = Mapping[str, object]
 class CaseResult:
     """What came of one case: `failures` are its differences in words, none where it passed.
 
-    `decision` is None where the case could not be tried.
+    `decision` is None where the case could not be tried. `doubts` are the rules that count and
+    could not be evaluated, where the case does not expect that: it may have passed by them alone.
     """
 
     case: Case
     failures: tuple[str, ...]
     decision: Decision | None
+    doubts: tuple[str, ...] = ()
 
     @property
     def passed(self) -> bool:
@@ -110,7 +112,19 @@ def _run(case: Case, table: PlanTable, now: int, rules: set[str]) -> CaseResult:
         case.facts or None,
     )
     decision = plan.decide(event)
-    return CaseResult(case, tuple(_differences(case, decision, rules, write)), decision)
+    failures = tuple(_differences(case, decision, rules, write))
+    return CaseResult(case, failures, decision, () if failures else _doubts(case, decision))
+
+
+def _doubts(case: Case, decision: Decision) -> tuple[str, ...]:
+    """The rules that count since they failed, in words; `expect.errors` has compared them."""
+    if case.expect.errors is not None or decision.clear:
+        return ()
+    return tuple(
+        f"rule `{match.policy}/{match.rule}` could not be evaluated: {match.error}"
+        for match in decision.matches
+        if match.counts and match.error is not None
+    )
 
 
 def value_writer(

@@ -31,10 +31,14 @@ def case_line(result: CaseResult) -> Text:
     """A case with its place and how it differs from what was expected."""
     case = result.case
     word, style = ("ok    ", "green") if result.passed else ("FAIL  ", "bold red")
+    if result.doubts:
+        style = "yellow"
     shown = Text().append(word, style)
     shown.append(escaped(f"{case.file}:{case.line} {case.policy}: {case.note}"))
     for failure in result.failures:
         shown.append(f"\n        {escaped(failure)}")
+    for doubt in result.doubts:
+        shown.append(f"\n        {escaped(f'passed, but {doubt}')}", "yellow")
     return shown
 
 
@@ -59,6 +63,7 @@ def cases_json(
                 "line": result.case.line,
                 "passed": result.passed,
                 "failures": list(result.failures),
+                "doubts": list(result.doubts),
                 "effect": None if result.decision is None else result.decision.effect.value,
             }
             for result in results
@@ -97,6 +102,9 @@ def write_junit(path: Path, results: Sequence[CaseResult], seconds: float) -> No
             if result.failures:
                 text = escaped("; ".join(result.failures))
                 ET.SubElement(element, "failure", message=text).text = text
+            elif result.doubts:
+                text = escaped("; ".join(result.doubts))
+                ET.SubElement(element, "system-out").text = f"passed, but {text}"
     try:
         ET.ElementTree(root).write(path, encoding="utf-8", xml_declaration=True)
     except OSError as error:
@@ -137,6 +145,7 @@ def coverage_json(rules: Sequence[RuleCoverage]) -> dict[str, object]:
         "percent": round(percent(rules), 1),
         "rules": len(rules),
         "rules_fired": sum(_fires(rule) for rule in rules),
+        "rules_errored": sum(rule.errors > 0 for rule in rules),
         "branches": branches,
         "exercised": branches - sum(len(rule.missing) for rule in rules),
         "missing": [
@@ -174,8 +183,13 @@ def print_coverage(rules: Sequence[RuleCoverage], output: Output) -> None:
     missing = sum(len(rule.missing) for rule in rules)
     output.print(
         f"{percent(rules):.1f} % covered: {branches - missing:,} of {branches:,} branches, "
-        f"{sum(map(_fires, rules)):,} of {counted(len(rules), 'rule')} fired"
+        f"{sum(map(_fires, rules)):,} of {counted(len(rules), 'rule')} fired{_errored(rules)}"
     )
+
+
+def _errored(rules: Sequence[RuleCoverage]) -> str:
+    errored = sum(rule.errors > 0 for rule in rules)
+    return f", {errored:,} could not be evaluated in some case" if errored else ""
 
 
 def _fires(rule: RuleCoverage) -> bool:

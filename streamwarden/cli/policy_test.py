@@ -105,6 +105,8 @@ def test(
       streamwarden policy test policies/ --run 'payment-limits*' --junit report.xml
       streamwarden policy test policies/ --watch
 
+    A case that passes although a rule could not be evaluated is told, unless it expects `errors`.
+
     --coverage names what no case brings about: a rule that never fires, a condition that is never
     true or never false, a mask that finds nothing, an exemption that lifts nothing.
 
@@ -151,7 +153,7 @@ def _test(bundle: Bundle, framed: FramedValues | None, asked: _Asked) -> int:
         said = cases_json(results, bundle.label, bundle.digest, seconds)
         write_json({**said, "coverage": coverage_json(rules)} if asked.coverage else said)
     else:
-        for result in results if asked.verbose else failed:
+        for result in results if asked.verbose else [r for r in results if r.failures or r.doubts]:
             output.print(case_line(result))
         if asked.coverage:
             print_coverage(rules, output)
@@ -159,6 +161,12 @@ def _test(bundle: Bundle, framed: FramedValues | None, asked: _Asked) -> int:
             f"{counted(len(results), 'case')} in {seconds:.2f} s: {len(results) - len(failed):,} passed, "
             f"{len(failed):,} failed"
         )
+        doubtful = sum(bool(result.doubts) for result in results)
+        if doubtful:
+            output.warn(
+                f"{counted(doubtful, 'case')} passed by rules that could not be evaluated; mend the "
+                "event, or expect it with `errors: [RULE]`"
+            )
     if not results:
         output.warn("there is no case; add a document that begins with `tests:`")
     if asked.at_least is not None and percent(rules) < asked.at_least:

@@ -60,6 +60,46 @@ def test_coverage_as_json_has_every_place(run: Run, policies: Path) -> None:
     }
 
 
+FAILING = """
+tests: doses
+cases:
+  - note: a dose without its amount
+    topic: doses
+    value: {drug: morphine}
+    expect: {effect: reject, rules: [over]}
+"""
+
+
+def test_a_case_that_passes_by_an_error_is_told(run: Run, tmp_path: Path) -> None:
+    """In lines, JSON, JUnit and coverage; it passes all the same, and quietly once it expects it."""
+    (tmp_path / "p.yaml").write_text(
+        "policy: doses\nowner: pharmacy\ntopics: [doses]\n"
+        "rules: [{id: over, when: value.mg > 10, effect: reject, reason: x, severity: low}]\n"
+    )
+    (tmp_path / "cases.yaml").write_text(FAILING)
+    junit = tmp_path / "junit.xml"
+    said = "rule `doses/over` could not be evaluated: no such key: `mg`"
+
+    result = run("policy", "test", tmp_path, "--coverage", "--junit", junit)
+    as_json = json.loads(run("policy", "test", tmp_path, "--coverage", "--json").stdout)
+
+    assert result.exit_code == 0
+    unwrapped = " ".join(result.stdout.split())
+    assert f"passed, but {said}" in unwrapped
+    assert "is never true: it could not be evaluated in a case" in unwrapped
+    assert "never fires" not in unwrapped
+    assert "0 of 1 rule fired, 1 could not be evaluated in some case" in unwrapped
+    assert "1 case passed by rules that could not be evaluated" in result.stderr
+    assert as_json["results"][0]["doubts"] == [said]
+    assert as_json["coverage"]["rules_errored"] == 1
+    assert f"<system-out>passed, but {said}</system-out>" in junit.read_text()
+
+    (tmp_path / "cases.yaml").write_text(FAILING.replace("[over]}", "[over], errors: [over]}"))
+    expected = run("policy", "test", tmp_path)
+    assert (expected.exit_code, expected.stderr) == (0, "")
+    assert "could not be evaluated" not in expected.stdout
+
+
 def test_too_little_coverage_is_status_2(run: Run, policies: Path) -> None:
     """With what there is, and what was asked."""
     (policies / "cases.yaml").write_text(CASES)

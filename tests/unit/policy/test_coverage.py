@@ -109,6 +109,24 @@ def test_errors_and_tombstones_exercise_nothing(tmp_path: Path) -> None:
     assert len([line for line in nothing if "currency when" in line]) == 2
 
 
+def test_a_rule_that_only_failed_is_told_as_that(tmp_path: Path) -> None:
+    """It fired by an error, which is not the same as never; once it is true it has fired."""
+    failing = "value: {amount: many, country: DE}"
+    missing(tmp_path, failing, failing)
+    bundle = load_directories([tmp_path])
+    coverage = Coverage(bundle)
+    for result in run_cases(bundle, clock=lambda: NOW):
+        assert result.decision is not None
+        coverage.add(result.decision)
+
+    over = next(rule for rule in coverage.rules() if rule.rule == "over")
+
+    assert over.errors == 2
+    assert over.missing[0].never == "is never true: it could not be evaluated in 2 cases"
+    lines = missing(tmp_path, failing, "value: {amount: 101, country: DE}")
+    assert not [line for line in lines if " over  fires" in line]
+
+
 def test_without_places_branches_are_told_all_the_same() -> None:
     """A document that cannot be read, or is no policy, has none."""
     assert rule_places(b"tests: p\ncases: []\n", "x") == {}

@@ -185,3 +185,35 @@ def test_hash_masks_are_made_with_the_keys_given(tmp_path: Path) -> None:
     assert without.passed
     assert given.decision is not None
     assert b"h:k1:" in (given.decision.masked_value or b"")
+
+
+@pytest.mark.parametrize(
+    ("case", "doubts"),
+    [
+        (
+            "{topic: t, value: {}, expect: {effect: hold}}",
+            ("rule `p/over` could not be evaluated: no such key: `amount`",),
+        ),
+        ("{topic: t, value: {}, expect: {effect: hold, rules: [over], errors: [over, shy]}}", ()),
+        ("{topic: t, value: {amount: 200}, expect: {effect: hold}}", ()),
+        # Skipped, in shadow, or lifted: it does not count, and nothing passed by it.
+        ("{topic: t, value: {amount: 1, missing_too: 1}, expect: {effect: allow}}", ()),
+        ("{topic: t, value: {}, facts: {vip: true}, expect: {effect: allow}}", ()),
+    ],
+)
+def test_a_case_that_passes_by_a_rule_that_failed_says_so(
+    tmp_path: Path, case: str, doubts: tuple[str, ...]
+) -> None:
+    """Unless it expects the error."""
+    (result,) = results(tmp_path, case)
+
+    assert result.passed
+    assert result.doubts == doubts
+
+
+def test_a_case_that_fails_has_no_doubts_besides(tmp_path: Path) -> None:
+    """Its differences say what happened."""
+    (result,) = results(tmp_path, "{topic: t, value: {}, expect: {effect: allow}}")
+
+    assert not result.passed
+    assert result.doubts == ()
