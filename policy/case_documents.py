@@ -93,9 +93,9 @@ def read_cases(document: Document, problems: Problems) -> WrittenCases | None:
     name_node, cases_node = fields.get("tests"), fields.get("cases")
     name = None if name_node is None else reader.name(name_node, "`tests`")
     cases: list[Case] = []
-    for number, item in enumerate(
-        () if cases_node is None else reader.items(cases_node, "`cases`"), start=1
-    ):
+    needed = "write a case, `- {topic: …, value: …, expect: …}`, or remove the whole document"
+    listed = () if cases_node is None else reader.items(cases_node, "`cases`", needed=needed)
+    for number, item in enumerate(listed, start=1):
         case = _case(reader, item, name or "?", number)
         if case is not None:
             cases.append(case)

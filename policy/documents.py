@@ -46,6 +46,7 @@ _CONFUSED: Final = {
 #: Keys whose unquoted text may have lost its end to a comment without anybody noticing.
 _FREE_TEXT: Final = frozenset(("title", "reason", "remediation", "note"))
 _LOOKS_LIKE_TEXT: Final = re.compile(r"[ ]+#[\w{]")
+_A_RULE: Final = "write a rule, `- {id: …, when: …, effect: …}`, or remove the whole document"
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +106,7 @@ def _rules(reader: Reader, fields: Fields, policy: str) -> tuple[WrittenRule, ..
         return ()
     rules: list[WrittenRule] = []
     first: dict[str, MapNode] = {}
-    for item in reader.items(node, "`rules`"):
+    for item in reader.items(node, "`rules`", needed=_A_RULE):
         rule = read_rule(reader, item, policy)
         if rule is None:
             continue
@@ -138,7 +139,7 @@ def valid_topic(reader: Reader, node: Node, text: str, what: str) -> bool:
 
 def _topics(reader: Reader, fields: Fields) -> tuple[str, ...]:
     node = fields.get("topics")
-    names = fields.names("topics")
+    names = fields.names("topics", needed="name a topic, or a glob such as `payments.*`")
     if node is None or not isinstance(node, ListNode):
         return ()
     items = {item.text: item for item in node.items if isinstance(item, ScalarNode)}

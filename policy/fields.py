@@ -166,8 +166,13 @@ class Reader:
             )
             return None
 
-    def items(self, node: Node, what: str, *, empty: bool = False) -> tuple[Node, ...]:
-        """The elements of a list, or nothing with a problem."""
+    def items(
+        self, node: Node, what: str, *, empty: bool = False, needed: str = ""
+    ) -> tuple[Node, ...]:
+        """The elements of a list, or nothing with a problem.
+
+        `needed` is the remedy where an empty list stands at a key that cannot be left out.
+        """
         if not isinstance(node, ListNode):
             self.problem(
                 node,
@@ -180,13 +185,14 @@ class Reader:
             )
             return ()
         if not node.items and not empty:
-            self.problem(node, "SW142", f"{what} is empty", remedy="name one, or remove the key")
+            remedy = needed or "name one, or remove the key"
+            self.problem(node, "SW142", f"{what} is empty", remedy=remedy)
         return node.items
 
-    def names(self, node: Node, what: str) -> tuple[str, ...]:
+    def names(self, node: Node, what: str, *, needed: str = "") -> tuple[str, ...]:
         """A list of texts without doubles; malformed ones are left out with a problem."""
         seen: dict[str, None] = {}
-        for item in self.items(node, what):
+        for item in self.items(node, what, needed=needed):
             text = self.text(item, f"an element of {what}")
             if text is None:
                 continue
@@ -278,10 +284,10 @@ class Fields:
         node = self.get(key)
         return None if node is None else self.reader.choice(node, f"`{key}`", choices, confused)
 
-    def names(self, key: str) -> tuple[str, ...]:
+    def names(self, key: str, *, needed: str = "") -> tuple[str, ...]:
         """A list of texts; empty where it is missing or malformed."""
         node = self.get(key)
-        return () if node is None else self.reader.names(node, f"`{key}`")
+        return () if node is None else self.reader.names(node, f"`{key}`", needed=needed)
 
     def flag(self, key: str) -> bool | None:
         """A truth value; None where it is missing or malformed."""

@@ -217,7 +217,8 @@ def _masks(
         reader.problem(
             node, "SW148", "`mask` has no meaning on an exemption", remedy="remove `mask`"
         )
-    found = [_mask(reader, item) for item in reader.items(node, "`mask`")]
+    needed = "name what it masks, `[{field: value.…, with: redact}]`" if masking else ""
+    found = [_mask(reader, item) for item in reader.items(node, "`mask`", needed=needed)]
     return tuple(mask for mask in found if mask is not None)
 
 
