@@ -24,7 +24,7 @@ from .options import (
 )
 from .output import Output, counted, escaped, write_json
 from .trails import effect_style
-from .uncovered import Unjudged
+from .uncovered import Unjudged, warn_of_nothing
 
 __all__ = ["STAGES", "decide", "decision_on"]
 
@@ -77,6 +77,8 @@ def decide(
     refused = failed = 0
     nothing = Unjudged()
     with source.guard(client) as guard:
+        if topic is not None:  # at once, since standard input may have no end
+            warn_of_nothing(output, guard, topic, stage)
         for line in lines:
             try:
                 if line.data is None:
@@ -93,6 +95,8 @@ def decide(
                 write_json(decision.to_dict())
             else:
                 output.print(_words(line.number, decision))
+        if topic is not None:
+            nothing.topics.pop(topic, None)
         nothing.tell(output, [guard.bundle], stage, guard.now())
     if failed:
         output.warn(

@@ -22,7 +22,7 @@ def test_a_decision_on_an_uncovered_topic_says_so(run: Run, policies: Path) -> N
     covered = run("decide", "-t", "payments", "--policies", policies, "-", stdin=lines)
 
     assert (many.exit_code, one.exit_code) == (0, 0)
-    assert f"{UNCOVERED}; {MEANT} (2 events decided `none`)" in many.stderr
+    assert many.stderr == f"{UNCOVERED}; {MEANT}\n"  # before the first line: there may be no last
     assert f"{UNCOVERED}; {MEANT} (1 event decided `none`)" in one.stderr
     assert [json.loads(line)["effect"] for line in many.stdout.splitlines()] == ["none", "none"]
     assert "warning" not in covered.stderr
@@ -32,7 +32,7 @@ def test_topics_that_there_are_stand_in_for_a_guess(run: Run, policies: Path) ->
     """Where none is near, those that policies cover are named."""
     result = run("decide", "-t", "zebra", "--policies", policies, "-", stdin=b"{}\n")
 
-    assert "nothing judges its events; policies cover `payments` (1 event" in result.stderr
+    assert "nothing judges its events; policies cover `payments`" in result.stderr
 
 
 def test_a_stage_at_which_no_policy_applies_is_told_apart(run: Run, policies: Path) -> None:
