@@ -124,3 +124,17 @@ def test_hash_masks_need_keys(run: Run, tmp_path: Path) -> None:
     assert without.exit_code == 1
     assert "--mask-keys FILE" in without.stderr
     assert [each["effect"] for each in decisions(given)] == ["mask"]
+
+
+def test_a_rule_that_failed_is_told_once_in_a_tree(run: Run, tmp_path: Path) -> None:
+    """That it failed and why, and not its reason, which nobody knows to be true."""
+    (tmp_path / "p.yaml").write_text(
+        "policy: p\nowner: o\ntopics: [t]\nrules:\n"
+        "  - {id: over, when: value.mg > 10, effect: reject, reason: a dose beyond the formulary}\n"
+    )
+
+    result = run("policy", "explain", tmp_path, "-t", "t", "-", stdin=b'{"n":1}')
+
+    assert result.stdout.count("could not be evaluated: no such key: `mg`") == 1
+    assert "the rule could not be evaluated" in result.stdout
+    assert "beyond the formulary" not in result.stdout
