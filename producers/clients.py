@@ -318,6 +318,7 @@ class Clients:
                 self.abort(timeout)
             except KafkaException as error:
                 log.warning("the open transaction could not be aborted: %s", error)
+        self._stop_taking()
         left = self._flush(deadline)
         if left:
             # So that callbacks tell each one, and nothing disappears without a word.
@@ -329,6 +330,24 @@ class Clients:
         if close is not None:
             close()
         return self._let_go(left)
+
+    def _stop_taking(self) -> None:
+        """From here on only callbacks may send and park: what is flushed now is all there is.
+
+        Else other threads could be told that an event was taken of which nobody hears any more.
+        """
+        send, absent = self.send, Absent.closed("the producer")
+
+        def refuse() -> None:
+            if not self.polling_here():
+                absent.produce()
+
+        def produce(*arguments: object) -> None:
+            refuse()
+            send(*arguments)
+
+        self.send = produce
+        self.parking.refuses = refuse
 
     def _let_go(self, left: int = 0) -> int:
         self.closed = True

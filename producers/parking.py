@@ -126,6 +126,8 @@ class Parking:
         self._partitions: dict[str, tuple[int | None, float]] = {}
         #: Parked events whose outcome is not told yet.
         self.pending = 0
+        #: Asked before a write is taken, once this is being closed; raises where it is not to be.
+        self.refuses: Callable[[], None] | None = None
 
     def __len__(self) -> int:
         """Parked events that a flush has to wait for.
@@ -163,8 +165,10 @@ class Parking:
     def _take(self, write: _Write, ask_s: float = _METADATA_TIMEOUT_S) -> None:
         if len(self._again) >= _AGAIN_MAX:
             raise BufferError("too many parked events wait for their topic")
-        self._add(1)
+        self._add(1)  # first: whoever closes this waits for what is counted, or is seen here
         try:
+            if self.refuses is not None:
+                self.refuses()
             self._send(write, ask_s)
         except BaseException:
             self._add(-1)

@@ -322,6 +322,46 @@ def test_without_the_right_to_park_each_caller_is_told(
     assert len(read_topic(cluster.bootstrap, "held.payments")) == 1
 
 
+def test_what_threads_send_while_another_closes_is_told(
+    guarded: Guarded, consume_all: ConsumeAll
+) -> None:
+    """Each event is taken, and then heard of, or its `produce()` raises."""
+    producer = GuardedProducer(guarded.config, guard=guarded.guard)
+    taken, told = [0] * 4, [0] * 4
+    refused: list[str] = []
+
+    def work(number: int) -> None:
+        def report(_error: KafkaError | None, _message: object) -> None:
+            told[number] += 1
+
+        while True:
+            try:
+                producer.produce(
+                    guarded.topic, CLEAN if taken[number] % 3 else BAD, on_delivery=report
+                )
+            except RuntimeError as error:
+                refused.append(str(error))
+                return
+            taken[number] += 1
+
+    threads = [Thread(target=work, args=(number,), daemon=True) for number in range(4)]
+    for thread in threads:
+        thread.start()
+    until = time.monotonic() + 30
+    while min(taken) < 50 and time.monotonic() < until:
+        time.sleep(0.01)
+    sent_all = producer.close(60)
+    for thread in threads:
+        thread.join(60)
+
+    assert sent_all
+    assert refused == ["the producer has been closed"] * 4
+    assert told == taken
+    bad = sum((each + 2) // 3 for each in taken)
+    assert len(consume_all(guarded.quarantine)) == bad
+    assert len(consume_all(guarded.topic)) == sum(taken) - bad
+
+
 @pytest.mark.slow
 def test_threads_share_a_producer(
     make_guarded: Callable[..., Guarded], consume_all: ConsumeAll
