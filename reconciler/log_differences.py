@@ -83,7 +83,8 @@ class LogDifferences:
                 run.close()
 
     def _line(self, row: bytes, slices: Sequence[Slice]) -> Difference:
-        index, number, at, effect, missed = _ROW.unpack(row)
+        found: tuple[int, int, int, int, int] = _ROW.unpack(row)
+        index, number, at, effect, missed = found
         name = self._effects[effect]
         if index == _ENTRY:
             return Difference("entry_without_event", at, name, entry=number)

@@ -130,7 +130,8 @@ def _narrowed(report: Mapping[str, Any]) -> Iterator[str]:
     filters = [
         f"{one} {' or '.join(asked[name])}" for name, one in _FILTERS.items() if asked.get(name)
     ]
-    others = sum((report.get("left_out") or {}).values())
+    left_out: Mapping[str, int] = report.get("left_out") or {}
+    others = sum(left_out.values())
     if filters or others:
         of = f"rules of {', '.join(filters)}" if filters else "some rules"
         yield (

@@ -372,16 +372,17 @@ def _plain(
 
 def _opened(value: object) -> object:
     """A list or object whose items nobody reads with these decoded, or empty where one cannot be."""
-    try:
-        match value:
-            case list():
-                return [_decoded(item) for item in cast("list[object]", value)]
-            case dict():
-                return {k: _decoded(v) for k, v in cast("dict[str, object]", value).items()}
-            case _:
-                return value
-    except DecodeError:
-        return type(value)()
+    if isinstance(value, list):
+        try:
+            return [_decoded(item) for item in cast("list[object]", value)]
+        except DecodeError:
+            return []
+    if isinstance(value, dict):
+        try:
+            return {k: _decoded(v) for k, v in cast("dict[str, object]", value).items()}
+        except DecodeError:
+            return {}
+    return value
 
 
 def _decoded(item: object) -> object:

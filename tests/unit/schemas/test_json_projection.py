@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from typing import Any
 
 import pytest
 
@@ -40,10 +41,9 @@ def test_what_is_in_lists_and_objects_of_a_flat_place_is_not_decoded(
     projection = JsonProjection(Shape.of([], flat=[("a",)]))
     found = projection.decode(data)
     assert projection.shown(found) == {"a": shown}
-    plain = projection.plain(found)
-    assert isinstance(plain, dict)
+    plain: Any = projection.plain(found)
     if isinstance(shown, list | dict):
-        assert type(plain["a"]) is type(shown)
+        assert isinstance(plain["a"], list) is isinstance(shown, list)
     else:
         assert plain["a"] == shown
 
@@ -57,8 +57,9 @@ def test_a_place_is_flat_only_where_nobody_reads_on() -> None:
 
 def test_hostile_nesting_in_a_flat_place_is_passed_over() -> None:
     data = b'{"a": ' + b"[" * 900 + b"]" * 900 + b"}"
-    flat = JsonProjection(Shape.of([], flat=[("a",)])).decode(data)
-    (inner,) = flat.a if hasattr(flat, "a") else flat.f0  # type: ignore[attr-defined]
+    projection = JsonProjection(Shape.of([], flat=[("a",)]))
+    plain: Any = projection.plain(projection.decode(data))
+    (inner,) = plain["a"]
     assert len(bytes(inner)) == 1798
 
 
