@@ -77,6 +77,10 @@ class Noting:
         """See `Judging`."""
         return self._judge.skipped
 
+    def takes(self, record: Seen, /) -> bool:
+        """See `Judging`."""
+        return self._judge.takes(record)
+
     def sweep(self, _batch: Batch, /) -> Swept | None:
         """See `Judging`: every event is noted."""
         return None

@@ -96,6 +96,10 @@ class Judge:
 
     # ------------------------------------------------------------------ the way of an event
 
+    def takes(self, _event: Seen, /) -> bool:
+        """See `Judging.takes`."""
+        return True
+
     def sweep(self, batch: Batch, /) -> Swept | None:
         """See `Judging.sweep`."""
         return sweep(batch, self._lanes)

@@ -62,12 +62,19 @@ class ParkedJudge:
         """See `Judging.sweep`: every decision is one of its own."""
         return None
 
+    def takes(self, record: Seen) -> bool:
+        """See `Judging.takes`."""
+        return self._parked(record) is not None
+
+    def _parked(self, record: Seen) -> Parked | None:
+        parked = None if is_review(record.headers) else parse_parked(record.headers)
+        other = self._origins is not None and parked and parked.origin_topic not in self._origins
+        return None if other else parked
+
     def finding(self, record: Seen) -> Finding | None:
         """What is to be told about one parked record, or None."""
-        parked = None if is_review(record.headers) else parse_parked(record.headers)
-        if parked is None or (
-            self._origins is not None and parked.origin_topic not in self._origins
-        ):
+        parked = self._parked(record)
+        if parked is None:
             self.skipped += 1
             return None
         decisions = [value for name, value in record.headers if name == DECISION_HEADER]

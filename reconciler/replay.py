@@ -44,6 +44,10 @@ class Judging(Protocol):
         """Records that are none of the run's business."""
         ...
 
+    def takes(self, record: Seen, /) -> bool:
+        """Whether a record is the run's business: an event, and one of the topics in question."""
+        ...
+
     def sweep(self, batch: Batch, /) -> Swept | None:
         """Which events of a batch `finding` has to be asked about; None: all of them."""
         ...
@@ -158,17 +162,17 @@ class _Account:
         tally, time = self._tally, record.timestamp
         if time is not None and not self._since <= time < self._until:
             return True
-        if self._draw is not None:
-            tally.population += 1
-            if not self._draw(record.offset):
-                return True
+        if self._draw is not None and not self._draw(record.offset):
+            tally.population += self._judge.takes(record)
+            return True
         skipped = self._judge.skipped
         if not self._judged(record):
             return False
-        if self._draw is not None:
-            tally.drawn += 1
         if self._judge.skipped == skipped:
             tally.events += 1
+            if self._draw is not None:
+                tally.population += 1
+                tally.drawn += 1
             self._days[None if time is None else time // DAY_MS] += 1
         return True
 

@@ -14,6 +14,7 @@ from streamwarden.errors import ConfigurationError, ReconcileError
 from streamwarden.policy.bundle import Bundle
 from streamwarden.policy.directory_store import DirectoryStore
 from streamwarden.policy.guard import Guard
+from streamwarden.producers.reviews import Review, Signature, encode_review
 from streamwarden.reconciler import ReconcileOptions, Report, reconcile
 from streamwarden.reconciler.page import render_page
 from streamwarden.reconciler.runs import Runs
@@ -293,6 +294,11 @@ def test_offsets_as_people_write_them() -> None:
 def test_a_sample_repeats_and_is_never_complete(world: World) -> None:
     """The same events however the work is cut; an interval that holds the truth; exit status 1."""
     world.write("t1", *[{"amount": number % 20} for number in range(200)])
+    for number in range(40):  # which are no events
+        review = Review("released", 0, 0, number, (Signature("ann", "fine"),), f"r{number}")
+        value, headers = encode_review(review, "quarantine.t1", None)
+        world.producer.produce("quarantine.t1", value, partition=0, headers=list(headers))
+    world.producer.flush()
     whole = found(world.run("t1"))["now-rejected"]
 
     sampled = world.run("t1", sample=Sample.parse("50%"))
