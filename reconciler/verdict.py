@@ -21,12 +21,14 @@ def drift_of(stamp: Stamp | None, then_masks: Iterable[MaskField], now: Branch) 
     """The drift of an event that was delivered under `stamp` (None: without one to go by).
 
     `then_masks` are the masks that its version applied. What people approved is drift only where
-    today's policy is stricter than what they had before them.
+    today's policy is stricter than what they had before them; a consumer holds nothing a second
+    time whose approval is signed, whatever the producer's guard had said of it.
     """
     effect = now.effect
-    approved = stamp is not None and stamp.ap is not None and effect.rank <= stamp.effect.rank
-    if approved and effect is not Effect.MASK:
-        return None
+    if stamp is not None and stamp.ap is not None and effect is not Effect.MASK:
+        signed = stamp.mac is not None and now.side.plan.stage == "consume"
+        if effect.rank <= stamp.effect.rank or (signed and effect is Effect.HOLD):
+            return None
     if effect is Effect.REJECT:
         return "now-rejected"
     if effect is Effect.HOLD:

@@ -368,6 +368,27 @@ def test_what_people_approved_is_no_finding() -> None:
     assert past.kinds(V2, terms=terms) == ["now-rejected"]
 
 
+def test_a_signed_approval_lifts_holds_at_consume_too() -> None:
+    """Held by a consumer and released, the stamp says what produce rules say of it: nothing."""
+    held = make_bundle(policy(HOLD_10, more="stages: [consume]\n"), number=1)
+    rejected = make_bundle(policy(OVER_10, more="stages: [consume]\n"), number=2)
+    past, value = Past(held, rejected), as_bytes({"amount": 20})
+    text = stamp_of(held, "none", f";at={NOON // 10**6};ap=x1")
+    past.bypass(value, stamp=text)
+    past.bypass(
+        value, stamp=sign(Stamp.parse(text.encode()), _KEYS, "t", None, value).encode().decode()
+    )
+    terms = Terms(now=NOON, stage="consume", stamp_keys=_KEYS, known_id=lambda _kind, _name: True)
+
+    assert [(f.offset, f.kind) for f in past.findings(held, terms=terms)] == [(0, "forged")]
+    assert [(f.offset, f.kind) for f in past.findings(rejected, terms=terms)] == [
+        (0, "forged"),
+        (1, "now-rejected"),
+    ]
+    unsigned = replace(terms, stamp_keys=None)
+    assert [(f.offset, f.kind) for f in past.findings(held, terms=unsigned)] == [(0, "now-held")]
+
+
 def test_an_approval_that_never_was_is_forged() -> None:
     """Where the approvals can be told, an unknown id is a forgery; elsewhere it is unverifiable."""
     held = make_bundle(policy(HOLD_10), number=1)
