@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -39,10 +40,13 @@ def current_bundle(options: ReconcileOptions) -> Bundle:
     if options.version is not None:
         return store.get(options.version)
     if options.as_of is not None:
-        before = [a for a in store.activations() if a.at <= options.as_of * _MILLISECOND_NS]
+        activations = store.activations()
+        before = [a for a in activations if a.at <= options.as_of * _MILLISECOND_NS]
         if not before:
+            first = min((a.at for a in activations), default=None)
+            since = "" if first is None else f"; the first one is since {_instant(first)}"
             raise ReconcileError(
-                "no bundle was active then", remedy="say a later `--as-of`, or a version"
+                f"no bundle was active then{since}", remedy="say a later `--as-of`, or a version"
             )
         return store.get(max(before, key=lambda activation: activation.epoch).number)
     active = store.active()
@@ -51,6 +55,11 @@ def current_bundle(options: ReconcileOptions) -> Bundle:
             "the store has no active bundle", remedy="activate one, or say `--policies DIR`"
         )
     return active.bundle
+
+
+def _instant(ns: int) -> str:
+    """To the second, and not before it: said back, it is in time."""
+    return dt.datetime.fromtimestamp(-(-ns // 10**9), dt.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def plan_run(options: ReconcileOptions, today: Bundle, spool: Spool) -> Plan:

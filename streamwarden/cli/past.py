@@ -345,6 +345,8 @@ def _cause_table(causes: Sequence[_Json]) -> Table:
             drift=cause["drift"] or "",
             stamped=cause["stamped"] or "",
         )
+        if cause["rule"] and cause["rule"] not in sentence:
+            sentence = f"{sentence} ({cause['rule']})"
         change = str(cause["change"])
         table.add_row(
             Text(change, styles.get(change, "")),

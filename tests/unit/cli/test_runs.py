@@ -241,6 +241,9 @@ def test_diff_tells_causes_and_findings(run: Run, runs: Path, tmp_path: Path) ->
     assert told["findings"]["new"]["kinds"] == {"now-rejected": 1}
     assert told["moved"] == {"now-rejected": -100}
     assert {c["change"] for c in told["causes"]} == {"same", "shrank"}
+    ruled = [c["rule"] for c in told["causes"] if c["rule"] and c["change"] != "same"]
+    assert ruled
+    assert all(rule in "".join(words.stdout.split()) for rule in ruled)
 
 
 def test_a_run_compared_with_itself_is_clean(run: Run, runs: Path) -> None:
