@@ -29,7 +29,7 @@ from .tallies import Tally
 
 __all__ = ["Entry", "Outcome", "Plan", "PlanRule", "Plans", "SyntheticRule"]
 
-#: Outcomes that are kept; a hostile producer must not grow it.
+#: Outcomes of each sort that are kept; a hostile producer must not grow it.
 _OUTCOMES_MAX = 2048
 #: An event whose decision is timed, when it began (nanoseconds), and who is told.
 _Timed: TypeAlias = tuple[Event, int, Callable[[int], object]]
@@ -111,6 +111,7 @@ class Plan:
 
     __slots__ = (
         "__weakref__",
+        "_blind_outcomes",
         "_open",
         "_outcomes",
         "_run",
@@ -180,8 +181,10 @@ class Plan:
         self.trails: dict[int, Trail] = {}
         self.frames: dict[Effect, bytes] = {}
         self.all_clear = Outcome(Effect.ALLOW if self.rules else Effect.NONE)
-        #: By the hits, and why the value cannot be decoded; behind those of a tombstone is None.
         self._outcomes: dict[tuple[object, ...], Outcome] = {}
+        #: By the hits and why the value cannot be decoded, None of a tombstone: apart, since such
+        #: reasons are many, and what is decoded must not be crowded out.
+        self._blind_outcomes: dict[tuple[object, ...], Outcome] = {}
         self._sink = source.sink
         #: Whether nothing is left to do where no rule fired; a tombstone is another matter where
         #: they are not allowed.
@@ -219,15 +222,16 @@ class Plan:
                 raise _unavailable(hits.reason)
             undecodable, hits = hits.reason, hits.hits
         known: tuple[object, ...] = hits
+        outcomes = self._outcomes
         if undecodable is not None or event.value is None:
-            known = (*hits, undecodable)
-        outcome = self._outcomes.get(known)
+            known, outcomes = (*hits, undecodable), self._blind_outcomes
+        outcome = outcomes.get(known)
         if outcome is None:
             outcome = self.resolve(hits) if hits else self.all_clear
             for synthetic in self._synthetic(event, undecodable):
                 outcome = self._with(outcome, synthetic)
-            if len(self._outcomes) < _OUTCOMES_MAX:
-                self._outcomes[known] = outcome
+            if len(outcomes) < _OUTCOMES_MAX:
+                outcomes[known] = outcome
         masked: bytes | None = None
         if outcome.masks and event.value is not None:
             try:

@@ -233,9 +233,9 @@ def check_log(
             if found.entries and found.unreadable == found.entries:
                 found.problem = f"nothing in `{place}` is an entry of a decision log"
         buckets.close()
-        told = LogDifferences(Path(folder), _EFFECTS)
+        told = None if differences is None else LogDifferences(Path(folder), _EFFECTS)
         _join(slices, buckets, found, told)
-        if differences is not None:
+        if told is not None and differences is not None:
             told.write(differences, slices)
     return found
 
@@ -363,7 +363,7 @@ def _lines(place: str, config: Mapping[str, Any], timeout_s: float) -> Iterator[
 
 
 def _join(
-    slices: Sequence[Slice], buckets: _Buckets, found: LogCheck, told: LogDifferences
+    slices: Sequence[Slice], buckets: _Buckets, found: LogCheck, told: LogDifferences | None
 ) -> None:
     events: list[tuple[bool, str, int, int]] = []
     lost: list[tuple[int, int, str]] = []
@@ -376,15 +376,18 @@ def _join(
             missed = found.misses(note)
             found.missed += missed
             piece = slices[index]
-            told.event(index, note.number, note.at, note.effect, missed=missed)
+            if told is not None:
+                told.event(index, note.number, note.at, note.effect, missed=missed)
             events.append((not missed, piece.topic, piece.partition, note.number))
         for note in reversed(entries):
             if open_[note.fingerprint] > 0 and found.since <= note.at < found.until:
                 open_[note.fingerprint] -= 1
                 found.unfound += 1
-                told.entry(note.number, note.at, note.effect)
+                if told is not None:
+                    told.entry(note.number, note.at, note.effect)
                 lost.append((note.number, note.at, note.effect))
-        told.cut()
+        if told is not None:
+            told.cut()
         events = heapq.nsmallest(_EXAMPLES_MAX, events)
         lost = heapq.nsmallest(_EXAMPLES_MAX, lost)
     found.events = [(topic, partition, offset) for _, topic, partition, offset in events]

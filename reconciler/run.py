@@ -34,6 +34,7 @@ from .secrecy import secrets_of
 from .slices import Slice, cut
 from .tally import SliceReport, Tally, merge
 from .text import first_sentence
+from .words import listed
 from .work import Work
 
 __all__ = ["reconcile"]
@@ -148,7 +149,7 @@ def _check_names(options: ReconcileOptions, history: History, spool: Spool) -> N
         )
         raise ConfigurationError(
             f"no version that is looked at has the {' or the '.join(unknown)}",
-            remedy=f"there are {_named(known)}",
+            remedy=f"there are {listed(known, _NAMES_TOLD)}",
         )
 
 
@@ -183,15 +184,7 @@ def _warn_of_stages(options: ReconcileOptions, report: Report, today: Bundle) ->
 
 
 def _listed(topics: Sequence[str]) -> str:
-    named = ", ".join(f"`{topic}`" for topic in topics[:_TOPICS_NAMED])
-    return named + (
-        f" and {len(topics) - _TOPICS_NAMED:,} more" if len(topics) > _TOPICS_NAMED else ""
-    )
-
-
-def _named(names: Sequence[str]) -> str:
-    more = len(names) - _NAMES_TOLD
-    return ", ".join(names[:_NAMES_TOLD]) + (f" and {more:,} more" if more > 0 else "")
+    return listed([f"`{topic}`" for topic in topics], _TOPICS_NAMED)
 
 
 def _history(options: ReconcileOptions, today: Bundle, plan: Plan) -> History:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 __all__ = [
@@ -12,6 +12,7 @@ __all__ = [
     "headline",
     "judged_by",
     "judges_nothing",
+    "listed",
     "log_sentences",
     "meaning",
     "missed_places",
@@ -95,6 +96,12 @@ def judges_nothing(report: Mapping[str, Any]) -> bool:
     return not report["events"] or topics.issubset(without)
 
 
+def listed(names: Sequence[str], most: int) -> str:
+    """The first `most` of `names`, and how many more there are."""
+    more = len(names) - most
+    return ", ".join(names[:most]) + (f" and {more:,} more" if more > 0 else "")
+
+
 def _judge(by: str) -> str:
     if by == _NOW:
         return "Today's policy"
@@ -143,12 +150,8 @@ def _narrowed(report: Mapping[str, Any]) -> Iterator[str]:
 def _unjudged(report: Mapping[str, Any]) -> Iterator[str]:
     topics = report.get("uncovered") or ()
     if topics:
-        named = ", ".join(f"`{topic}`" for topic in topics[:_TOPICS_NAMED])
-        more = len(topics) - _TOPICS_NAMED
-        yield (
-            f"No policy covers {named}{f' and {more:,} more topics' if more > 0 else ''}: "
-            "nothing judged the events there."
-        )
+        named = listed([f"`{topic}`" for topic in topics], _TOPICS_NAMED)
+        yield f"No policy covers {named}: nothing judged the events there."
 
 
 def counted_above(report: Mapping[str, Any]) -> str:

@@ -324,9 +324,9 @@ def nesting(data: bytes) -> int:
 def _brackets(data: bytes) -> bytes:
     """The brackets of `data` that are not in a string."""
     bare = data.translate(None, _NOT_STRUCTURE)
-    if b'"' not in bare and b"\\" not in bare:
-        return bare
     if b"\\" not in bare:
+        if b'"' not in bare:
+            return bare
         quotes = bare.count(b'"')
         if quotes % 2:
             bare = bare[: bare.rindex(b'"')]  # where a string begins that does not end
