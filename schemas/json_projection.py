@@ -14,7 +14,6 @@ objects where rules want something else, is only looked at as far as needed to f
 from __future__ import annotations
 
 import re
-import sys
 import threading
 import types
 from collections.abc import Callable, Iterable, Mapping
@@ -23,6 +22,8 @@ from functools import partial
 from typing import Any, Final, TypeAlias, cast
 
 import msgspec
+
+from .json_nesting import is_too_deep, wary
 
 __all__ = [
     "MISSING",
@@ -34,7 +35,6 @@ __all__ = [
     "decode_again",
     "decode_json",
     "decode_with",
-    "nesting",
     "on_fresh_stack",
 ]
 
@@ -134,13 +134,14 @@ class JsonProjection:
     """A decoder for one shape. Immutable; shared by threads.
 
     `decode(data)` raises DecodeError; `raw_decode` is the bare function, which may raise anything
-    and refuse what can be decoded: pass its failures to `again`.
+    and refuse what can be decoded: pass its failures to `again`. `raw_decode_long` is the same
+    for values of `json_nesting.LONG` bytes and more, and refuses at once what is nested too deeply.
 
     Objects with more than `members_max` members that are read are dicts where that is the whole
     value: they are found faster so. What counts as decodable is the same.
     """
 
-    __slots__ = ("_made", "_narrow", "raw_decode", "root")
+    __slots__ = ("_made", "_narrow", "raw_decode", "raw_decode_long", "root")
 
     def __init__(self, shape: Shape, *, members_max: int | None = None) -> None:
         self._made = 0
@@ -153,6 +154,7 @@ class JsonProjection:
             annotation = self._annotation(self.root)
         decoder: msgspec.json.Decoder[object] = msgspec.json.Decoder(annotation)
         self.raw_decode: Callable[[bytes], object] = decoder.decode
+        self.raw_decode_long = wary(decoder.decode)
 
     def decode(self, data: bytes) -> object:
         """The projected value of `data`. Raises DecodeError."""
@@ -168,7 +170,7 @@ class JsonProjection:
         """What becomes of `data`, which `raw_decode` has refused: a value, or a DecodeError."""
         if self._narrow is None:
             return decode_again(self.raw_decode, data, error)
-        if isinstance(error, RecursionError) and _is_nested(data, sys.getrecursionlimit()):
+        if is_too_deep(data, error):
             return DecodeError(_reason(data, error))
         try:
             return self._narrow.plain(self._narrow.decode(data))
@@ -253,7 +255,7 @@ def decode_again(decode: Callable[[bytes], object], data: bytes, error: Exceptio
     How deep a document may be nested must not hang on how deep the caller's stack is: what was
     refused for that is tried once more on a fresh one.
     """
-    if isinstance(error, RecursionError) and not _is_nested(data, sys.getrecursionlimit()):
+    if isinstance(error, RecursionError) and not is_too_deep(data, error):
         outcome = on_fresh_stack(decode, data)
         if not isinstance(outcome, Exception):
             return outcome
@@ -292,49 +294,6 @@ def _reason(data: bytes, error: Exception) -> str:
     if found and digits.isdecimal():
         return f"the bytes are not JSON (byte {digits})"
     return "the bytes are not JSON"
-
-
-_NOT_STRUCTURE: Final = bytes(sorted(set(range(256)) - set(b'[]{}"\\')))
-_STRING: Final = re.compile(rb'"[^"\\]*(?:\\.?[^"\\]*)*"?', re.DOTALL)
-_RUN: Final = re.compile(rb"[\[{]+|[\]}]+")
-#: What a list, and an object with a short name, takes at least and a little more.
-_BYTES_A_LEVEL: Final = (1.25, 6)
-
-
-def _is_nested(data: bytes, depth: int) -> bool:
-    """Whether `data` is nested at least so deep: most that is, is so from the start."""
-    for each in _BYTES_A_LEVEL:
-        size = int(depth * each)
-        if size < len(data):
-            brackets = _brackets(data[:size])
-            if len(brackets) - len(brackets.lstrip(b"[{")) >= depth:
-                return True
-    return nesting(data) >= depth
-
-
-def nesting(data: bytes) -> int:
-    """How deep the lists and objects of `data` are nested, whether or not it is valid JSON."""
-    depth = deepest = 0
-    for run in _RUN.findall(_brackets(data)):
-        depth += len(run) if run[0] in b"[{" else -len(run)
-        deepest = max(deepest, depth)
-    return deepest
-
-
-def _brackets(data: bytes) -> bytes:
-    """The brackets of `data` that are not in a string."""
-    bare = data.translate(None, _NOT_STRUCTURE)
-    if b"\\" not in bare:
-        if b'"' not in bare:
-            return bare
-        quotes = bare.count(b'"')
-        if quotes % 2:
-            bare = bare[: bare.rindex(b'"')]  # where a string begins that does not end
-            quotes -= 1
-        # Each string is two quotes side by side where there are no brackets in any.
-        if bare.count(b'""') * 2 == quotes:
-            return bare.translate(None, b'"')
-    return _STRING.sub(b"", data).translate(None, _NOT_STRUCTURE + b'"\\')
 
 
 def _part(node: Node, shape: Shape) -> Node:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from ...schemas.event import Event
+from ...schemas.json_nesting import LONG
 from ...schemas.json_projection import DecodeError
 from .access import Entry, Rule
 from .activation import Undecodable, schema_of
@@ -112,6 +113,7 @@ class _Generator:
         functions.append(function("run", ("event",), self.entry(judged)))
         self.namespace.values["undecodable"] = self.undecodable
         self.namespace.values["decode"] = self.definition.reader.fast
+        self.namespace.values["decode_long"] = self.definition.reader.fast_long
         self.namespace.load([*self.lowering.functions, *functions])
         return Generated(self.namespace.function("run"), tuple(everything), self.index.waits)
 
@@ -138,7 +140,8 @@ class _Generator:
     def decoded(self, data: Node) -> Node:
         """What is read of the value; anything may be raised."""
         reader = self.definition.reader
-        plain = call("decode", data)
+        is_short = compare(call("len", data), "<", constant(LONG))
+        plain = either(is_short, call("decode", data), call("decode_long", data))
         if reader.framed is None:
             return plain
         headers = attribute(name("event"), "headers")

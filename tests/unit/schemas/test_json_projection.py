@@ -13,7 +13,6 @@ from streamwarden.schemas.json_projection import (
     Path,
     Shape,
     decode_json,
-    nesting,
 )
 
 
@@ -133,18 +132,3 @@ def test_what_is_too_deep_is_told_wherever_it_is(before: bytes, level: bytes) ->
     limit = sys.getrecursionlimit()
     with pytest.raises(DecodeError, match="nested too deeply"):
         read(b"[" + before + level * (limit + 10), ())
-
-
-@pytest.mark.parametrize(
-    ("data", "depth"),
-    [
-        (b"1", 0),
-        (b"[[1], {}]", 2),
-        (b'{"[[[[": "]]\\"[[["}', 1),
-        (b'{"a": "[", "b": ["]"]}', 2),
-        (b'["\\\\", "[[["]', 1),
-        (b'["unfinished [[[', 1),
-    ],
-)
-def test_nesting(data: bytes, depth: int) -> None:
-    assert nesting(data) == depth
