@@ -98,9 +98,9 @@ def _check_exempts(
         found = rules.get(target, [])
         own = [pair for pair in found if pair[0] is policy]
         chosen = own or found
-        if not chosen and policy.reader.problems.full:
-            policy.reader.problems.dropped += 1  # finding the nearest of all rules takes long
-        elif not chosen:
+        if not chosen:
+            if policy.reader.problems.drops("error"):
+                continue  # finding the nearest of all rules takes long
             policy.reader.problem(
                 node,
                 "SW155",

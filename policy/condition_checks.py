@@ -179,8 +179,7 @@ def _counts_failures(rule: WrittenRule) -> bool:
 
 
 def _tell(policy: WrittenPolicy, part: Part, problem: CelProblem) -> None:
-    if policy.reader.problems.full:
-        policy.reader.problems.dropped += 1
+    if policy.reader.problems.drops(problem.severity):
         return
     remedy = problem.remedy or (_LATER if problem.code == "SW166" else "")
     if part.scalar is None:

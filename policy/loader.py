@@ -289,10 +289,10 @@ def _read_documents(directory: _Directory, problems: Problems) -> None:
     for relative, document, own in read:
         if relative in tables and document is not None:
             directory.tables[relative] = document
-            problems.items.extend(own.items)
+            problems.take(own)
         if relative in tables or (is_ignored(relative, ignore) and document is not chosen):
             continue
-        problems.items.extend(own.items)
+        problems.take(own)
         if document is None or document is chosen:
             continue
         kind = _kind(document)

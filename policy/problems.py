@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+from collections import Counter
 from collections.abc import Iterable
 from itertools import islice
 from typing import Final
@@ -11,20 +12,22 @@ from streamwarden.errors import Location, PolicyError, Problem
 
 __all__ = ["PROBLEMS_MAX", "Problems", "closest", "nearest", "quoted", "shorten"]
 
-#: Somebody who sees this many has a systematic mistake; the rest would only hide the first ones.
+#: Of each severity: somebody who sees so many has a systematic mistake, and more would hide the first.
 PROBLEMS_MAX: Final = 1000
 _LINE_MAX_CHARS: Final = 200
 #: Comparing with more takes longer than the remedy is worth.
 _CHOICES_MAX: Final = 2000
 _QUOTED_MAX_CHARS: Final = 80
+_PLURALS: Final = {"error": "problems", "warning": "warnings"}
 
 
 class Problems:
-    """Problems found so far. `dropped` counts those beyond `PROBLEMS_MAX`."""
+    """Problems found so far. `dropped` counts those beyond `PROBLEMS_MAX`, by severity."""
 
     def __init__(self) -> None:
         self.items: list[Problem] = []
-        self.dropped = 0
+        self.dropped: Counter[str] = Counter()
+        self._kept: Counter[str] = Counter()
         self._order: dict[str, int] = {}
 
     def expect(self, file: str) -> None:
@@ -43,9 +46,9 @@ class Problems:
         severity: str = "error",
     ) -> None:
         """Adds one problem; `text` is cut where it is very long, and words are made one line."""
-        if len(self.items) >= PROBLEMS_MAX:
-            self.dropped += 1
+        if self.drops(severity):
             return
+        self._kept[severity] += 1
         self.items.append(
             Problem(
                 code,
@@ -58,10 +61,22 @@ class Problems:
             )
         )
 
-    @property
-    def full(self) -> bool:
-        """True where no more problems are kept, so that none need be looked for."""
-        return len(self.items) >= PROBLEMS_MAX
+    def take(self, other: Problems) -> None:
+        """Adds what was found apart."""
+        for problem in other.items:
+            if not self.drops(problem.severity):
+                self._kept[problem.severity] += 1
+                self.items.append(problem)
+        self.dropped += other.dropped
+
+    def drops(self, severity: str) -> bool:
+        """Whether one more of that severity is only counted, so that it need not be put into words.
+
+        It is counted by that.
+        """
+        full = self._kept[severity] >= PROBLEMS_MAX
+        self.dropped[severity] += full
+        return full
 
     @property
     def errors(self) -> list[Problem]:
@@ -74,9 +89,11 @@ class Problems:
         for problem in self.items:
             order.setdefault(problem.location.file, len(order))
         unique = dict.fromkeys(self.items)
-        if self.dropped:
-            last = self.items[-1].location
-            unique[Problem("SW118", f"{self.dropped:,} more problems are not shown", last)] = None
+        for severity, dropped in self.dropped.items():
+            if dropped:
+                last = [each for each in self.items if each.severity == severity][-1]
+                told = f"{dropped:,} more {_PLURALS[severity]} are not shown"
+                unique[Problem("SW118", told, last.location, severity=severity)] = None
         return sorted(
             unique,
             key=lambda p: (order[p.location.file], p.location.line, p.location.column),

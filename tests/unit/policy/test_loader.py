@@ -397,3 +397,24 @@ def test_only_so_many_problems_are_told(tmp_path: Path) -> None:
 
     assert len(found) == PROBLEMS_MAX + 1
     assert found[-1].message == "500 more problems are not shown"
+
+
+@pytest.mark.slow
+def test_warnings_alone_refuse_nothing_however_many(tmp_path: Path) -> None:
+    """And they keep no error from being told."""
+    rules = "\n".join(
+        f"  - {{id: r{n}, when: 'value.f{n} == {n}', effect: warn}}" for n in range(1100)
+    )
+    policy = f"policy: a\nowner: o\nschema: s\ntopics: [t]\nrules:\n{rules}\n"
+    write(tmp_path, **{"a.yaml": policy})
+    types = {"s": record("payment", {"amount": DOUBLE}, open=True)}.get
+
+    load_directories([tmp_path], value_types=types)
+    found = check_directories(tmp_path, value_types=types)
+
+    assert {p.severity for p in found} == {"warning"}
+    assert len(found) == PROBLEMS_MAX + 1
+    assert [p.message for p in found if p.code == "SW118"] == ["100 more warnings are not shown"]
+    write(tmp_path, **{"z.yaml": "policy: b\nowner: o\ntopics: [t]\neffekt: warn\n"})
+    with pytest.raises(PolicyError, match="effekt"):
+        load_directories([tmp_path], value_types=types)
