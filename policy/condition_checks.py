@@ -13,7 +13,7 @@ from .cel import Bounds, CelProblem, Cost, Environment, check, estimate
 from .cel.absence import Fact, guards, unguarded
 from .cel.cost import COST_MAX, NESTING_LOOPS_MAX
 from .cel.cost_bounds import are_plain, limits
-from .cel.types import DYN, FIGURES, INT, STRING, TIMESTAMP, Type, list_of, map_of, record
+from .cel.types import DYN, FIGURES, INT, STRING, TIMESTAMP, Type, list_of, map_of, plain, record
 from .cel.unify import bare
 from .condition_times import in_yaml
 from .conditions import Part, WrittenCondition
@@ -107,7 +107,8 @@ def _type_of(value: object, *, figures: bool = False) -> Type:
         return list_of(_common(cast("list[object]", value), figures=figures))
     if isinstance(value, dict):
         members = cast("dict[str, object]", value)
-        return map_of(STRING, _common(members.values(), figures=figures))
+        found = map_of(STRING, _common(members.values(), figures=figures))
+        return replace(found, keys=members.keys())
     return DYN
 
 
@@ -116,14 +117,19 @@ def _common(values: Collection[object], *, figures: bool) -> Type:
         return FIGURES if figures and _are_figures(values) else STRING
     types = {_type_of(value) for value in values}
     found = types.pop() if len(types) == 1 else DYN
-    return replace(found, columns=_columns(values)) if figures and found.kind == "map" else found
+    if found.kind != "map":
+        return plain(found)
+    # Of rows within rows nothing is told but the type.
+    rows = cast("Collection[dict[str, object]]", values)
+    columns = _columns(rows) if figures else frozenset[str]()
+    return replace(plain(found), columns=columns, keys=frozenset[str]().union(*rows))
 
 
-def _columns(rows: Iterable[object]) -> frozenset[str]:
+def _columns(rows: Iterable[Mapping[str, object]]) -> frozenset[str]:
     """The columns of a table whose cells are all texts that look like numbers."""
     cells: dict[str, list[object]] = {}
     for row in islice(rows, _LOOKED_AT_MAX):
-        for name, cell in cast("dict[str, object]", row).items():
+        for name, cell in row.items():
             cells.setdefault(name, []).append(cell)
     return frozenset(name for name, column in cells.items() if _are_figures(column))
 

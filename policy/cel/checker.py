@@ -106,6 +106,8 @@ def check(expr: Expr, env: Environment) -> Checked:
     return Checked(expr, tuple(problems), type_, types)
 
 
+#: Among more names the nearest is not looked for: that would take seconds.
+_NEAR_MAX: Final = 2_000
 _LITERALS: Final[Mapping[type, Type]] = {
     type(None): NULL,
     bool: BOOL,
@@ -235,6 +237,8 @@ class _Checker(CallChecks):
             return found or DYN
         if type_.kind == "map":
             self.unifier.fits(type_.params[0], STRING)
+            if type_.keys is not None and name not in type_.keys:
+                self.unknown_key(type_.keys, name, span)
             return FIGURES if name in type_.columns else type_.params[1]
         if type_.kind not in ("dyn", "param"):
             self.problem("SW123", f"{self.a(type_)} has no fields, so no `{name}`", span)
@@ -270,6 +274,13 @@ class _Checker(CallChecks):
             message, severity = f"the schema has no field `{name}`{where}", "error"
         remedy = f"did you mean `{near}`?" if near else ""
         self.problem("SW125", message, span, remedy, severity)
+
+    def unknown_key(self, keys: Collection[str], name: str, span: Span) -> None:
+        """A warning: lists change without the rules that use them."""
+        near = closest(name, keys) if len(keys) <= _NEAR_MAX else None
+        remedy = f"did you mean `{near}`?" if near else ""
+        message = f"nothing in the list is called `{name}`"
+        self.problem("SW125", message, span, remedy, "warning")
 
     def check_list_name(self, operand: Expr, name: str, span: Span) -> None:
         if not isinstance(operand, Ident) or operand.name != "lists" or "lists" in self.scope:

@@ -31,7 +31,7 @@ PROBLEM_CODES: Final[Mapping[str, tuple[str, str]]] = {
         "no such field",
         (
             "The schema of the event has no such field. Where it allows for others than it names, this "
-            "is a warning."
+            "is a warning, and so it is where a list has no such entry or column."
         ),
     ),
     "SW126": (

@@ -60,7 +60,8 @@ class Type:
     says that it may have others. `symbols` are the only texts there are (empty: any), `size` the
     most characters, bytes or elements and `least` the fewest, `range` the numbers that there are,
     where a schema says so. `figures`: a text that always reads as a number, as in a column of CSV;
-    `columns` are the members of a map that are such texts.
+    `columns` are the members of a map that are such texts, and `keys` all that it can have, where
+    they are known.
     """
 
     kind: str
@@ -75,6 +76,7 @@ class Type:
     range: Range | None = field(default=None, compare=False)
     figures: bool = field(default=False, compare=False)
     columns: frozenset[str] = field(default=frozenset(), compare=False)
+    keys: Collection[str] | None = field(default=None, compare=False, repr=False)
 
     def __str__(self) -> str:
         head = {"param": self.name, "record": self.name or "map", "abstract": self.name}.get(
@@ -298,6 +300,7 @@ def plain(type_: Type) -> Type:
         range=None,
         figures=False,
         columns=frozenset(),
+        keys=None,
     )
 
 

@@ -54,7 +54,11 @@ YAML = "or keep the list in YAML with the numbers unquoted"
             "value.mg",
         ),
         ("lists.formulary.morphine.max_mg <= value.mg", "lists.formulary.morphine.max_mg", ""),
-        ('value["mg"] >= lists.formulary["x"]["max_mg"]', 'lists.formulary["x"]["max_mg"]', ""),
+        (
+            'value["mg"] >= lists.formulary["fentanyl"]["max_mg"]',
+            'lists.formulary["fentanyl"]["max_mg"]',
+            "",
+        ),
         ("lists.limits.exists(l, value.mg > l)", "l", "value.mg"),
         ("lists.formulary.exists(d, row, value.mg > row.max_mg)", "row.max_mg", "value.mg"),
         ("cel.bind(row, lists.formulary[key], value.mg > row.max_mg)", "row.max_mg", "value.mg"),
@@ -106,6 +110,41 @@ def test_what_was_refused_before_has_the_same_remedy(tmp_path: Path, condition: 
 )
 def test_other_comparisons_with_lists_stand(tmp_path: Path, condition: str) -> None:
     """Texts are compared as texts, numbers as numbers."""
+    assert problems(tmp_path, condition) == []
+
+
+@pytest.mark.parametrize(
+    ("condition", "name", "near"),
+    [
+        ("value.mg > double(lists.formulary[value.drug].max_gm)", "max_gm", "max_mg"),
+        ('value.code == lists.formulary[value.drug]["kode"]', "kode", "code"),
+        ("lists.formulary.exists(d, row, row.unitt == value.unit)", "unitt", "unit"),
+        ("value.mg > lists.good.morfine.max_mg", "morfine", "morphine"),
+        ("has(lists.quoted.XY)", "XY", ""),
+        ('value.mg > lists.good["x"].max_mg', "x", ""),
+    ],
+)
+def test_what_a_list_does_not_have_is_told(
+    tmp_path: Path, condition: str, name: str, near: str
+) -> None:
+    """As a warning, with what was probably meant: the condition would fail on every event."""
+    (problem,) = problems(tmp_path, condition)
+
+    assert (problem.code, problem.severity) == ("SW125", "warning")
+    assert problem.message == f"nothing in the list is called `{name}`"
+    assert problem.remedy == (f"did you mean `{near}`?" if near else "")
+
+
+@pytest.mark.parametrize(
+    "condition",
+    [
+        "value.code == lists.formulary[value.drug].code",
+        "(value.mg > 1 ? lists.formulary[key] : lists.good[key]).max_mg == value.x",
+        "value.mg > lists.good[value.drug][value.column]",
+        'has(lists.quoted.DE) && lists.formulary["morphine"].unit == "mg"',
+    ],
+)
+def test_what_a_list_has_or_may_have_is_not(tmp_path: Path, condition: str) -> None:
     assert problems(tmp_path, condition) == []
 
 
