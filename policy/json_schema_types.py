@@ -1,8 +1,9 @@
 """What a JSON Schema says about values, as far as the checker of conditions can use it.
 
-Understood are type, properties, required, additionalProperties, items, enum, const, the least and
-most of numbers, texts and lists, the most of objects, references within the schema, oneOf and anyOf, and allOf of
-objects; the rest is left open, so that nothing is called wrong that a valid event can be. Objects may have fields
+Understood are type, properties, required, additionalProperties, items and prefixItems (an element of
+a tuple is one of what its positions are), enum, const, the least and most of numbers, texts and
+lists, the most of objects, references within the schema, oneOf and anyOf, and allOf of objects; the
+rest is left open, so that nothing is called wrong that a valid event can be. Objects may have fields
 that the schema does not name unless it says `additionalProperties: false`.
 """
 
@@ -152,8 +153,7 @@ class _Converter:
             case "object":
                 return self._object(said, depth)
             case "array":
-                items = None if "prefixItems" in said else said.get("items")
-                found = replace(ANY_LIST, params=self._elements(said, items, (), depth))
+                found = replace(ANY_LIST, params=self._elements(said, _items(said), (), depth))
                 least, most = _size(said.get("minItems")), _size(said.get("maxItems"))
                 return replace(found, size=most, least=least or 0)
             case "string":
@@ -222,6 +222,18 @@ def _title(said: dict[str, object]) -> str:
 
 def _names(written: object) -> list[object]:
     return cast("list[object]", written) if isinstance(written, list) else []
+
+
+def _items(said: dict[str, object]) -> object:
+    """What all elements of a list are: of a tuple, one of what its positions are."""
+    items = said.get("items")
+    positions, others = said.get("prefixItems"), said.get("items", True)
+    if isinstance(items, list):  # up to draft 2019-09
+        positions, others = items, said.get("additionalItems", True)
+    if not isinstance(positions, list):
+        return items
+    parts = cast("list[object]", positions)
+    return {"anyOf": parts if others is False else [*parts, others]}
 
 
 def _size(written: object) -> int | None:

@@ -25,6 +25,12 @@ def reference(name: str) -> dict[str, str]:
     return {"$ref": f"#/$defs/{name}"}
 
 
+LEAF = {
+    "type": "object",
+    "required": ["qty"],
+    "additionalProperties": False,
+    "properties": {"qty": {"type": "integer"}},
+}
 DEFS: dict[str, Any] = {
     # Lists of themselves alone, of themselves or text, by way of another, and twice the same.
     "pure": {"type": "array", "items": reference("pure")},
@@ -41,13 +47,8 @@ DEFS: dict[str, Any] = {
         "items": reference("any"),
         "additionalProperties": reference("any"),
     },
+    "old_pair": {"type": "array", "items": [LEAF], "additionalItems": False},
     "none": {"allOf": [reference("none")]},
-}
-LEAF = {
-    "type": "object",
-    "required": ["qty"],
-    "additionalProperties": False,
-    "properties": {"qty": {"type": "integer"}},
 }
 SCHEMA: dict[str, Any] = {
     "type": "object",
@@ -58,6 +59,22 @@ SCHEMA: dict[str, Any] = {
         "three": nested(3, LEAF),
         "forty": nested(40, LEAF),
         "loose": {"type": ["array", "integer"], "items": {"type": "integer"}},
+        "tuple": {
+            "type": "array",
+            "prefixItems": [{"type": "string"}, {"type": "number"}],
+            "items": False,
+        },
+        "old_tuple": {
+            "type": "array",
+            "items": [{"type": "string"}, reference("old_pair")],
+            "additionalItems": False,
+        },
+        "open_tuple": {"type": "array", "prefixItems": [{"type": "string"}]},
+        "long_tuple": {
+            "type": "array",
+            "prefixItems": [{"type": "string"}],
+            "items": {"type": "boolean"},
+        },
     },
 }
 SCHEMA["required"] = list(SCHEMA["properties"])
@@ -102,6 +119,10 @@ def codes(schemas: SchemaTypes, folder: Path, condition: str) -> list[str]:
         ("value.any.exists(k, v, v[0].exists(x, x == 1))", "SW123"),
         ('value.loose[0] == "x"', "SW123"),
         ('value.loose.exists(x, x == "x")', "SW123"),
+        ("value.tuple[1] == true", "SW123"),
+        ("value.tuple.exists(x, x == true)", "SW123"),
+        ("value.old_tuple[1][0].qtty == 1", "SW125"),
+        ("value.long_tuple[3] == 1", "SW123"),
     ],
 )
 def test_what_is_never_true_is_found_at_any_depth(
@@ -130,6 +151,10 @@ def test_what_is_never_true_is_found_at_any_depth(
         'value.any[value.any] == "x"',
         "value.none == 5",
         "value.loose == 5 || value.loose[0] == 5",
+        'value.tuple[0] == "x" || value.tuple[1] > 0.5 || value.tuple.exists(x, x == 5)',
+        'value.old_tuple[0] == "x" || value.old_tuple[1][0].qty == 1',
+        'value.open_tuple[0] == "x" || value.open_tuple[4] == 4',
+        'value.long_tuple[0] == "x" || value.long_tuple[1]',
     ],
 )
 def test_nothing_is_said_of_what_can_be(
