@@ -101,7 +101,9 @@ def run_projected(*, rounds: int = 7, operations: int = 20_000) -> list[Row]:
     decode: Callable[[bytes], Any] = ten.definition.reader.projection.raw_decode
     values = [decode(value) for value in events(500)]
     code: Any = ten.run
-    run = types.FunctionType(code.__code__, {**code.__globals__, "decode": lambda value: value})
+    # What asks how long the bytes are is given what is as fast, since these are none any more.
+    known = {**code.__globals__, "decode": lambda value: value, "len": bool}
+    run = types.FunctionType(code.__code__, known)
     hand = _by_hand(ten, decode=lambda value: value)
     contenders = {"by hand": _turns(hand, values), "10 rules": _turns(run, values)}
     return compare(
@@ -214,8 +216,13 @@ def _broken(values: list[bytes]) -> dict[str, list[bytes]]:
     half = [{name: item for name, item in event.items() if rng.random() < 0.5} for event in whole]
     wrong = [{name: _wrong(item) for name, item in event.items()} for event in whole]
     return {
+        "nested 400 deep": [b'{"note": ' + b"[" * 399 + b"]" * 399 + b"}"] * 50,
         "nested 900 deep": [b'{"note": ' + b"[" * 899 + b"]" * 899 + b"}"] * 50,
         "nested too deeply": [b"[" * 5_000] * 50,
+        "objects nested too deeply": [b'{"note": ' * 2_000 + b"1" + b"}" * 2_000] * 50,
+        "a field nested too deeply": [
+            value[:-1] + b', "note": ' + b"[" * 2_000 + b"]" * 2_000 + b"}" for value in values[:50]
+        ],
         "cut short": [value[: len(value) // 2] for value in values[:50]],
         "empty objects": [b"{}"] * 50,
         "half of the fields": [json.dumps(event).encode() for event in half],

@@ -7,22 +7,24 @@ import sys
 from collections.abc import Callable
 from typing import Final
 
-__all__ = ["LONG", "is_nested", "is_too_deep", "nesting", "wary"]
+__all__ = ["IN_A_ROW_MAX", "LONG", "is_nested", "is_too_deep", "nesting", "wary"]
 
 
 class _TooDeepError(RecursionError):
     """Raised before anything was decoded."""
 
 
-#: Bytes from which on a value may be nested too deeply. Whoever lowers the interpreter's limit
-#: below that has shorter ones refused by the decoder.
-LONG: Final = 1_000
+#: Valid JSON with so many brackets in a row, one after the other, is refused.
+IN_A_ROW_MAX: Final = 500
+#: As many closing ones are of a value at least so long.
+LONG: Final = 2 * IN_A_ROW_MAX
 
 _NOT_STRUCTURE: Final = bytes(sorted(set(range(256)) - set(b'[]{}"\\')))
 _STRING: Final = re.compile(rb'"[^"\\]*(?:\\.?[^"\\]*)*"?', re.DOTALL)
+_QUOTES: Final = re.compile(rb'\\.|"', re.DOTALL)
 _RUN: Final = re.compile(rb"[\[{]+|[\]}]+")
-#: What a list, and an object with a short name, takes at least and a little more.
-_BYTES_A_LEVEL: Final = (1.25, 6)
+#: What a list, an object with a short name and one with a longer take at least, and a little more.
+_BYTES_A_LEVEL: Final = (1.25, 6, 16)
 #: What deep nesting begins or ends with, and hardly anything else has. Long enough that finding
 #: none in a value is a matter of a few hundredths of a microsecond.
 _UNITS: Final = (b"[", b"}", b"]", b"}]")
@@ -30,26 +32,30 @@ _RUNS: Final = tuple(unit * (64 // len(unit)) for unit in _UNITS)
 #: How much of a value is searched for them.
 _SEEN: Final = 16_384
 #: How many of the first bytes, and brackets in them, are looked at first.
-_HEAD: Final = (128, 20)
+_HEAD: Final = (128, 8)
 #: The last byte of a value that is not cut short, but for bare words and numbers.
 _ENDS: Final = frozenset(b'}]" \t\r\n')
 
 
 def wary(decode: Callable[[bytes], object]) -> Callable[[bytes], object]:
-    """`decode` for long values, which raises RecursionError at once for most that it would.
+    """`decode` for values of `LONG` bytes and more, which refuses at once what is nested too deeply.
 
-    Of the rest it comes to the same.
+    That is, most of it, and what has `IN_A_ROW_MAX` brackets in a row near its beginning: it raises
+    RecursionError. Of the rest it comes to the same.
     """
-    if sys.version_info >= (3, 12):
-        return decode  # there the decoder's limit is another, and not known
     opened_list, closed, closed_list, closed_both = _RUNS
 
     def decode_warily(data: bytes) -> object:
         seen = data if len(data) <= _SEEN else data[:_SEEN]
-        if opened_list in seen or closed in seen or closed_list in seen or closed_both in seen:
-            if _runs(seen, sys.getrecursionlimit()):
-                raise _TooDeepError
-        elif (seen is not data or data[-1] not in _ENDS) and _starts(seen, sys.getrecursionlimit()):
+        if not data[-IN_A_ROW_MAX:].strip(b"}]"):
+            hopeless = True  # such an end is of no text
+        elif opened_list in seen or closed in seen or closed_list in seen or closed_both in seen:
+            hopeless = _runs(seen)
+        elif data[-1] not in _ENDS:
+            hopeless = _starts(seen, IN_A_ROW_MAX)
+        else:
+            hopeless = seen is not data and _starts(seen, sys.getrecursionlimit())
+        if hopeless:
             raise _TooDeepError
         return decode(data)
 
@@ -83,17 +89,15 @@ def _starts(data: bytes, depth: int) -> bool:
     return False
 
 
-def _runs(data: bytes, depth: int) -> bool:
-    """Whether its first long run of brackets is so long, and not within a text.
-
-    What has a run of closing ones there is nested so deep, or is no JSON.
-    """
+def _runs(data: bytes) -> bool:
+    """Whether the first long run of brackets is too long, and not within a text."""
     for run, unit in zip(_RUNS, _UNITS, strict=True):
         start = data.find(run)
-        if start >= 0 and data.startswith(unit * (depth // len(unit)), start):
+        if start >= 0 and data.startswith(unit * (IN_A_ROW_MAX // len(unit)), start):
+            quotes = data.count(b'"', 0, start)
             if data.find(b"\\", 0, start) >= 0:
-                return nesting(data) >= depth
-            return data.count(b'"', 0, start) % 2 == 0
+                quotes = _QUOTES.findall(data[:start]).count(b'"')
+            return quotes % 2 == 0
     return False
 
 

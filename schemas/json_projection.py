@@ -6,9 +6,10 @@ and never becomes a Python object. Every node of the projection takes any JSON v
 fails for bytes that are not JSON and for nothing else; a member that is not there is `MISSING`.
 
 What counts as JSON is msgspec's reading of RFC 8259: UTF-8 only, no lone surrogates, numbers within
-the range of a double, nesting no deeper than a fresh stack takes (about 990 levels), and of a
-name that comes twice the last value. The content of members that nobody reads, and of lists and
-objects where rules want something else, is only looked at as far as needed to find their end.
+the range of a double, nesting no deeper than a fresh stack takes (about 990 levels; half of that
+where the brackets stand in a row), and of a name that comes twice the last value. The content of
+members that nobody reads, and of lists and objects where rules want something else, is only looked
+at as far as needed to find their end.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from typing import Any, Final, TypeAlias, cast
 
 import msgspec
 
-from .json_nesting import is_too_deep, wary
+from .json_nesting import LONG, is_too_deep, wary
 
 __all__ = [
     "MISSING",
@@ -159,7 +160,7 @@ class JsonProjection:
     def decode(self, data: bytes) -> object:
         """The projected value of `data`. Raises DecodeError."""
         try:
-            return self.raw_decode(data)
+            return (self.raw_decode if len(data) < LONG else self.raw_decode_long)(data)
         except Exception as error:  # noqa: BLE001 — msgspec raises a handful of kinds
             value = self.again(data, error)
         if isinstance(value, DecodeError):
