@@ -7,6 +7,9 @@ READY := $(VENV)/.ready
 PYTHON ?=
 # What goes to pytest besides: make test-fast ARGS='-k stamp -x'
 ARGS ?=
+# What was compiled once is kept, and out of the way: tests start hundreds of processes.
+export PYTHONDONTWRITEBYTECODE :=
+export PYTHONPYCACHEPREFIX := $(CURDIR)/$(VENV)/pycache
 # Two at a time, each with servers of its own: most of the tests wait for one. Whole files, in their order.
 PARALLEL := -n 2 --dist loadfile --no-loadscope-reorder
 
@@ -24,7 +27,7 @@ test: $(READY)  ## all tests, with a real Kafka, Redis and registry where the ma
 	$(PY) -m pytest $(PARALLEL) $(ARGS)
 
 test-fast: $(READY)  ## the tests that need no server besides the embedded broker: about a minute on two cores
-	$(PY) -m pytest tests/unit tests/conformance -n 8 --dist worksteal -m "not kafka and not redis and not registry and not packaging and not property and not slow" $(ARGS)
+	$(PY) -m pytest tests/unit tests/conformance -n 5 --dist worksteal -m "not kafka and not redis and not registry and not packaging and not property and not slow" $(ARGS)
 
 test-compose: $(READY)  ## bring docker-compose.yml up, test it from outside, and take it down; needs Docker
 	@# Nothing hangs where an image is built: the limit for one test is longer than for others.

@@ -24,9 +24,9 @@ _EMAIL = re.compile(r"\A[a-z0-9.]+@[a-z0-9.]+\Z").search
 
 def run(*, rounds: int = 7, operations: int = 20_000) -> list[Row]:
     """Rows for hand-written checks, `evaluate` (the producers' way in), `decide` and `route`."""
-    values = events(2000)
+    values, refused = events(2000), events(2000, refused=1.0)
     with tempfile.TemporaryDirectory() as folder:
-        guard = Guard.from_directory(write_policies(Path(folder)))
+        guard = Guard.from_directory(write_policies(Path(folder)), flood="warn")
 
     def evaluate(value: bytes) -> object:
         return guard.evaluate(Event(TOPIC, value, None, (), None, guard.now()), "produce")
@@ -40,8 +40,10 @@ def run(*, rounds: int = 7, operations: int = 20_000) -> list[Row]:
     contenders: dict[str, Contender] = {
         BASELINE: _calls(_by_hand, values),
         "guard.evaluate": _calls(evaluate, values),
+        "guard.evaluate, refused": _calls(evaluate, refused),
         "guard.decide": _calls(decide, values),
         "guard.route": _calls(route, values),
+        "guard.route, refused": _calls(route, refused),
     }
     return compare(contenders, baseline=BASELINE, operations=operations, rounds=rounds)
 

@@ -148,6 +148,7 @@ def test_a_failing_topic_fails_until_it_is_told_not_to() -> None:
         assert none is None
 
 
+@pytest.mark.slow
 def test_a_cluster_that_is_down_comes_up_again() -> None:
     """A record times out while the cluster is down; a later one arrives."""
     with EmbeddedBroker() as broker:

@@ -51,6 +51,7 @@ def silent() -> Iterator[_Silent]:
         yield server
 
 
+@pytest.mark.slow
 def test_all_that_may_be_silent_is_asked_at_the_same_time(silent: _Silent) -> None:
     """`--timeout` is for all of them together: nobody waits for the silence of another."""
     place = silent.place

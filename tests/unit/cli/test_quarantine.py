@@ -43,6 +43,7 @@ def test_a_report_on_other_topics_is_said(
     assert "2 gone" in own
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "command", [("list",), ("show",), ("release",), ("discard", "--by", "Ann", "--reason", "gone")]
 )
@@ -69,6 +70,7 @@ def test_a_rule_that_nobody_has_is_told(
     assert "warning" not in unused
 
 
+@pytest.mark.slow
 def test_who_may_agree_to_a_release_is_shown(
     run: Run, policies: Path, embedded_broker: EmbeddedBroker
 ) -> None:

@@ -47,6 +47,7 @@ def run(main: Coroutine[Any, Any, Any]) -> Any:
     return asyncio.run(asyncio.wait_for(main, 60))
 
 
+@pytest.mark.slow
 def test_what_passes_is_handed_on_and_the_rest_is_parked(
     make: Make, send: Send, records: Records, committed: Committed
 ) -> None:

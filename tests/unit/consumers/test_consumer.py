@@ -143,6 +143,7 @@ def test_messages_with_an_error_are_the_clients_own(make_consumer: Make) -> None
     assert error.code() == KafkaError.UNKNOWN_TOPIC_OR_PART
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("asked", [True, False])
 def test_ends_of_partitions_are_told_only_where_they_are_asked_for(
     make_consumer: Make, send: Send, asked: bool
@@ -195,6 +196,7 @@ def test_a_commit_by_message_goes_on_past_parked_events(
     assert committed() == [4, NONE]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("way", ["poll", "close"])
 @pytest.mark.parametrize("by_message", [True, False])
 def test_a_commit_that_was_capped_is_made_good(
@@ -217,6 +219,7 @@ def test_a_commit_that_was_capped_is_made_good(
     assert committed() == [5, NONE]
 
 
+@pytest.mark.slow
 def test_what_is_not_committed_is_not_committed_later_either(
     make_consumer: Make, send: Send, committed: Committed, records: Records
 ) -> None:
@@ -283,6 +286,7 @@ def test_every_way_to_commit_is_capped(
     )
 
 
+@pytest.mark.slow
 def test_where_parking_fails_reading_stops_before_the_event_and_nothing_is_lost(
     make_consumer: Make, broker: EmbeddedBroker, send: Send, records: Records, committed: Committed
 ) -> None:
@@ -316,6 +320,7 @@ def test_where_parking_fails_reading_stops_before_the_event_and_nothing_is_lost(
     assert committed() == [3, NONE]
 
 
+@pytest.mark.slow
 def test_blocking_waits_for_the_parking_topic(
     make_consumer: Make, broker: EmbeddedBroker, send: Send, records: Records, committed: Committed
 ) -> None:
@@ -379,6 +384,7 @@ def test_what_a_rebalance_callback_raises_loses_no_message(make_consumer: Make, 
     assert [message.offset() for message in found] == list(range(50))
 
 
+@pytest.mark.slow
 def test_seeking_reads_again_and_parks_again(
     make_consumer: Make, send: Send, records: Records
 ) -> None:
@@ -450,6 +456,7 @@ def test_an_event_that_cannot_be_decided_is_read_again(
     assert [message.offset() for message in take(consumer, 2)] == [0, 2]
 
 
+@pytest.mark.slow
 def test_a_full_line_of_parked_events_stops_reading_and_goes_on(
     make_consumer: Make, broker: EmbeddedBroker, send: Send, records: Records, tmp_path: Path
 ) -> None:
@@ -513,6 +520,7 @@ def test_a_setting_that_makes_no_sense_is_refused(tmp_path: Path, settings: dict
         GuardedConsumer({"group.id": "g"}, guard=guard_for(tmp_path, "payments"), **settings)
 
 
+@pytest.mark.slow
 def test_what_nobody_signed_is_quarantined_where_signatures_are_required(
     make_consumer: Make, broker: EmbeddedBroker, send: Send, records: Records, tmp_path: Path
 ) -> None:

@@ -128,6 +128,7 @@ def test_run_hands_objects_to_the_handler(make: Make, send: Send) -> None:
     assert handle is not None
 
 
+@pytest.mark.slow
 def test_in_run_a_bad_value_is_the_handlers_error(make: Make, send: Send, records: Records) -> None:
     """Tried again, then stopped before, or parked."""
     send([CLEAN])

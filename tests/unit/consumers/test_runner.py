@@ -63,6 +63,7 @@ def test_without_a_handler_there_is_nothing_to_run(make_consumer: Make) -> None:
         make_consumer().run()
 
 
+@pytest.mark.slow
 def test_idleness_ends_it_when_asked(make_consumer: Make, send: Send) -> None:
     """For jobs that should not wait for ever."""
     send([CLEAN])
@@ -112,6 +113,7 @@ def test_an_interrupt_passes_and_the_event_is_not_done(
     assert handled == [3, 4, 5, 6, 7, 8, 9]
 
 
+@pytest.mark.slow
 def test_a_failing_handler_is_tried_again_in_place(make_consumer: Make, send: Send) -> None:
     """Order is kept: nothing behind the event is handled before it."""
     send([CLEAN] * 5)
@@ -177,6 +179,7 @@ def test_a_handler_that_goes_on_failing_can_have_the_event_parked(
     assert committed() == [3, NONE]
 
 
+@pytest.mark.slow
 def test_an_event_is_parked_as_it_came_whatever_a_handler_makes_of_it(
     make_consumer: Make, send: Send, records: Records
 ) -> None:
@@ -197,6 +200,7 @@ def test_an_event_is_parked_as_it_came_whatever_a_handler_makes_of_it(
     assert parked.headers[:2] == [("source", b"web"), ("source", None)]
 
 
+@pytest.mark.slow
 def test_the_group_is_kept_while_a_handler_is_retried(make_consumer: Make, send: Send) -> None:
     """Paused and still polling: a pause beyond max.poll.interval.ms costs no membership."""
     send([CLEAN, CLEAN])

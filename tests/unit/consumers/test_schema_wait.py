@@ -99,6 +99,7 @@ def read_singly(consumer: GuardedConsumer, count: int) -> list[int]:
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("read", [read_singly, read_batches])
 def test_it_waits_for_the_registry(
     make: Make, send: Send, source: Moody, read: Callable[[GuardedConsumer, int], list[int]]
@@ -142,6 +143,7 @@ def test_it_stops_before_the_event(
     assert committed() == [4, -1001]
 
 
+@pytest.mark.slow
 def test_run_waits_too(make: Make, send: Send, source: Moody) -> None:
     """The handler gets everything, and the group is kept meanwhile."""
     send([plain(1), framed(2), plain(3)])

@@ -110,6 +110,7 @@ def test_a_directory_that_is_not_there(tmp_path: Path) -> None:
         until(lambda: guard.bundle.label == "payments@1")
 
 
+@pytest.mark.slow
 def test_a_silent_store_is_counted_and_told_once(
     store: Moody, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -72,6 +72,7 @@ async def ticking(longest_s: float) -> AsyncGenerator[None]:
     assert max(pauses, default=0.0) < longest_s
 
 
+@pytest.mark.slow
 def test_each_outcome_is_told_as_it_is(make: Make, records: Records) -> None:
     """Delivered, masked, held and rejected: decision at once, outcome by awaiting."""
 
@@ -148,6 +149,7 @@ def test_a_refused_event_that_nobody_awaits_is_logged(
     assert [r.levelname for r in caplog.records if "was parked" in r.getMessage()] == ["WARNING"]
 
 
+@pytest.mark.slow
 def test_tasks_share_a_producer_and_the_loop_goes_on(make: Make, records: Records) -> None:
     """Everything arrives once, each task's events of a key in their order."""
 
@@ -216,6 +218,7 @@ def test_a_cancelled_wait_changes_nothing_about_the_event(make: Make, records: R
     assert len(records("payments")) == 1
 
 
+@pytest.mark.slow
 def test_many_events_in_one_call(make: Make, records: Records) -> None:
     """Headers are kept; a misspelt name stops all of it before anything is sent."""
 

@@ -51,6 +51,7 @@ def test_what_waits_for_the_client_is_refused_in_a_callback(
     assert len(told.reports) == 5
 
 
+@pytest.mark.slow
 def test_events_of_new_topics_can_be_produced_in_callbacks(
     broker: EmbeddedBroker, make_producer: Make, records: Records, tmp_path: Path
 ) -> None:

@@ -92,6 +92,7 @@ def test_what_is_refused_is_parked_and_told_as_a_policy_violation(
     assert found.origin_offset is None
 
 
+@pytest.mark.slow
 def test_a_refused_event_can_be_raised_and_is_parked_and_told_all_the_same(
     make_producer: Make, records: Records, told: Told
 ) -> None:
@@ -167,6 +168,7 @@ def collect(told: list[KafkaError | None]) -> Callable[[KafkaError | None, Any],
     return lambda error, _message: told.append(error)
 
 
+@pytest.mark.slow
 def test_thousands_of_events_are_each_in_one_place_and_told_once(
     make_producer: Make, records: Records
 ) -> None:
@@ -270,6 +272,7 @@ def test_a_nul_in_a_header_name_sends_nothing(make_producer: Make, records: Reco
     assert records("payments") == []
 
 
+@pytest.mark.slow
 def test_a_parked_event_goes_to_its_partition(make_producer: Make, records: Records) -> None:
     """The partition that the caller asked for; without one the key decides, as elsewhere."""
     producer = make_producer()
@@ -286,6 +289,7 @@ def test_a_parked_event_goes_to_its_partition(make_producer: Make, records: Reco
     assert keyed == [record.partition for record in records("payments")]
 
 
+@pytest.mark.slow
 def test_a_default_callback_is_told_of_refused_events_too(make_producer: Make, told: Told) -> None:
     """`on_delivery` in the configuration, as the client has it."""
     producer = make_producer({"on_delivery": told})
@@ -337,6 +341,7 @@ def test_what_a_callback_raises_comes_from_the_callers_poll(
     assert producer.guard.counters["dropped/callbacks/raised"] == 600
 
 
+@pytest.mark.slow
 def test_a_callback_may_produce(make_producer: Make, records: Records, told: Told) -> None:
     """Also a refused event's callback, and the chain ends when it does."""
     producer = make_producer()
@@ -377,6 +382,7 @@ def test_a_full_queue_is_waited_for_and_then_said(tmp_path: Path) -> None:
     producer.close(1)
 
 
+@pytest.mark.slow
 def test_a_queue_that_drains_is_waited_out(make_producer: Make, records: Records) -> None:
     """Producing faster than the broker takes it needs no polls by the caller."""
     producer = make_producer({"queue.buffering.max.messages": 100}, queue_full_wait_s=10)
