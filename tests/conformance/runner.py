@@ -57,7 +57,10 @@ def name_of(case: Case) -> str:
 
 def load(path: Path) -> list[Case]:
     """The cases of a JSON file. Raises ValueError where it is none, OSError likewise."""
-    found: object = json.loads(path.read_text(encoding="utf-8-sig"))
+    try:
+        found: object = json.loads(path.read_text(encoding="utf-8-sig"))
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
     cases = cast("list[object]", found) if isinstance(found, list) else [None]
     if not all(isinstance(case, dict) for case in cases):
         raise ValueError("it is not a list of cases")
@@ -73,10 +76,16 @@ def run_all(cases: Iterable[Case]) -> list[Outcome]:
             case.get("core") is True,
             str(case.get("expr", "")),
             run(case),
-            tuple(map(str, case.get("needs") or ())),
+            _needs(case.get("needs")),
         )
         for case in cases
     ]
+
+
+def _needs(said: object) -> tuple[str, ...]:
+    if isinstance(said, list):
+        return tuple(map(str, cast("list[object]", said)))
+    return (said,) if isinstance(said, str) else ()
 
 
 def run(case: Case) -> str:

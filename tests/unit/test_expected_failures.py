@@ -80,6 +80,7 @@ def test_cases_that_cannot_be_run_fail_and_the_others_count(
         {"file": "f", "section": "s", "name": "none\ud800", "expected": {"error": "any"}},
         {**good, "name": "endless", "expr": "(" * 5000 + "1" + ")" * 5000},
         {"expr": "x", "bindings": None, "expected": {"error": "any"}},
+        {**good, "needs": 5},
     ]
     file = tmp_path / "cases.json"
     file.write_text("\ufeff" + json.dumps(cases), encoding="utf-8")
@@ -90,10 +91,10 @@ def test_cases_that_cannot_be_run_fail_and_the_others_count(
     assert lines[0] == "odd: cannot be run: ValueError: there is no type of values `quux`"
     assert lines[1] == "f/s/none\\ud800: cannot be run: KeyError: 'expr'"
     assert lines[2].startswith("endless: got CelError(code='syntax'")
-    assert lines[3:] == ["2 passed, 3 failed"]
+    assert lines[3:] == ["3 passed, 3 failed"]
 
 
-@pytest.mark.parametrize("content", ["", "{}", "[1]", "\x00"])
+@pytest.mark.parametrize("content", ["", "{}", "[1]", "\x00", "[" * 100_000])
 def test_a_file_without_cases_is_told(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], content: str
 ) -> None:
