@@ -137,6 +137,7 @@ class AsyncGuardedProducer:
         self.guard = core.guard
         self._core, self._worker, self._raises = core, core.worker, raises
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._closing: asyncio.Future[bool] | None = None
         self._produced, self._thread = 0, -1
         self._ready = core.ready
 
@@ -301,13 +302,16 @@ class AsyncGuardedProducer:
     async def close(self, timeout: float = _CLOSE_TIMEOUT_S) -> bool:
         """Flush for up to `timeout` seconds and let go; True when everything was sent.
 
-        As GuardedProducer.close. What was begun is ended also when this is cancelled.
+        As GuardedProducer.close. What was begun is ended also when this is cancelled; a second call
+        waits for the first.
         """
-        if self._worker.stopped:
+        closing = self._closing
+        if closing is None:
+            closing = self._closing = self._worker.call(self._core.close, timeout)
+            self._worker.stop()  # after that call
+        elif closing.done():
             return True
-        closed = self._worker.call(self._core.close, timeout)
-        self._worker.stop()  # after that call
-        return await asyncio.shield(closed)
+        return await asyncio.shield(closing)
 
     async def __aenter__(self) -> Self:
         self._worker.bind()

@@ -15,6 +15,7 @@ import warnings
 import weakref
 from collections import deque
 from collections.abc import Callable, Container
+from contextlib import suppress
 from functools import partial
 from threading import get_ident
 from typing import Any, Protocol
@@ -117,6 +118,8 @@ class LoopProducer(GuardedProducer):
         self._round: asyncio.Future[None] | None = None
         #: True while nothing is to be told.
         self.idle = True
+        #: True once no more events are taken that would have to be parked.
+        self._closing = False
         framed = guard.framed
         self._schemas = (
             None
@@ -258,9 +261,19 @@ class LoopProducer(GuardedProducer):
             except BufferError:
                 raise _NoRoom(decision, lane, report) from None
         elif len(self._refused) < _REFUSED_MAX:
-            self._refused.append((decision, lane, report))
+            self._queue((decision, lane, report))
         else:
             raise _NoRoom(decision, lane, report)
+
+    def _queue(self, refused: tuple[Decision, Lane, Report | None]) -> None:
+        """Have an event parked. Raises RuntimeError where nobody would do so any more."""
+        self._refused.append(refused)
+        if self._closing:
+            # Looked at last: whoever closes says so first and then takes what is there, so that
+            # an event is either taken there, and told, or taken back here.
+            with suppress(ValueError):
+                self._refused.remove(refused)
+                raise RuntimeError("the producer has been closed")
 
     def _evaluate_later(self, event: Event, deadline: float) -> Decision:  # noqa: ARG002 - as its base
         raise  # noqa: PLE0704 - the log's error, in whose handling this is called
@@ -371,18 +384,24 @@ class LoopProducer(GuardedProducer):
 
     def abandon(self) -> None:
         """As GuardedProducer's."""
+        self._closing = True
         self._give_up()
         super().abandon()
 
     def close(self, timeout: float = 30.0) -> bool:
         """As GuardedProducer's."""
+        self._closing = True
         if not self._clients.closed:
             self.park_waiting()
         return super().close(timeout)
 
     def __del__(self) -> None:
         clients = getattr(self, "_clients", None)
-        if clients is not None and not clients.closed and (left := clients.unsent()):
+        if (
+            clients is not None
+            and not clients.closed
+            and (left := clients.unsent() + len(self._refused))
+        ):
             warnings.warn(
                 f"an AsyncGuardedProducer was dropped with {left} events that are not sent; "
                 "await close() or flush(), or use it in `async with`",

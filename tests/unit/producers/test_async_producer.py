@@ -290,3 +290,61 @@ def test_closing_is_idempotent_and_final(make: Make) -> None:
             await producer.produce("payments", CLEAN)
 
     run(main())
+
+
+def test_a_refused_event_is_told_that_its_producer_is_closed(make: Make) -> None:
+    """Nobody parks it any more: nobody may wait for that in vain."""
+
+    async def main() -> None:
+        producer = make()
+        await (await producer.produce("payments", CLEAN))  # the topic is known from here on
+        assert await producer.close()
+        with pytest.raises(RuntimeError, match="has been closed"):
+            await producer.produce("payments", BAD)
+        assert len(producer) == 0
+
+    run(main())
+
+
+@pytest.mark.slow
+def test_what_is_refused_while_another_task_closes_is_parked_or_told(
+    make: Make, records: Records
+) -> None:
+    """Each Delivery that was given is settled, and there are as many parked events."""
+    taken: list[Any] = []
+
+    async def refuse(producer: AsyncGuardedProducer) -> None:
+        while True:
+            taken.append(await producer.produce("payments", BAD))
+            await asyncio.sleep(0.01)
+
+    async def main() -> None:
+        producer = make()
+        await (await producer.produce("payments", CLEAN))
+        tasks = [asyncio.create_task(refuse(producer)) for _ in range(3)]
+        while len(taken) < 20:
+            await asyncio.sleep(0.01)
+        assert await producer.close()
+        ends = await asyncio.gather(*tasks, return_exceptions=True)
+        told = await asyncio.gather(*taken, return_exceptions=True)
+        assert {str(end) for end in ends} == {"the producer has been closed"}
+        assert {type(each) for each in told} == {PolicyRejected}
+
+    run(main())
+    assert len(records("quarantine.payments")) == len(taken)
+
+
+def test_a_second_close_waits_for_the_first(make: Make, records: Records) -> None:
+    """What it says is true of every event."""
+
+    async def main() -> None:
+        producer = make({"linger.ms": 300})
+        delivery = await producer.produce("payments", CLEAN)
+        first = asyncio.create_task(producer.close())
+        await asyncio.sleep(0)
+        assert await producer.close()
+        assert delivery.done()
+        assert await first
+
+    run(main())
+    assert len(records("payments")) == 1
