@@ -25,6 +25,7 @@ import msgspec
 from benchmarks.rule_mix import SCHEMA
 from benchmarks.workload import TOPIC
 from streamwarden import Guard
+from streamwarden.schemas.event import Event
 
 __all__ = ["CONFLUENT", "ENGINES", "STREAMWARDEN", "Engine", "Prepared", "streamwarden"]
 
@@ -81,7 +82,7 @@ def _lists(conditions: Sequence[str]) -> list[str]:
 
 
 def streamwarden(conditions: Sequence[str], format_: str) -> Prepared:
-    """The public call, `guard.decide`, on a directory of policies."""
+    """`guard.evaluate`, as guarded producers call it, on a directory of policies."""
     with tempfile.TemporaryDirectory() as name:
         policies, schemas = Path(name, "policies"), Path(name, "schemas")
         policies.mkdir()
@@ -103,7 +104,7 @@ def streamwarden(conditions: Sequence[str], format_: str) -> Prepared:
         guard = Guard.from_directory(policies, schemas=schemas if format_ == "avro" else None)
 
     def decide(value: bytes) -> Any:
-        return guard.decide(topic=TOPIC, value=value)
+        return guard.evaluate(Event(TOPIC, value, None, (), None, guard.now()), "produce")
 
     return Prepared(decide, lambda decision: [int(match.rule[1:]) for match in decision.matches])
 

@@ -164,7 +164,7 @@ class AsyncGuardedConsumer:
         self.guard, self._worker = guard, worker
         self._handler: AsyncHandler | None = None
         self._running: asyncio.Future[int] | None = None
-        self._closed = False
+        self._closing: asyncio.Future[None] | None = None
         self._core = _Core(
             given,
             worker=worker,
@@ -267,12 +267,19 @@ class AsyncGuardedConsumer:
         if self._running is not None:
             raise RuntimeError("the consumer is running already")
         core, worker, context = self._core, self._worker, copy_context()
+        cancelled = False
 
         def handle(message: GuardedMessage, *producer: LoopProducer) -> None:
             handler = chosen
             assert handler is not None
             given = [core.borrowed(each) for each in producer]
-            worker.wait_for(lambda: handler(message, *given), context)
+
+            def begin() -> object:
+                if cancelled:  # just now, when there was nothing to cancel yet
+                    raise asyncio.CancelledError
+                return handler(message, *given)
+
+            worker.wait_for(begin, context)
 
         def run() -> int:
             core.serving(worker.serve)
@@ -290,9 +297,11 @@ class AsyncGuardedConsumer:
         try:
             return await asyncio.shield(running)
         except asyncio.CancelledError:
-            core.stop()
-            worker.interrupt()
-            await asyncio.wait([running])
+            cancelled = True
+            if not running.done():  # else the next run would be stopped
+                core.stop()
+                worker.interrupt()
+                await asyncio.wait([running])
             raise
         finally:
             self._running = None
@@ -400,11 +409,9 @@ class AsyncGuardedConsumer:
     async def close(self) -> None:
         """As GuardedConsumer.close, after a run that is under way has ended.
 
-        What was begun is ended also when this is cancelled.
+        What was begun is ended also when this is cancelled; a second call waits for the first.
         """
-        if self._closed:
-            return
-        if self._running is not None:
+        if self._running is not None and self._closing is None:
             if asyncio.current_task() in self._worker.awaited:
                 raise ConfigurationError(
                     "a handler cannot close the consumer that runs it",
@@ -412,11 +419,13 @@ class AsyncGuardedConsumer:
                 )
             self.stop()
             await asyncio.wait([self._running])
-        self._closed = True
-        closed = self._worker.call(self._core.do, self._core.close)
-        if self._shared is None:
-            self._worker.stop()  # after that call
-        await asyncio.shield(closed)
+        if self._closing is None:  # nor was it begun during the wait
+            self._closing = self._worker.call(self._core.do, self._core.close)
+            if self._shared is None:
+                self._worker.stop()  # after that call
+        elif self._closing.done():
+            return
+        await asyncio.shield(self._closing)
 
     async def __aenter__(self) -> Self:
         self._worker.bind()

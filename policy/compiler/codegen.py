@@ -113,7 +113,6 @@ class _Generator:
         functions.append(function("run", ("event",), self.entry(judged)))
         self.namespace.values["undecodable"] = self.undecodable
         self.namespace.values["decode"] = self.definition.reader.fast
-        self.namespace.values["decode_long"] = self.definition.reader.fast_long
         self.namespace.load([*self.lowering.functions, *functions])
         return Generated(self.namespace.function("run"), tuple(everything), self.index.waits)
 
@@ -140,8 +139,10 @@ class _Generator:
     def decoded(self, data: Node) -> Node:
         """What is read of the value; anything may be raised."""
         reader = self.definition.reader
-        is_short = compare(call("len", data), "<", constant(LONG))
-        plain = either(is_short, call("decode", data), call("decode_long", data))
+        plain = call("decode", data)
+        if reader.fast_long is not None:
+            long = call(self.namespace.add("decode_long", reader.fast_long), data)
+            plain = either(compare(call("len", data), "<", constant(LONG)), plain, long)
         if reader.framed is None:
             return plain
         headers = attribute(name("event"), "headers")

@@ -144,10 +144,11 @@ class ValueReader:
         return self.decode
 
     @property
-    def fast_long(self) -> Callable[[bytes], object]:
-        """The same for values of `json_nesting.LONG` bytes and more."""
-        fast = self.fast
-        return self.projection.raw_decode_long if fast == self.projection.raw_decode else fast
+    def fast_long(self) -> Callable[[bytes], object] | None:
+        """The same for values of `json_nesting.LONG` bytes and more, where that is another."""
+        if self.fast != self.projection.raw_decode:
+            return None
+        return self.projection.raw_decode_long
 
     def again(self, value: bytes, error: Exception) -> object:
         """What `fast` should have given instead of raising `error`: a value or a DecodeError."""
