@@ -110,6 +110,45 @@ def test_calls_get_their_turn_while_a_run_waits(make: Make) -> None:
     run(main())
 
 
+@pytest.mark.slow
+def test_a_second_close_waits_for_the_first(make: Make, send: Send, committed: Committed) -> None:
+    """Also where both wait for a run to end: it is closed once, and then it is."""
+    send([CLEAN])
+
+    async def main() -> None:
+        handled = asyncio.Event()
+        consumer = make()
+        await consumer.subscribe(["payments"])
+        running = asyncio.create_task(consumer.run(lambda _: handled.set()))
+        await handled.wait()
+        closing = [asyncio.create_task(consumer.close()) for _ in range(2)]
+        await asyncio.wait(closing, return_when=asyncio.FIRST_COMPLETED)
+        assert committed()[0] == 1
+        await asyncio.gather(*closing)
+        assert await running == 1
+
+    run(main())
+
+
+@pytest.mark.slow
+def test_a_run_can_follow_one_whose_handler_was_cancelled(make: Make, send: Send) -> None:
+    """By what it awaited, and not by whoever runs it: the event is not done, and comes again."""
+    send([CLEAN])
+
+    async def main() -> None:
+        async with make() as consumer:
+            await consumer.subscribe(["payments"])
+
+            async def handle(_message: GuardedMessage) -> None:
+                raise asyncio.CancelledError
+
+            with pytest.raises(asyncio.CancelledError):
+                await consumer.run(handle)
+            assert await consumer.run(lambda _: None, max_messages=1) == 1
+
+    run(main())
+
+
 def test_a_handler_that_raises_is_tried_again_then_stops_the_run(
     make: Make, send: Send, committed: Committed
 ) -> None:
