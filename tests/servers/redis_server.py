@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import tempfile
 from collections.abc import Generator
 from contextlib import contextmanager
@@ -9,9 +10,11 @@ from pathlib import Path
 from typing import Protocol
 
 from .cache import find_program, free_port
-from .process import Server, listening
+from .process import Server
 
 __all__ = ["RedisServer", "StartRedis", "redis_server"]
+
+_ANSWER_S = 1.0
 
 
 class RedisServer(Server):
@@ -28,8 +31,20 @@ class RedisServer(Server):
         super().__init__(
             [program, *where, "--save", "", "--dir", str(folder), *options],
             folder,
-            lambda: listening(Path(self.socket_path)),
+            lambda: _answers(self.socket_path),
         )
+
+
+def _answers(path: str) -> bool:
+    """True when commands are served: before that it listens, and says that it is loading."""
+    with socket.socket(socket.AF_UNIX) as client:
+        client.settimeout(_ANSWER_S)
+        try:
+            client.connect(path)
+            client.sendall(b"PING\r\n")
+            return client.recv(100).startswith((b"+PONG", b"-NOAUTH"))
+        except OSError:
+            return False
 
 
 class StartRedis(Protocol):
