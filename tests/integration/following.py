@@ -11,9 +11,10 @@ from pathlib import Path
 from streamwarden.policy.bundle import Bundle
 from streamwarden.policy.guard import Guard
 from streamwarden.policy.loader import load_directories
-from streamwarden.policy.store import BundleStore
+from streamwarden.policy.sources import StoreSource
+from streamwarden.policy.store import BundleStore, open_store
 
-__all__ = ["Deciding", "assert_in_order", "deciding", "limit_bundle", "put", "until"]
+__all__ = ["Deciding", "assert_in_order", "deciding", "limit_bundle", "put", "told", "until"]
 
 _POLICY = """
 policy: limits
@@ -31,6 +32,11 @@ def limit_bundle(folder: Path, limit: int) -> Bundle:
     (folder / "limits.yaml").write_text(_POLICY.format(limit=limit))
     (folder / "bundle.yaml").write_text("bundle: payments\n")
     return load_directories([folder])
+
+
+def told(url: str) -> Guard:
+    """A guard that asks its store so seldom that it lives by what the store tells it."""
+    return Guard(source=StoreSource(lambda: open_store(url), poll_s=3600))
 
 
 def put(store: BundleStore, folder: Path, limit: int) -> Bundle:

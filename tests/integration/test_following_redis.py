@@ -12,12 +12,11 @@ from redis import Redis
 
 from streamwarden.errors import StoreError
 from streamwarden.policy.guard import Guard
-from streamwarden.policy.sources import StoreSource
 from streamwarden.policy.store import BundleStore, open_store
 
 from ..servers.redis_server import RedisServer, StartRedis
 from ..unit.policy.store_contract import ACTIVATED_EACH, published_by_processes
-from .following import assert_in_order, deciding, limit_bundle, put, until
+from .following import assert_in_order, deciding, limit_bundle, put, told, until
 
 
 @pytest.fixture
@@ -34,11 +33,6 @@ def url(server: RedisServer) -> str:
 def store(url: str) -> Iterator[BundleStore]:
     with closing(open_store(url)) as opened:
         yield opened
-
-
-def told(url: str) -> Guard:
-    """A guard that asks its store so seldom that it lives by what the store tells it."""
-    return Guard(source=StoreSource(lambda: open_store(url), poll_s=3600))
 
 
 def test_a_running_guard_takes_what_is_activated_at_once(
