@@ -48,6 +48,7 @@ _STAGES: Final = {
     "READ": ("read", ("consume",)),
     "WRITEREAD": ("writeread", ("produce", "consume")),
 }
+_LISTS: Final = frozenset(("domainRules", "migrationRules", "encodingRules"))
 _REFUSING: Final = frozenset(("", "ERROR", "DLQ"))
 _NAME: Final = re.compile(r"[^A-Za-z0-9._-]+")
 _Json = Mapping[str, Any]
@@ -101,8 +102,14 @@ class Contract:
         if not isinstance(ruleset, Mapping):
             raise ValueError("`ruleSet` is not an object")
         rules = cast("_Json", ruleset)
-        if not ({"domainRules", "migrationRules", "encodingRules"} & rules.keys()):
+        if not (_LISTS & rules.keys()):
             raise ValueError("there is no `ruleSet` with `domainRules` in it")
+        for key in sorted(_LISTS):
+            listed: object = rules.get(key) or []
+            if not isinstance(listed, list) or not all(
+                isinstance(rule, Mapping) for rule in cast("list[object]", listed)
+            ):
+                raise ValueError(f"`{key}` is not a list of rules")
         metadata = cast("_Json", answer.get("metadata") or {})
         return cls(
             str(answer.get("subject") or subject),
@@ -307,15 +314,18 @@ class _Import:
         for action in sorted({success, failure} - _REFUSING - {"NONE"}):
             self.notices.append(f"rule `{title}` has the action {action}, which is not run")
         effect = "warn" if failure == "NONE" else "reject"
-        said = str(rule.get("doc") or f"the data contract's rule {title} does not hold")
-        common = {"reason": said.replace("{", "{{").replace("}", "}}")}
+        reasons = [
+            str(rule.get("doc") or f"the data contract's rule {title} {verb}")
+            for verb in ("does not hold", "holds")
+        ]
+        fails, holding = [said.replace("{", "{{").replace("}", "}}") for said in reasons]
         off = {"mode": "off"} if rule.get("disabled") or not self.contract.enabled else {}
         for part in conditions:
             made = {"id": _identity(f"{title}{part.suffix}")[:128]}
             if part.when is not None:
                 made["when"] = unparse(part.when)
             made |= {"require": unparse(part.require), "effect": effect}
-            yield {**made, "severity": _SEVERITIES[effect], **common, **off}
+            yield {**made, "severity": _SEVERITIES[effect], "reason": fails, **off}
         if success in ("", "NONE") or (success not in _REFUSING and effect == "warn"):
             return
         yield {
@@ -324,7 +334,7 @@ class _Import:
             "effect": "reject",
             "on_error": "skip",
             "severity": _SEVERITIES["reject"],
-            **common,
+            "reason": holding,
             **off,
         }
 
@@ -349,7 +359,10 @@ class _Import:
                 raise _RefusedError(
                     f"is about fields, and the schema cannot be read: {error}"
                 ) from None
-        wanted = set(cast("Sequence[str]", rule.get("tags") or ()))
+        tags: object = rule.get("tags") or []
+        if not isinstance(tags, list):
+            raise _RefusedError("has `tags` that are not a list")
+        wanted = set(map(str, cast("list[object]", tags)))
         return [field for field in self._fields if not wanted or wanted & set(field.tags)]
 
     def field_conditions(

@@ -9,6 +9,7 @@ import tempfile
 import urllib.error
 import urllib.request
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 from urllib.parse import unquote, urlsplit, urlunsplit
@@ -31,6 +32,8 @@ __all__ = ["document_text", "import_rules"]
 _ANSWER_MAX_BYTES = 16 * 1024 * 1024
 #: What a registry answers to somebody who may not read.
 _REFUSALS = (401, 403)
+#: The file of a document that is looked at by itself.
+_ALONE = "policy.yaml"
 _SUBJECT = re.compile(r"/subjects/([^/]+)/versions/")
 
 
@@ -85,6 +88,8 @@ def import_rules(
     topics = topics or _topics(contract.subject)
     title = name or re.sub(r"[^A-Za-z0-9._-]+", "-", contract.subject).strip("-._") or topics[0]
     found = import_contract(contract, name=title, owner=owner, topics=topics)
+    if partial:
+        found = _expressible(found)
     for notice in found.notices:
         output.warn(notice)
     for refusal in found.refused:
@@ -223,18 +228,43 @@ def _scalar(value: object) -> str:
 
 def _check(texts: Mapping[str, str]) -> None:
     """Raise ConfigurationError where a condition asks for what the language does not have."""
-    if not texts:
-        return
-    with tempfile.TemporaryDirectory() as folder:
-        for name, text in texts.items():
-            Path(folder, name).write_text(text, encoding="utf-8")
-        _, problems = read_directories(folder)
-    errors = [problem for problem in problems if problem.severity == "error"]
-    for problem in errors:
-        said = str(problem).replace(f"{folder}/", "")
-        say(f"error: {said}", lines=True)
+    errors = _errors(texts)
+    for error in errors:
+        say(f"error: {error}", lines=True)
     if errors:
         raise ConfigurationError(
             "conditions use what the language does not have",
             remedy="see `streamwarden policy explain-code`, and mend the contract or write it by hand",
         )
+
+
+def _expressible(found: Imported) -> Imported:
+    """Without the rules whose conditions ask for what the language does not have."""
+    documents: list[Mapping[str, Any]] = []
+    refused = list(found.refused)
+    for document in found.documents:
+        errors = {}
+        if _errors({_ALONE: document_text(document)}):
+            alone = [document_text({**document, "rules": [rule]}) for rule in document["rules"]]
+            errors = {
+                i: said[0] for i, text in enumerate(alone) if (said := _errors({_ALONE: text}))
+            }
+        rules = [rule for i, rule in enumerate(document["rules"]) if i not in errors]
+        for i, error in errors.items():
+            reason = error.partition("\n")[0].partition(": error ")[2]
+            refused.append(f"rule `{document['rules'][i]['id']}` cannot be expressed: {reason}")
+        if rules:
+            documents.append({**document, "rules": rules})
+    return replace(found, documents=tuple(documents), refused=tuple(refused))
+
+
+def _errors(texts: Mapping[str, str]) -> list[str]:
+    """What is wrong with policy documents, by the names of their files."""
+    if not texts:
+        return []
+    with tempfile.TemporaryDirectory() as folder:
+        for name, text in texts.items():
+            Path(folder, name).write_text(text, encoding="utf-8")
+        _, problems = read_directories(folder)
+    errors = [problem for problem in problems if problem.severity == "error"]
+    return [str(problem).replace(f"{folder}/", "") for problem in errors]

@@ -189,6 +189,8 @@ def test_success_is_that_of_all_fields(run: Run, file: Path) -> None:
     assert effect(guard, email="x", words=["x", "x"]) == "reject"
     assert effect(guard, email="x", words=["x", "y"]) == "warn"
     assert effect(guard, email="y") == "warn"
+    written = (file.parent / "made" / "orders-value.yaml").read_text()
+    assert written.count("the data contract's rule r0 holds") == 1
 
 
 JSON_SCHEMA: dict[str, Any] = {
@@ -255,9 +257,39 @@ def test_an_unknown_function_is_an_error(run: Run, file: Path) -> None:
     assert "orders-value.yaml:" in result.stderr
 
 
+def test_tags_that_are_no_list_are_refused(run: Run, file: Path) -> None:
+    """They would name other fields, letter by letter."""
+    file.write_text(json.dumps(contract({"type": "CEL_FIELD", "tags": "PII", "expr": "true"})))
+
+    result = run("policy", "import", file)
+
+    assert result.exit_code == 1
+    assert "rule `r0` has `tags` that are not a list" in result.stderr
+
+
+def test_what_the_language_does_not_have_is_left_out_too(run: Run, file: Path) -> None:
+    """Of each document; the others stay, and the status says that rules are left out."""
+    pattern = {"name": "ahead", "expr": "message.email.matches('(?=a)b')"}
+    file.write_text(json.dumps(contract({"expr": "true"}, pattern, {**pattern, "mode": "READ"})))
+
+    result = run("policy", "import", file, "--partial", "--json")
+
+    assert result.exit_code == 2
+    report = json.loads(result.stdout)
+    assert [rule["id"] for one in report["documents"] for rule in one["rules"]] == ["r0"]
+    assert len(report["refused"]) == 2
+    assert report["refused"][0].startswith("rule `ahead` cannot be expressed: SW126: RE2 refuses")
+
+
 @pytest.mark.parametrize(
     ("content", "said"),
-    [("[]", "holds no JSON object"), ("{}", "is no data contract"), ("{", "holds no JSON object")],
+    [
+        ("[]", "holds no JSON object"),
+        ("{}", "is no data contract"),
+        ("{", "holds no JSON object"),
+        ('{"ruleSet": {"domainRules": "all"}}', "`domainRules` is not a list of rules"),
+        ('{"ruleSet": {"migrationRules": [1]}}', "`migrationRules` is not a list of rules"),
+    ],
 )
 def test_what_is_no_contract_is_an_error(run: Run, file: Path, content: str, said: str) -> None:
     """It says what is wanted."""
