@@ -50,8 +50,8 @@ class DecisionSink(Protocol):
         """Wait until all is written; False at the end of that time."""
         ...
 
-    def close(self) -> None:
-        """Write what is there, and let go of file or client."""
+    def close(self, timeout_s: float = 5.0) -> None:
+        """Write what is there for up to `timeout_s`, and let go of file or client."""
         ...
 
 

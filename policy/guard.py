@@ -40,7 +40,7 @@ from .plan_table import PlanTable
 from .received import Received, check_stamp_settings, check_trust, looks_at_stamps
 from .routing import Routed, route
 from .schema_types import SchemaTypes
-from .sources import BundleSource, open_source
+from .sources import CLOSE_S, BundleSource, open_source
 from .store import store_address
 from .tallies import LEDGER
 
@@ -394,18 +394,19 @@ class Guard:
             self.refused(decision)
         return routed
 
-    def close(self) -> None:
-        """Stop following the source, and write what is to be logged.
+    def close(self, timeout: float = CLOSE_S) -> None:
+        """Stop following the source, and write what is to be logged, for up to `timeout` seconds.
 
-        The guard goes on deciding by its last version.
+        The guard goes on deciding by its last version. What could not be logged by then is counted.
         """
+        deadline = time.monotonic() + timeout
         self.closed = True
         if self._source is not None:
-            self._source.close()
+            self._source.close(timeout)
         if self.framed is not None:
             self.framed.schemas.close()
         if self.sink is not None:
-            self.sink.close()
+            self.sink.close(max(0.0, deadline - time.monotonic()))
 
     def flush_log(self, timeout_s: float) -> bool:
         """Wait until every decision that is to be logged is; False at the end of that time."""

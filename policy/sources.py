@@ -19,7 +19,7 @@ from .bundle import Bundle
 from .last_known_good import LastKnownGood, default_path
 from .store import ActiveBundle, BundleStore, open_store, store_address
 
-__all__ = ["BundleSource", "Follower", "StoreSource", "open_source"]
+__all__ = ["CLOSE_S", "BundleSource", "Follower", "StoreSource", "open_source"]
 
 log = logging.getLogger("streamwarden")
 
@@ -30,7 +30,8 @@ _POLL_TOLD_S, _POLL_S, _JITTER = 2.0, 0.5, 0.3
 _chance = random.Random()  # noqa: S311 — jitter
 #: A wait is cut into slices, so that close() does not wait long.
 _SLICE_S: Final = 0.2
-_CLOSE_S: Final = 5.0
+#: How long what is under way may take at the end.
+CLOSE_S: Final = 5.0
 #: Why a stored bundle is refused, by the code of the error.
 _REASONS: Final = {"SW190": "newer_format", "SW191": "digest", "SW192": "damaged"}
 
@@ -71,8 +72,8 @@ class BundleSource(Protocol):
         """
         ...
 
-    def close(self) -> None:
-        """Stop following."""
+    def close(self, timeout_s: float = CLOSE_S) -> None:
+        """Stop following; what is asked of the store just now is waited for so long."""
         ...
 
 
@@ -179,12 +180,12 @@ class StoreSource:
 
     # --------------------------------------------------------------- following
 
-    def close(self) -> None:
+    def close(self, timeout_s: float = CLOSE_S) -> None:
         """Stop the thread, wait for it, and let go of the store."""
         self._stop.set()
         thread = self._thread
         if thread is not None and thread is not threading.current_thread():
-            thread.join(_CLOSE_S)
+            thread.join(max(0.0, timeout_s))
         if thread is None or not thread.is_alive():
             self._store.close()
 

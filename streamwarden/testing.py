@@ -287,7 +287,7 @@ class _Remembered:
     def flush(self, timeout_s: float) -> bool:
         return timeout_s >= 0
 
-    def close(self) -> None:
+    def close(self, timeout_s: float = 0.0) -> None:
         """Nothing is open."""
 
 

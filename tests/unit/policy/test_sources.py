@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -265,6 +266,32 @@ def test_a_directory_needs_no_file(store: Moody) -> None:
         assert guard.bundle.label == "payments@1"
 
     assert sorted(state.rglob("*")) == before
+
+
+def test_closing_waits_no_longer_than_it_is_told(
+    store: Moody, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """For a store that does not answer; what is asked just then is let go of later."""
+    put(store, bundle("a"))
+    asked, answer = threading.Event(), threading.Event()
+
+    def wait_for_change(timeout_s: float) -> bool:  # noqa: ARG001 - as a store's
+        asked.set()
+        return answer.wait(30)
+
+    monkeypatch.setattr(store, "wait_for_change", wait_for_change)
+    guard = follow(store).start()
+    assert asked.wait(30)
+
+    guard.close(timeout=0.05)
+
+    assert not answer.is_set()  # or it would have waited for that
+    following = [each for each in threading.enumerate() if each.name == "streamwarden-source"]
+    assert following
+    answer.set()
+    for thread in following:
+        thread.join(30)
+        assert not thread.is_alive()
 
 
 def test_closing_ends_the_thread(store: Moody) -> None:
