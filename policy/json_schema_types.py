@@ -227,13 +227,16 @@ def _names(written: object) -> list[object]:
 def _items(said: dict[str, object]) -> object:
     """What all elements of a list are: of a tuple, one of what its positions are."""
     items = said.get("items")
-    positions, others = said.get("prefixItems"), said.get("items", True)
     if isinstance(items, list):  # up to draft 2019-09
-        positions, others = items, said.get("additionalItems", True)
-    if not isinstance(positions, list):
-        return items
-    parts = cast("list[object]", positions)
-    return {"anyOf": parts if others is False else [*parts, others]}
+        return _any_of(cast("list[object]", items), said.get("additionalItems", True))
+    positions = said.get("prefixItems")
+    if isinstance(positions, list):
+        return _any_of(cast("list[object]", positions), said.get("items", True))
+    return items
+
+
+def _any_of(positions: list[object], others: object) -> object:
+    return {"anyOf": positions if others is False else [*positions, others]}
 
 
 def _size(written: object) -> int | None:

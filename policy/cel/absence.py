@@ -39,6 +39,9 @@ __all__ = ["Fact", "guards", "unguarded"]
 
 _Path: TypeAlias = tuple[str | int, ...]
 
+#: A text, a number, or `("bool", true)`, which Python would take for 1.
+_Constant: TypeAlias = str | int | float | tuple[str, bool]
+
 _NO_FACTS: Final = frozenset["Fact"]()
 #: Parameters that take null as they take anything.
 _TAKE_NULL: Final = frozenset({"dyn", "param", "null_type", "nullable"})
@@ -50,11 +53,11 @@ _BINDINGS: Final = frozenset({"bind", "optMap", "optFlatMap"})
 
 @dataclass(frozen=True, slots=True)
 class Fact:
-    """What a part of the event is: `there`, not `null`, a `map`, `one` of some texts, or `none` of them."""
+    """What a part of the event is: `there`, not `null`, a `map`, `one` of some values, or `none` of them."""
 
     kind: str
     path: _Path
-    texts: tuple[str, ...] = ()
+    values: tuple[_Constant, ...] = ()
 
 
 def guards(expr: Expr, truth: bool) -> frozenset[Fact]:
@@ -75,6 +78,9 @@ def guards(expr: Expr, truth: bool) -> frozenset[Fact]:
             return _equality(left, right, (expr.function == "==") is truth)
         case Call(function="in", target=None, args=(left, right)) if truth:
             return _membership(left, right)
+        case Ident() | Select() | Index():
+            path = _path(expr)
+            return _NO_FACTS if path is None else frozenset({Fact("one", path, (("bool", truth),))})
         case _:
             pass
     return _NO_FACTS
@@ -82,12 +88,18 @@ def guards(expr: Expr, truth: bool) -> frozenset[Fact]:
 
 def _one_of(found: Sequence[frozenset[Fact]]) -> frozenset[Fact]:
     """Of `x == "a" || x == "b"`: that it is one of the two."""
-    texts = [{fact.path: fact.texts for fact in facts if fact.kind == "one"} for facts in found]
+    values = [{fact.path: fact.values for fact in facts if fact.kind == "one"} for facts in found]
     return frozenset(
-        Fact("one", path, tuple(text for known in texts for text in known[path]))
-        for path in texts[0]
-        if all(path in known for known in texts)
+        Fact("one", path, tuple(value for known in values for value in known[path]))
+        for path in values[0]
+        if all(path in known for known in values)
     )
+
+
+def _constant(value: object) -> _Constant | None:
+    if isinstance(value, bool):
+        return "bool", value
+    return value if isinstance(value, str | int | float) else None
 
 
 def _equality(left: Expr, right: Expr, equal: bool) -> frozenset[Fact]:
@@ -105,8 +117,9 @@ def _equality(left: Expr, right: Expr, equal: bool) -> frozenset[Fact]:
         facts: list[Fact] = []
         if (literal.value is not None) is equal:
             facts.append(Fact("null", path))
-        if isinstance(literal.value, str):
-            facts.append(Fact("one" if equal else "none", path, (literal.value,)))
+        constant = _constant(literal.value)
+        if constant is not None:
+            facts.append(Fact("one" if equal else "none", path, (constant,)))
         if facts:
             return frozenset(facts)
     return _NO_FACTS
@@ -120,9 +133,9 @@ def _membership(element: Expr, container: Expr) -> frozenset[Fact]:
     listed = place is not None and place[0] == "lists"
     if path is not None and (constant or listed):
         items = container.elements if isinstance(container, ListExpr) else ()
-        values = [item.value for item in items if isinstance(item, Literal)]
-        texts = tuple(value for value in values if isinstance(value, str))
-        known = [Fact("one", path, texts)] if texts and len(texts) == len(items) else []
+        found = [_constant(item.value) for item in items if isinstance(item, Literal)]
+        values = tuple(value for value in found if value is not None)
+        known = [Fact("one", path, values)] if values and len(values) == len(items) else []
         return frozenset({Fact("null", path), *known})
     return _NO_FACTS
 
@@ -303,18 +316,23 @@ def _may_be(type_: Type, path: _Path, known: frozenset[Fact]) -> bool:
             continue
         if fact.kind == "there" and name not in type_.field_names and not type_.open:
             return False
-        texts = _texts(type_, name) if fact.texts else None
-        if texts and fact.kind == "one" and texts.isdisjoint(fact.texts):
+        values = _values(type_, name) if fact.values else None
+        if values and fact.kind == "one" and values.isdisjoint(fact.values):
             return False
-        if texts and fact.kind == "none" and texts.issubset(fact.texts):
+        if values and fact.kind == "none" and values.issubset(fact.values):
             return False
     return True
 
 
-def _texts(type_: Type, name: str) -> frozenset[str]:
-    """The only texts of a field that is always there; empty where there may be others."""
+def _values(type_: Type, name: str) -> frozenset[_Constant]:
+    """The only values of a field that is always there; empty where there may be others."""
     found = None if name in type_.optional else type_.field(name)
-    return frozenset(() if found is None or found.kind != "string" else found.symbols)
+    if found is None:
+        return frozenset()
+    if found.kind == "string":
+        return frozenset(found.symbols)
+    only = () if found.range is None else found.range.values
+    return frozenset((found.kind, bool(value)) if found.kind == "bool" else value for value in only)
 
 
 def _takes_null(node: Call, position: int) -> bool:

@@ -57,6 +57,12 @@ JSON = json_object(
     mixed={"oneOf": [{"type": "string"}, SHAPES[0]]},
     holder=json_object(shape={"oneOf": SHAPES}),
     loose={"oneOf": [SHAPES[0], LOOSE]},
+    numbered={
+        "oneOf": [
+            json_object(kind={"const": 1}, express={"const": True}, fee=NUMBER),
+            json_object(kind={"enum": [2, 3]}, express={"const": False}, days=NUMBER),
+        ]
+    },
 )
 
 
@@ -181,6 +187,30 @@ def test_what_has_no_fields_is_warned_about(
     assert (problem.code, problem.severity) == ("SW133", "warning")
     assert "`value.mixed` may be a string, which has no fields" in problem.message
     assert "put `type(value.mixed) == map &&` before it" in problem.remedy
+
+
+@pytest.mark.parametrize(
+    ("condition", "warned"),
+    [
+        ("value.numbered.kind == 1 && value.numbered.fee > 1", False),
+        ("value.numbered.kind in [2, 3] && value.numbered.days > 1", False),
+        ("value.numbered.kind != 1 && value.numbered.days > 1", False),
+        ("value.numbered.express == true && value.numbered.fee > 1", False),
+        ("value.numbered.express && value.numbered.fee > 1", False),
+        ("!value.numbered.express && value.numbered.days > 1", False),
+        ("value.numbered.express ? value.numbered.fee > 1 : value.numbered.days > 1", False),
+        ("value.numbered.kind == 2 && value.numbered.fee > 1", True),
+        ("value.numbered.kind != 2 && value.numbered.fee > 1", True),
+        ("value.numbered.kind > 0 && value.numbered.fee > 1", True),
+        ("!value.numbered.express && value.numbered.fee > 1", True),
+    ],
+)
+def test_numbers_and_flags_tell_branches_apart_too(
+    schemas: SchemaTypes, tmp_path: Path, condition: str, warned: bool
+) -> None:
+    codes = [problem.code for problem in found(schemas, tmp_path, "json", condition)]
+
+    assert codes == (["SW133"] if warned else [])
 
 
 def test_one_field_guards_the_others_of_its_record(schemas: SchemaTypes, tmp_path: Path) -> None:
