@@ -182,7 +182,7 @@ def _settings(address: StoreAddress, options: Mapping[str, object], shown: str) 
     elif {"ca", "cert", "key"} & options.keys():
         raise _malformed(shown, "certificates are for `rediss:`")
     if not str(database).isdecimal():
-        raise _malformed(shown, f"`{database}` is no number of a database")
+        raise _malformed(shown, "the database is no number")
     settings["db"] = int(str(database))
     settings["username"] = options.get("username", urllib.parse.unquote(user or "")) or None
     settings["password"] = options.get("password", urllib.parse.unquote(password or "")) or None

@@ -218,17 +218,25 @@ def store_address(
         pairs = urllib.parse.parse_qsl(query, keep_blank_values=True, strict_parsing=bool(mark))
     options = dict(pairs)
     bundle = options.pop("bundle", None)
-    unnamed = "" in options or len(pairs) != len({name for name, _ in pairs})
-    if unnamed or not (bundle is None or BUNDLE_NAME.fullmatch(bundle)):
+    # A name with an `@` is the rest of a password that has a `?` in it.
+    unnamed = any(not name or "@" in name for name in options)
+    if (
+        unnamed
+        or len(pairs) != len({name for name, _ in pairs})
+        or not (bundle is None or BUNDLE_NAME.fullmatch(bundle))
+    ):
         raise StoreError(
             f"the options of store `{_shown(url)}` are malformed",
-            remedy="write `?bundle=NAME` in lower case, each option once",
+            remedy="write `?bundle=NAME` in lower case, each option once, and `%3F` for a `?` in a"
+            " password",
         )
     return StoreAddress(scheme, location, bundle, options, dict(client or {}), clock)
 
 
 def _shown(url: str) -> str:
     """`url` without its query and whatever may be a user or a password."""
-    bare = url.partition("?")[0]
-    head, at, tail = bare.rpartition("@")
-    return f"{head.partition('//')[0]}//***@{tail}" if at else bare
+    bare, _, query = url.partition("?")
+    scheme = bare.partition(":")[0]
+    if "@" in bare:
+        return f"{scheme}://***@{bare.rpartition('@')[2]}"
+    return f"{scheme}://***" if "@" in query.partition("=")[0] else bare

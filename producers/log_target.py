@@ -52,7 +52,8 @@ def log_target(url: str, options: Mapping[str, object] | None = None) -> LogTarg
     """
     scheme, colon, rest = url.partition(":")
     location, mark, query = rest.partition("?")
-    shown = f"{scheme}:{location}" if "@" not in location else f"{scheme}:…"
+    hidden = "@" in location or "@" in query.partition("=")[0]
+    shown = f"{scheme}:…" if hidden else f"{scheme}:{location}"
     if not colon or scheme not in ("kafka", "file") or not location:
         raise ConfigurationError(f"`{shown[:200]}` is no decision log", remedy=_HOW)
     pairs: list[tuple[str, str]] = [("", "")]

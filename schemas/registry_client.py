@@ -30,6 +30,8 @@ __all__ = [
 ]
 
 _REFERENCES_MAX: Final = 1000
+#: In the place of a URL of which nobody knows where its password ends.
+_HIDDEN: Final = "***"
 
 
 class SchemaText(Protocol):
@@ -194,12 +196,18 @@ def _bare(configuration: Mapping[str, Any]) -> dict[str, Any]:
 
 def shown_url(url: str) -> str:
     """A URL, or several, for people: without credentials and query."""
-    shown: list[str] = []
-    for each in url.split(","):
-        parts = urlsplit(each.strip())
-        host = parts.netloc.rpartition("@")[2]
-        shown.append(urlunsplit((parts.scheme, host, parts.path, "", "")))
-    return ",".join(shown)
+    return ",".join(_shown(each.strip()) for each in url.split(","))
+
+
+def _shown(url: str) -> str:
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return _HIDDEN
+    _, at, host = parts.netloc.rpartition("@")
+    if "@" in url and not at:
+        return _HIDDEN  # a password goes on behind a `/`, `?` or `#` that is not escaped
+    return urlunsplit((parts.scheme, host, parts.path, "", ""))
 
 
 def failure_of(error: Exception) -> str:

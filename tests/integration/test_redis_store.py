@@ -191,6 +191,12 @@ def test_what_was_evicted_is_told_and_its_number_not_given_again(server: RedisSe
         *("redis://u:s3cr3t@host:port/0", "redis://u:s3cr3t@host/x", "redis://h/0?password"),
         *("redis://h/0?ca=x", "redis://u:s3cr3t@h/0?tls=1", "redis://h/0?timeout_s=0"),
         *("redis+unix:relative", "redis://h/0?db=a", "redis://h/0?password=s3cr3t&nothing=1"),
+        *("redis://u:s3cr3t?x@h/0?bundle=b", "redis://u:x?s3cr3t@h/0?bundle=b", "redis:u:s3cr3t@h"),
+        *(
+            "redis://u:s3cr3t/x@h/0?nothing=1",
+            "redis://u:s3cr3t#x@h/y",
+            "redis:u:s3cr3t@h?db=1&nix=1",
+        ),
     ],
 )
 def test_urls_that_make_no_sense(url: str) -> None:

@@ -328,6 +328,8 @@ def test_the_newest_schema_of_a_subject() -> None:
         ("http://registry:8081", "http://registry:8081"),
         ("https://user:pa%40ss@registry/apis/v7?key=SECRET", "https://registry/apis/v7"),
         ("http://u:p@one:1, http://u:p@two:2", "http://one:1,http://two:2"),
+        ("http://u:p/q@one:1,http://u:p?q@two:2,http://u:p#q@three", "***,***,***"),
+        ("http://u:p@[one", "***"),
     ],
 )
 def test_a_url_is_shown_without_credentials(url: str, shown: str) -> None:
