@@ -131,6 +131,8 @@ class ExactlyOnce:
         self._careful: dict[Place, int] = {}
         self._attempts: dict[tuple[str, int, int], int] = {}
         self._said: dict[tuple[str, int, int], str] = {}
+        #: Where a transaction began of which it is not known whether it was committed.
+        self._doubtful: dict[Place, int] = {}
         self._failures = 0  # of transactions, in a row, for which no event is to blame
         self._last: GuardedMessage | None = None
         reader.in_transactions = True
@@ -176,6 +178,7 @@ class ExactlyOnce:
         if self._reader.closed:
             raise RuntimeError("the consumer was closed while it ran; call `stop()` to end `run()`")
         producer = self._producer or self._connect()
+        self._find_out()
         self._spoiled = False
         producer.begin_transaction()
         self._open = True
@@ -186,7 +189,13 @@ class ExactlyOnce:
         self._reader.use_parking(
             producer.parking_for_consumer(self._reader.section, self._reader.rewind)
         )
-        producer.init_transactions(_TIMEOUT_S)
+        try:
+            producer.init_transactions(_TIMEOUT_S)
+        except KafkaException:
+            # It goes on by itself, and until then takes nothing: the next run begins with another.
+            self._producer = None
+            producer.abandon()
+            raise
         return producer
 
     def _fill(
@@ -316,19 +325,24 @@ class ExactlyOnce:
         self._producer = None
         producer.abandon()
         reader.rewind()
+        self._doubtful = began
         self._connect()
-        self._find_out(began)
+        self._find_out()
 
-    def _find_out(self, began: dict[Place, int]) -> None:
+    def _find_out(self) -> None:
         """Whether a transaction that did not end before our eyes was committed after all.
 
         By now the broker has ended it, so that the committed offsets tell.
         """
+        began = self._doubtful
+        if not began:
+            return
         places = [TopicPartition(*place) for place in began]
-        for found in self._reader.client.committed(places, _TIMEOUT_S) if places else ():
+        for found in self._reader.client.committed(places, _TIMEOUT_S):
             if found.offset > began[found.topic, found.partition]:
                 self._reader.assigned.forget([found])
                 self._reader.seek_back(found)
+        self._doubtful = {}
 
     def _next_attempt(self, undone: _Undone, stopping: Callable[[], bool]) -> None:
         """Wait before the events are tried again, one by one; or raise after the last attempt."""
@@ -368,7 +382,9 @@ class ExactlyOnce:
                 log.warning("the transaction of a rebalance is undone: %s", error)
                 self._spoiled = True
 
-    def _gone(self, _partitions: list[TopicPartition]) -> None:
+    def _gone(self, partitions: list[TopicPartition]) -> None:
+        for each in partitions:  # where they are given again, that begins with what is committed
+            self._doubtful.pop((each.topic, each.partition), None)
         if self._open and self._reader.began:
             self._spoiled = True
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
 
 from streamwarden.consumers.consumer import GuardedConsumer
 from streamwarden.consumers.messages import GuardedMessage
@@ -357,6 +357,40 @@ def test_members_that_come_and_go_leave_no_event_twice(
     assert sorted(keys_of(consume_all, guarded.quarantine, guarded.held)) == refused
     passed = [number for number in range(4000) if number % 7 not in (3, 5)]
     assert sorted(keys_of(consume_all, to)) == passed
+
+
+def test_a_commit_of_which_nothing_was_heard_is_found_out_by_the_next_run(
+    guarded: Guarded, make_topic: MakeTopic, consume_all: ConsumeAll
+) -> None:
+    """Where the broker could not be asked any more when the run ended: nothing is handled again."""
+    to = make_topic("to")
+    silent, lost = iter([True]), iter([False, True])
+
+    class Unheard(GuardedProducer):
+        """The broker's answer to its first commit is lost, and so is the way to it after that."""
+
+        def init_transactions(self, timeout: float = -1) -> None:
+            if next(lost, False):
+                raise KafkaException(KafkaError(KafkaError._TIMED_OUT))
+            super().init_transactions(timeout)
+
+        def commit_transaction(self, timeout: float = -1) -> None:
+            super().commit_transaction(timeout)
+            if next(silent, False):
+                raise KafkaException(KafkaError(KafkaError._TIMED_OUT))
+
+    class Unhearing(GuardedConsumer):
+        _producer_class = Unheard
+
+    send(guarded, 2)
+    with Unhearing(group_of(guarded), guard=guarded.guard, transactional_id="x") as consumer:
+        consumer.subscribe([guarded.topic])
+        with pytest.raises(KafkaException):
+            consumer.run(forward(to), until_end=True)
+        send(guarded, 1)
+        consumer.run(forward(to), until_end=True)
+
+    assert keys_of(consume_all, to) == [0, 1, 0]
 
 
 def test_by_hand_an_abort_reads_again_and_a_commit_has_everything(

@@ -119,7 +119,11 @@ def test_a_second_close_waits_for_the_first(make: Make, send: Send, committed: C
         handled = asyncio.Event()
         consumer = make()
         await consumer.subscribe(["payments"])
-        running = asyncio.create_task(consumer.run(lambda _: handled.set()))
+
+        def handle(_message: GuardedMessage) -> None:
+            handled.set()
+
+        running = asyncio.create_task(consumer.run(handle))
         await handled.wait()
         closing = [asyncio.create_task(consumer.close()) for _ in range(2)]
         await asyncio.wait(closing, return_when=asyncio.FIRST_COMPLETED)
@@ -142,9 +146,12 @@ def test_a_run_can_follow_one_whose_handler_was_cancelled(make: Make, send: Send
             async def handle(_message: GuardedMessage) -> None:
                 raise asyncio.CancelledError
 
+            def pass_on(_message: GuardedMessage) -> None:
+                """Handled."""
+
             with pytest.raises(asyncio.CancelledError):
                 await consumer.run(handle)
-            assert await consumer.run(lambda _: None, max_messages=1) == 1
+            assert await consumer.run(pass_on, max_messages=1) == 1
 
     run(main())
 
