@@ -420,7 +420,11 @@ class AsyncGuardedConsumer:
             self.stop()
             await asyncio.wait([self._running])
         if self._closing is None:  # nor was it begun during the wait
-            self._closing = self._worker.call(self._core.do, self._core.close)
+            call = partial(self._core.do, self._core.close)
+            if self._worker.stopped:  # with the producer that it shares
+                self._closing = asyncio.get_running_loop().run_in_executor(None, call)
+            else:
+                self._closing = self._worker.call(call)
             if self._shared is None:
                 self._worker.stop()  # after that call
         elif self._closing.done():

@@ -16,6 +16,7 @@ from streamwarden.consumers.async_consumer import AsyncGuardedConsumer
 from streamwarden.consumers.messages import GuardedMessage
 from streamwarden.embedded import EmbeddedBroker
 from streamwarden.errors import ConfigurationError
+from streamwarden.producers.async_producer import AsyncGuardedProducer
 from tests.guards import BAD, CARD, CLEAN, LARGE, event, guard_for
 from tests.servers.topics import Record
 
@@ -152,6 +153,31 @@ def test_a_run_can_follow_one_whose_handler_was_cancelled(make: Make, send: Send
             with pytest.raises(asyncio.CancelledError):
                 await consumer.run(handle)
             assert await consumer.run(pass_on, max_messages=1) == 1
+
+    run(main())
+
+
+@pytest.mark.slow
+def test_it_can_be_closed_after_the_producer_that_it_shares(
+    make: Make, send: Send, broker: EmbeddedBroker, tmp_path: Path
+) -> None:
+    """It leaves its group in whichever order they are closed."""
+    send([CLEAN])
+    config = {"bootstrap.servers": broker.bootstrap, "log_level": 0, "transactional.id": "x"}
+
+    async def main() -> None:
+        producer = AsyncGuardedProducer(config, guard=guard_for(tmp_path / "shared", "payments"))
+        consumer = make(producer=producer)
+        await producer.init_transactions(30)
+        await producer.begin_transaction()
+        await consumer.subscribe(["payments"])
+        assert isinstance(await consumer.poll(30), GuardedMessage)
+
+        await producer.close()
+        await consumer.close()
+
+        with pytest.raises(RuntimeError, match="closed"):
+            await consumer.memberid()
 
     run(main())
 
