@@ -33,6 +33,8 @@ FOREVER = 2**63 - 1
 #: Topics whose plans are kept. A consumer of a wide pattern stays below it; a producer that makes
 #: up names must not grow it.
 _PLANS_MAX = 4096
+#: New objects that take the garbage collector long enough, some ms, to be noticed.
+_MANY = 20_000
 #: Topics that no policy covers, of which each is told.
 _UNCOVERED_TOLD_MAX = 20
 _STRICTNESS = ("allow", "check", "reject")
@@ -237,7 +239,9 @@ class PlanTable:
 def _no_collections() -> Generator[None]:
     """Without the garbage collector: a large plan is many small objects that are all alive.
 
-    Looking through them again and again takes as long as making them.
+    Looking through them again and again takes as long as making them. Nor are those of a large one
+    looked through at once in the end, while nobody decides: they are old from the start, as all
+    objects are that were frozen and thawed.
     """
     collecting = gc.isenabled()
     gc.disable()
@@ -245,6 +249,9 @@ def _no_collections() -> Generator[None]:
         yield
     finally:
         if collecting:
+            if gc.get_count()[0] > _MANY and not gc.get_freeze_count():
+                gc.freeze()
+                gc.unfreeze()
             gc.enable()
 
 

@@ -161,6 +161,8 @@ _OPERATORS: Final[dict[str, ast.cmpop]] = {
 _ARITHMETIC: Final[dict[str, ast.operator]] = {"+": ast.Add(), "-": ast.Sub(), "*": ast.Mult()}
 _NAMES: Final[dict[str, Node]] = {}
 _NAMES_MAX: Final = 10_000
+#: Functions compiled together: no other thread runs meanwhile, and guards decide on them.
+_AT_ONCE: Final = 100
 
 
 def name(identifier: str) -> Node:
@@ -313,8 +315,9 @@ class Namespace:
 
     def load(self, functions: Sequence[Statement]) -> None:
         """Define generated functions, then make what is made of them."""
-        module = ast.Module(list(functions), [])
-        exec(compile(module, "<policy>", "exec"), self.values)  # noqa: S102 — trees made here
+        for start in range(0, len(functions), _AT_ONCE):
+            module = ast.Module(list(functions[start : start + _AT_ONCE]), [])
+            exec(compile(module, "<policy>", "exec"), self.values)  # noqa: S102 — trees made here
         for fill in self._later:
             fill()
         self._later.clear()

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from streamwarden.errors import ConfigurationError, NoPolicyError
+from streamwarden.policy import plan_table
 from streamwarden.policy.cel.parser import NESTING_MAX
 from streamwarden.policy.guard import Guard
 from streamwarden.policy.model import Effect, Mode
@@ -480,6 +481,38 @@ def test_making_a_plan_leaves_the_garbage_collector_as_it_was(
         gc.enable() if before else gc.disable()
 
     assert after is collecting
+
+
+def test_nobody_waits_until_a_large_plan_is_looked_through(
+    make_guard: MakeGuard, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The garbage collector takes what was made for old, and has next to nothing to look at."""
+    monkeypatch.setattr(plan_table, "_MANY", 1000)
+    rules = [
+        f"{{id: r{n}, when: value.a > {n} && value.b{n} != 1, effect: warn}}" for n in range(200)
+    ]
+    guard = make_guard(policy(*rules))
+    young: list[int] = []
+
+    def started(phase: str, info: dict[str, int]) -> None:
+        if phase == "start":
+            generations = range(info["generation"] + 1)
+            young.append(sum(len(gc.get_objects(generation=each)) for each in generations))
+
+    before, frozen = gc.isenabled(), gc.get_freeze_count()
+    gc.enable()
+    gc.collect()
+    gc.callbacks.append(started)
+    try:
+        made = guard.decide(topic="t", value=value(a=100))
+        gc.collect(1)
+    finally:
+        gc.callbacks.remove(started)
+        gc.enable() if before else gc.disable()
+
+    assert len(made.matches) == 100
+    assert gc.get_freeze_count() == frozen
+    assert max(young) < 5000
 
 
 EVERYTHING = "policy: all\nowner: o\ntopics: ['*']\nrules: [{id: r, effect: reject}]\n"
