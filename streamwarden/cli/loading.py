@@ -56,13 +56,15 @@ def read(
     directories: Sequence[Path],
     schemas: SchemaSource | None = None,
     advisers: Sequence[Adviser] = (),
+    unasked: set[str] | None = None,
 ) -> tuple[Bundle | None, list[Problem]]:
     """The bundle, where no error keeps it from being made, and all problems.
 
-    Raises ConfigurationError for a directory that is not there.
+    Subjects whose schema nobody could say go into `unasked`. Raises ConfigurationError for a
+    directory that is not there.
     """
     present(directories)
-    types = None if schemas is None else SchemaTypes(_Told(schemas))
+    types = None if schemas is None else SchemaTypes(_Told(schemas, unasked))
     return read_directories(
         list(directories),
         value_types=None if types is None else types.value_type,
@@ -94,8 +96,8 @@ def load(
 class _Told:
     """A source whose silence does not go unnoticed."""
 
-    def __init__(self, schemas: SchemaSource) -> None:
-        self._schemas, self._told = schemas, set[str]()
+    def __init__(self, schemas: SchemaSource, told: set[str] | None = None) -> None:
+        self._schemas, self._told = schemas, set[str]() if told is None else told
         self.schema, self.close = schemas.schema, schemas.close
 
     def latest(self, subject: str) -> SchemaAnswer:

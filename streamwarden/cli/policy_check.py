@@ -65,29 +65,33 @@ def check(
       streamwarden policy check policies/ --schemas schemas/ --cost
 
     Exit status: 0 clean (warnings do not count without --strict), 2 problems found, 1 something
-    cannot be read.
+    cannot be read; with --strict also a schema.
     """
     codes = _known_codes(ignored)
     costs: list[RuleCost] = []
     advisers = [adviser(topics), *([costs_into(costs)] if cost else [])]
+    unasked: set[str] = set()
     with opened_schemas(schemas) as source:
-        bundle, told = read(directories, source, advisers)
+        bundle, told = read(directories, source, advisers, unasked)
     problems = [each for each in told if each.severity == "error" or each.code not in codes]
     errors = [problem for problem in problems if problem.severity == "error"]
     if output.json:
         report = _report(problems, len(errors), bundle)
+        report["unchecked"] = sorted(unasked) if schemas is not None else _named_schemas(bundle)
         write_json({**report, "cost": costs_json(costs)} if cost else report)
     else:
         if cost:
             print_costs(costs, output)
         _print(problems, output)
         if bundle is not None:
-            _praise(bundle, len(problems), output)
+            _praise(bundle, len(problems) + len(unasked), output)
+            if schemas is None:
+                _hint_at_schemas(bundle, output)
         else:
             warnings = len(problems) - len(errors)
             also = f" and {counted(warnings, 'warning')}" if warnings else ""
             output.note(f"{counted(len(errors), 'problem')}{also}")
-    if any(problem.code == _UNREADABLE for problem in errors):
+    if any(problem.code == _UNREADABLE for problem in errors) or (strict and unasked):
         return FAILED
     return VIOLATIONS if errors or (strict and problems) else OK
 
@@ -155,6 +159,21 @@ def _praise(bundle: Bundle, warnings: int, output: Output) -> None:
     )
     for policy, by in overdue(bundle):
         output.warn(f"the review of policy `{policy}` was due by {by}")
+
+
+def _named_schemas(bundle: Bundle | None) -> list[str]:
+    """The subjects that policies name as their schema."""
+    policies = () if bundle is None else bundle.policies
+    return sorted({policy.schema for policy in policies if policy.schema is not None})
+
+
+def _hint_at_schemas(bundle: Bundle, output: Output) -> None:
+    naming = sum(policy.schema is not None for policy in bundle.policies)
+    if naming:
+        verb, them = ("names", "it") if naming == 1 else ("name", "them")
+        output.note(
+            f"hint: {counted(naming, 'policy')} {verb} a schema; give --schemas to check {them}"
+        )
 
 
 def overdue(bundle: Bundle) -> list[tuple[str, str]]:

@@ -145,4 +145,29 @@ def test_a_registry_that_cannot_be_asked_is_told(run: Run, folder: Path) -> None
 
     assert result.exit_code == 0
     assert "warning: not checked against schema `payments-value`" in result.stderr
+    assert "no problems" not in result.stdout
     assert "hunter2" not in result.output
+
+
+def test_a_check_that_did_not_happen_is_none(run: Run, folder: Path) -> None:
+    """A pipeline that wants warnings to count is not told that all is well."""
+    check = ("policy", "check", folder / "policies", "--schemas", "http://127.0.0.1:1/")
+
+    strict = run(*check, "--strict")
+    written = run(*check, "--strict", "--json")
+
+    assert (strict.exit_code, written.exit_code) == (1, 1)
+    assert "no problems" not in strict.output
+    assert json.loads(written.stdout)["unchecked"] == ["payments-value"]
+
+
+def test_schemas_that_are_named_and_not_given_are_hinted_at(run: Run, folder: Path) -> None:
+    """Without counting as a problem, not even a strict one."""
+    check = ("policy", "check", folder / "policies", "--strict", "--ignore", "SW172,SW173")
+    text, written = run(*check), run(*check, "--json")
+    given = run("policy", "check", folder / "policies", "--schemas", folder / "schemas", "--json")
+
+    assert (text.exit_code, written.exit_code) == (0, 0)
+    assert "hint: 1 policy names a schema; give --schemas to check it" in text.stderr
+    assert json.loads(written.stdout)["unchecked"] == ["payments-value"]
+    assert json.loads(given.stdout)["unchecked"] == []
