@@ -15,6 +15,7 @@ from typing import Any, Final, Protocol, cast
 from .bound import NO_SCOPE, Place, Scope, Secrets
 from .cel import CelError, Program, compile_exact, unparse
 from .cel.ast import (
+    NOWHERE,
     And,
     Call,
     Comprehension,
@@ -22,9 +23,12 @@ from .cel.ast import (
     Expr,
     Has,
     Ident,
+    Index,
+    Literal,
     Not,
     Or,
     Select,
+    Span,
     children,
     walk,
 )
@@ -32,8 +36,9 @@ from .cel.names import TYPE_NAMES, dotted_name
 from .cel.values import INT_MAX, INT_MIN
 from .deciding import Decided, Loop, place_text
 from .json_text import json_bytes
-from .privacy import HIDDEN, Privacy
+from .privacy import HIDDEN, Privacy, show_text
 from .privacy import show as show_value
+from .secret_ranges import with_secret_ranges
 
 __all__ = ["Filled", "Step", "steps_of"]
 
@@ -57,7 +62,8 @@ class Step:
     A `hidden` value is never shown, one that is `derived` from a sensitive path if it is a boolean.
     `below` says what every part comes to where the step itself is that, and `names` lead to the
     value of a plain chain of members. `loop` finds the elements that decided and `inner` says what
-    stands below each; `place` is that of a value within an element.
+    stands below each; `place` is that of a value within an element. `keys` are those that the step
+    computes, by where they are looked up.
     """
 
     text: str
@@ -73,6 +79,7 @@ class Step:
     loop: Loop | None = None
     inner: Step | None = None
     place: Place | None = None
+    keys: Mapping[Span, _Key] = field(default_factory=dict[Span, "_Key"])
 
     def evidence(self, known: Mapping[str, object], verdict: bool | None = None) -> dict[str, Any]:
         """The line with its value, and those below it. `verdict` is what it is known to come to."""
@@ -87,7 +94,7 @@ class Step:
             value = self._value(known) if verdict is None else verdict
         if isinstance(value, CelError):
             line[self.key] = None
-            line["error"] = value.message
+            line["error"] = self._told(value, known)
         else:
             line[self.key] = self._shown(value)
         if self.parts is not None:
@@ -123,13 +130,18 @@ class Step:
         """What the step comes to, as it stands in the template: a value, or null and an error."""
         value = self._value(known)
         if isinstance(value, CelError):
-            return b'null,"error":' + json_bytes(value.message)
+            return b'null,"error":' + json_bytes(self._told(value, known))
         return json_bytes(self._shown(value))
 
     def error(self, known: Mapping[str, object]) -> str | None:
         """Why it cannot be evaluated; None where it can."""
         value = self.program(known)
-        return value.message if isinstance(value, CelError) else None
+        return self._told(value, known) if isinstance(value, CelError) else None
+
+    def _told(self, error: CelError, known: Mapping[str, object]) -> str:
+        """What went wrong, with the key that was computed and is not there."""
+        key = self.keys.get(error.span) if error.code in _NO_SUCH else None
+        return error.message if key is None else f"{error.message}: {key.named(known)}"
 
     def _value(self, known: Mapping[str, object]) -> object:
         if self.names:
@@ -153,6 +165,21 @@ class Step:
 
 
 @dataclass(frozen=True, slots=True)
+class _Key:
+    """A key or position that a rule computes; `program` is None where it must not be shown."""
+
+    text: str
+    program: Program | None
+
+    def named(self, known: Mapping[str, object]) -> str:
+        """What it is; otherwise where the rule has it from."""
+        value = None if self.program is None else self.program(known)
+        if value is None or isinstance(value, CelError):
+            return f"the one in `{self.text}`"
+        return f"`{show_text(value)}`"
+
+
+@dataclass(frozen=True, slots=True)
 class _Whole:
     """A line that has to be written as a whole, with what stands below it."""
 
@@ -169,7 +196,11 @@ def _literal(value: object) -> bytes:
 
 
 def steps_of(condition: Expr, privacy: Privacy) -> Step:
-    """The steps of a condition, the whole of it first."""
+    """The steps of a condition, the whole of it first.
+
+    A list is hidden whole where a loop over it must not tell its elements.
+    """
+    privacy = with_secret_ranges(condition, privacy)
     return _condition(condition, NO_SCOPE, Secrets(privacy), iter(range(_STEPS_MAX)))
 
 
@@ -210,6 +241,7 @@ def _condition(node: Expr, scope: Scope, secrets: Secrets, steps: Iterator[int])
         loop,
         inner,
         dynamic,
+        _keys(node, scope, secrets),
     )
 
 
@@ -247,6 +279,19 @@ def _evaluated(node: Expr) -> tuple[Expr, ...]:
     return (node.range,) if isinstance(node, Comprehension) else children(node)
 
 
+def _keys(node: Expr, scope: Scope, secrets: Secrets, *, shown: bool = True) -> dict[Span, _Key]:
+    """The computed keys below `node`; in the body of a macro nothing is `shown`, as it varies."""
+    found: dict[Span, _Key] = {}
+    if isinstance(node, Index) and not isinstance(node.index, Literal) and node.span != NOWHERE:
+        told = shown and not secrets.taint(node.index, scope)
+        program = compile_exact(node.index, names=scope.names.keys()) if told else None
+        found[node.span] = _Key(_short(unparse(node.index)), program)
+    inside = {id(each) for each in node.args} if isinstance(node, Comprehension) else set[int]()
+    for child in children(node):
+        found |= _keys(child, scope, secrets, shown=shown and id(child) not in inside)
+    return found
+
+
 def _is_condition(node: Expr) -> bool:
     if isinstance(node, Call):
         return node.function in _COMPARISONS or node.function in _PREDICATES
@@ -267,6 +312,8 @@ def _copies(node: Expr) -> bool:
 
 
 _COPYING = frozenset({"value", "orValue", "or", "dyn", "bool"})
+#: Errors that say that something is not there, of which a rule may have computed what.
+_NO_SUCH = frozenset({"no_such_key", "index_out_of_range"})
 _COMPARISONS = frozenset({"==", "!=", "<", "<=", ">", ">=", "in"})
 _PREDICATES = frozenset({"matches", "startsWith", "endsWith", "contains"})
 
@@ -283,7 +330,8 @@ def _reads(node: Expr, scope: Scope, secrets: Secrets) -> list[Step]:
     path, dynamic = _written_place(place)
     text, names = _short(unparse(node)), _names(node)
     program = compile_exact(node, names=scope.names.keys())
-    own = Step(text, "value", program, path, tainted, None, names=names, place=dynamic)
+    keys = _keys(node, scope, secrets)
+    own = Step(text, "value", program, path, tainted, None, names=names, place=dynamic, keys=keys)
     if place is not None:
         return [own]
     return [own, *(part for each in _evaluated(node) for part in _reads(each, scope, secrets))]

@@ -20,6 +20,7 @@ from .json_text import json_bytes
 from .match import Match
 from .model import Path, Policy, Rule
 from .privacy import HIDDEN, Privacy, show_text
+from .secret_ranges import with_secret_ranges
 
 if TYPE_CHECKING:
     from .decision import Decision
@@ -182,6 +183,8 @@ class Trail:
         rule = planned.rule
         self._rule, self._policy, self._mode = rule, planned.policy, planned.mode
         condition = rule.condition
+        if condition is not None:  # The reason stands beside the trail, and hides what that does.
+            privacy = with_secret_ranges(condition.expr, privacy)
         self._step = None if condition is None else steps_of(condition.expr, privacy)
         self._reason = _Reason(rule, planned.policy, privacy)
         #: None where events change it.
