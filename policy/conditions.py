@@ -392,10 +392,11 @@ def _choices(reader: Reader, operator: str, node: Node) -> Expr | None:
             return Select(Ident("lists"), name)
     if isinstance(node, ListNode) and node.items:
         return _literal(reader, node)
+    empty = ", and this list is empty" if isinstance(node, ListNode) else ""
     reader.problem(
         node,
         "SW152",
-        f"`{operator}` takes a list of values or the name of a list",
+        f"`{operator}` takes a list of values or the name of a list{empty}",
         remedy="write `value: [a, b]` or `value: lists.NAME`",
     )
     return None
