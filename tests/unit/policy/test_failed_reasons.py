@@ -79,8 +79,8 @@ def test_a_skipped_rule_and_an_exemption_that_failed_say_so_too(tmp_path: Path) 
     assert decision.reasons() == "formulary/known: morphine is watched"
 
 
-def test_the_reason_of_a_failed_rule_holds_nothing_of_the_event(tmp_path: Path) -> None:
-    """Neither what is sensitive nor what is not, and it stays within its bounds."""
+def test_the_reason_of_a_failed_rule_holds_nothing_else_of_the_event(tmp_path: Path) -> None:
+    """But a key that was looked up; and it stays within its bounds."""
     reading = "{id: reads, when: int(value.secret) > 3, effect: reject}"
     long_name = f"{{id: long, when: 'value[\"{'n' * 900}\"] > 1', effect: reject}}"
 
@@ -90,3 +90,50 @@ def test_the_reason_of_a_failed_rule_holds_nothing_of_the_event(tmp_path: Path) 
     assert "formulary/reads: the rule could not be evaluated: " in decision.reasons()
     assert max(len(match.reason) for match in decision.matches) <= 300
     assert len(decision.reasons()) <= 400
+
+
+def failed(folder: Path, when: str, value: bytes = VALUE) -> tuple[str, str]:
+    """What is said to be wrong with the condition: in the reason, and in its trail."""
+    (folder / "bundle.yaml").write_text("bundle: b\nlists: {formulary: formulary.csv}\n")
+    (folder / "formulary.csv").write_text("drug,max_mg\naspirin,500\n")
+    guard = guard_of(folder, f"{{id: r, when: '{when}', effect: reject}}")
+    decision = guard.decide(topic="doses", value=value)
+    (match,) = decision.matches
+    assert match.why is not None
+    assert msgspec.json.decode(decision.to_json()) == decision.to_dict()
+    return match.reason.removeprefix("the rule could not be evaluated: "), match.why["error"]
+
+
+def test_a_lookup_that_failed_says_which_key_is_missing(tmp_path: Path) -> None:
+    """Also a position in a list, and a key that is computed."""
+    by_drug = "double(lists.formulary[value.drug].max_mg) < 3.0"
+    by_letters = 'lists.formulary[value.drug + "?"].max_mg == "3"'
+    by_position = "[1, 2][size(value.drug)] == 1"
+
+    assert failed(tmp_path, by_drug) == ("no such key: `morphine`",) * 2
+    assert failed(tmp_path, by_letters) == ("no such key: `morphine?`",) * 2
+    assert failed(tmp_path, by_position) == ("the list has no such position: `8`",) * 2
+
+
+def test_a_missing_key_that_is_sensitive_is_not_said(tmp_path: Path) -> None:
+    """Nor one that is derived from what is, or that each element has another of."""
+    hidden = "no such key: the one in `value.secret`"
+    derived = "no such key: the one in `value.secret + value.drug`"
+    each = "no such key: the one in `d`"
+    listed = b'{"secret": "s3cr3t", "drug": "x", "drugs": ["morphine"]}'
+
+    assert failed(tmp_path, 'lists.formulary[value.secret].max_mg == "1"') == (hidden,) * 2
+    assert failed(tmp_path, "{}[value.secret + value.drug] == 1") == (derived,) * 2
+    looped = 'value.drugs.all(d, lists.formulary[d].max_mg == "1")'
+    assert failed(tmp_path, looped, listed) == (each,) * 2
+
+
+def test_a_missing_key_can_neither_break_the_line_nor_fill_it(tmp_path: Path) -> None:
+    """It is text of the event."""
+    value = msgspec.json.encode({"drug": "a\n\x1b[31m" + "x" * 900})
+
+    reason, error = failed(tmp_path, 'lists.formulary[value.drug].max_mg == "1"', value)
+
+    assert reason == error
+    assert error.startswith(r"no such key: `a\n\x1b[31mxxx")
+    assert len(error) < 260
