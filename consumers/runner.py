@@ -15,7 +15,7 @@ from streamwarden.errors import DeliveryError
 
 from .messages import GuardedMessage
 from .reader import Reader
-from .running import Ends, Failing, RunLimits, handler_said, pass_error
+from .running import Ends, Failing, RunLimits, handler_said, pass_error, raised_where
 
 __all__ = ["Handler", "Runner"]
 
@@ -108,7 +108,7 @@ class Runner:
                 pause_s = self._failing.pause_s(attempt, self._chance())
                 log.warning(
                     "the handler raised %s at %s[%d]@%d, attempt %d of %d, next in %.1f s",
-                    type(error).__name__,
+                    raised_where(error),
                     message.topic(),
                     message.partition(),
                     message.offset(),
@@ -141,7 +141,7 @@ class Runner:
                 reader.seek_back(_place(message))
                 raise
             reader.guard.count("handler/quarantined")
-            log.error("the handler raised %s at %s; parked", type(error).__name__, place)
+            log.error("the handler raised %s at %s; parked", raised_where(error), place)
             return True
         reader.guard.count("handler/stopped")
         reader.seek_back(_place(message))

@@ -6,6 +6,7 @@ import logging
 import math
 import time
 from dataclasses import dataclass
+from pathlib import PurePath
 from typing import Any
 
 from confluent_kafka import KafkaError, KafkaException, TopicPartition
@@ -24,7 +25,7 @@ from .assigned import Place
 from .messages import GuardedMessage
 from .reader import Reader
 
-__all__ = ["Ends", "Failing", "RunLimits", "handler_said", "pass_error"]
+__all__ = ["Ends", "Failing", "RunLimits", "handler_said", "pass_error", "raised_where"]
 
 log = logging.getLogger("streamwarden")
 
@@ -90,12 +91,22 @@ def handler_said(message: GuardedMessage, error: Exception) -> str:
     """What the parked record says about the handler's error.
 
     The text of an exception often quotes the event: on a topic with sensitive fields only its
-    type is kept.
+    type is kept, and where it was raised.
     """
-    name = type(error).__name__
+    name = raised_where(error)
     if message.decision.plan.privacy.paths:
         return f"the handler raised {name}"
     return f"the handler raised {name}: {error}"[:_ERROR_TEXT_MAX_CHARS]
+
+
+def raised_where(error: BaseException) -> str:
+    """The type of an exception and the line that raised it, and nothing of what it says."""
+    name, at = type(error).__name__, error.__traceback__
+    while at is not None and at.tb_next is not None:
+        at = at.tb_next
+    if at is None:
+        return name
+    return f"{name} ({PurePath(at.tb_frame.f_code.co_filename).name}, line {at.tb_lineno})"
 
 
 class Ends:

@@ -1,8 +1,9 @@
 """What each problem code means: a title and an explanation, for `policy explain-code`.
 
 Codes are stable: a code is never given another meaning, and one that is no longer used stays free.
-SW10x-SW11x are about files, SW12x-SW13x about conditions (from the language's own table), SW14x-SW17x
-about documents, SW18x advice on documents that hold, SW19x about stored bundles.
+SW00x are errors of the library, SW10x-SW11x are about files, SW12x-SW13x about conditions (from the
+language's own table), SW14x-SW17x about documents, SW18x advice on documents that hold, SW19x about
+stored bundles.
 """
 
 from __future__ import annotations
@@ -22,6 +23,50 @@ class ProblemCode(NamedTuple):
 
 
 PROBLEM_CODES: Final[dict[str, ProblemCode]] = {
+    # ------------------------------------------------------------------ errors
+    "SW001": ProblemCode(
+        "setting that makes no sense",
+        "A setting, an option or a key file cannot be what it is; nothing was started. The message "
+        "says what it may be.",
+    ),
+    "SW002": ProblemCode(
+        "no policy",
+        "A guard was asked to decide and has never had a policy. Publish and activate a bundle; "
+        '`no_policy="fail_open"` lets events pass until there is one.',
+    ),
+    "SW003": ProblemCode(
+        "store refuses",
+        "A bundle store refused a change, or cannot be read. Its state is as it was.",
+    ),
+    "SW004": ProblemCode(
+        "parked event",
+        "A parked event cannot be selected, released or discarded. Nothing was written.",
+    ),
+    "SW005": ProblemCode(
+        "not delivered",
+        "The broker did not take what had to be written: see whether it can be reached, and what "
+        "its topics and rights allow. `streamwarden doctor` looks at both.",
+    ),
+    "SW006": ProblemCode(
+        "no reconciliation", "A reconciliation cannot start, or not go on; the message says why."
+    ),
+    "SW007": ProblemCode(
+        "schema unavailable",
+        "The schema of an event cannot be had now: nothing was decided, and nothing written. See to "
+        "the registry, or set `schema_unavailable` to `undecodable`.",
+    ),
+    "SW008": ProblemCode(
+        "decision log full",
+        "The decision log has no room and must not lose an entry: nothing was decided or written. "
+        "See to where it is written, or set `decision_log_unreachable` to `drop`, which counts "
+        "what is lost.",
+    ),
+    "SW009": ProblemCode(
+        "flood",
+        "Most events were refused, and the guard has stopped: nothing was decided or written. "
+        "Mend the policy or what sends the events, then activate another version or call "
+        "`guard.reset_flood()`.",
+    ),
     "SW100": ProblemCode("policies cannot be loaded", "The problems listed below it say why."),
     # ------------------------------------------------------------------ files
     "SW101": ProblemCode(

@@ -13,10 +13,17 @@ from dataclasses import dataclass
 from .bundle import Bundle
 from .canonical import from_portable
 from .english import field_in_words, in_words, joined
-from .model import MaskField, Mode, Policy, ReasonPart, Rule
+from .model import BundleSettings, MaskField, Mode, Policy, ReasonPart, Rule
 from .paths import format_path
 
-__all__ = ["PolicyWords", "RuleWords", "as_cel", "as_documents", "in_sentences"]
+__all__ = [
+    "PolicyWords",
+    "RuleWords",
+    "as_cel",
+    "as_documents",
+    "bundle_in_sentences",
+    "in_sentences",
+]
 
 _ACTS = {"warn": "warns about", "mask": "masks", "hold": "holds", "reject": "rejects"}
 _STAGES = {
@@ -54,6 +61,24 @@ class PolicyWords:
     title: str | None
     scope: tuple[str, ...]
     rules: tuple[RuleWords, ...]
+
+
+def bundle_in_sentences(settings: BundleSettings) -> tuple[str, ...]:
+    """What a bundle says beside its policies, where it is not what goes without saying."""
+    said: list[str] = []
+    if settings.mode is Mode.OFF:
+        said.append("The bundle is switched off: no rule is evaluated.")
+    elif settings.mode is Mode.SHADOW:
+        said.append("The bundle is in shadow mode: rules are evaluated and recorded, not acted on.")
+    if settings.resolution == "approval_first":
+        said.append("What one rule holds and another rejects is held.")
+    if settings.undecodable == "allow":
+        said.append("Values that cannot be read pass.")
+    if settings.uncovered == "reject":
+        said.append("Events of topics that no policy covers are rejected.")
+    if settings.tombstones in _TOMBSTONES:
+        said.append(_TOMBSTONES[settings.tombstones])
+    return tuple(said)
 
 
 def in_sentences(policy: Policy, today: str) -> PolicyWords:

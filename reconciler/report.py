@@ -8,6 +8,7 @@ from typing import Any
 
 from streamwarden._version import __version__
 
+from ..policy.model import Mode
 from .breakdown import EVENTS
 from .candidate import told
 from .catalogue import Catalogue, counted_by, rule_names
@@ -34,7 +35,7 @@ class Report:
     defaults. `selected`: findings were selected by their rules. `rate` is the share of events that
     was drawn, None all. `base` are the runs that an incremental one goes on from. `current` is the
     label and digest of what a candidate was compared with. `run` is the id under which it is kept. `log_check` is the comparison with the decision log.
-    `uncovered` are topics that no policy of `bundle` names.
+    `uncovered` are topics that no policy of `bundle` names, `mode` is that of the bundle.
     """
 
     bundle: str
@@ -54,6 +55,7 @@ class Report:
     run: str = ""
     log_check: LogCheck | None = None
     uncovered: tuple[str, ...] = ()
+    mode: Mode = Mode.ENFORCE
 
     @property
     def complete(self) -> bool:
@@ -227,6 +229,7 @@ class Report:
             "decision_log": None if self.log_check is None else self.log_check.to_dict(),
             "base": dict(self.base) if self.asked.get("incremental") else None,
             "uncovered": list(self.uncovered) or None,
+            "mode": None if self.mode is Mode.ENFORCE else self.mode.value,
         }
         return {name: part for name, part in parts.items() if part is not None}
 

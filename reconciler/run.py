@@ -278,6 +278,7 @@ def _report(today: Bundle, plan: Plan, slices: Sequence[Slice], spool: Spool) ->
             for topic in sorted({part.topic for part in plan.partitions if not part.parked})
             if not today.covering(topic)
         ),
+        mode=today.settings.mode,
     )
 
 

@@ -36,6 +36,7 @@ def first_sentence(report: Report) -> str:
             "base": report.base,
             "bundle": report.bundle,
             "uncovered": report.uncovered,
+            "mode": report.mode.value,
             "left_out": report.account.left_out,
         }
     )

@@ -113,7 +113,8 @@ def headline(report: Mapping[str, Any]) -> str:
     """The verdict on a report as JSON has it, in a sentence.
 
     Of N events, how many today's policy would refuse, and whether everything was read; of no event
-    nothing is said. A sentence each where a filter leaves findings out, and where no policy judges.
+    nothing is said. A sentence each where a filter leaves findings out, where no policy judges, and
+    where the bundle is not enforced.
     """
     events = report["events"]
     read = "everything was read" if report["complete"] else "not everything was read"
@@ -128,7 +129,7 @@ def headline(report: Mapping[str, Any]) -> str:
         f"{unchecked:,} {'was' if unchecked == 1 else 'were'} never checked; "
         f"{f'{unclear:,} cannot be decided; ' if unclear else ''}{read}."
     )
-    return " ".join([said, *_narrowed(report), *_unjudged(report)])
+    return " ".join([said, *_narrowed(report), *_unjudged(report), *_idle(report)])
 
 
 def _narrowed(report: Mapping[str, Any]) -> Iterator[str]:
@@ -152,6 +153,13 @@ def _unjudged(report: Mapping[str, Any]) -> Iterator[str]:
     if topics:
         named = listed([f"`{topic}`" for topic in topics], _TOPICS_NAMED)
         yield f"No policy covers {named}: nothing judged the events there."
+
+
+def _idle(report: Mapping[str, Any]) -> Iterator[str]:
+    mode = report.get("mode", "enforce")
+    if mode != "enforce":
+        how = "is in shadow mode" if mode == "shadow" else "is switched off"
+        yield f"The bundle {how}: its rules refuse, hold and mask nothing, whatever they find."
 
 
 def counted_above(report: Mapping[str, Any]) -> str:

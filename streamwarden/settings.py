@@ -15,6 +15,8 @@ from streamwarden.errors import ConfigurationError
 __all__ = ["GivenSettings", "SourceSettings", "source_settings"]
 
 _PREFIX: Final = "STREAMWARDEN_"
+#: What somebody might well expect of the environment, and would go without if it were ignored.
+_KEYWORDS_ALONE: Final = frozenset({"mode", "stamp_keys", "mask_keys", "labels", "client_id"})
 #: Above this a variable is a setting misspelt; below, it is somebody else's. Not every unknown name
 #: can be refused: a cluster puts variables like STREAMWARDEN_SERVICE_HOST into every container.
 _ALIKE: Final = 0.8
@@ -95,12 +97,17 @@ def source_settings(
 ) -> SourceSettings:
     """The effective settings; None among the `given` is not given. Raises ConfigurationError.
 
-    Unknown names are refused, and so are variables that look like a setting misspelt.
+    Unknown names are refused, and so are variables that look like a setting misspelt, or like a
+    keyword of the guard that is no setting.
     """
     known = SourceSettings.model_fields
     variables = os.environ if environ is None else environ
     for variable in variables:
         name = variable.removeprefix(_PREFIX).lower()
+        if variable.startswith(_PREFIX) and variables[variable] and name in _KEYWORDS_ALONE:
+            raise ConfigurationError(
+                f"`{variable}` is no setting", remedy=f"give `{name}` to the guard, as a keyword"
+            )
         if variable.startswith(_PREFIX) and name not in known:
             near = difflib.get_close_matches(name, known, n=1, cutoff=_ALIKE)
             if near:

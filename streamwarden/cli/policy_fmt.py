@@ -63,8 +63,11 @@ def fmt(paths: tuple[Path, ...], check: bool, output: Output) -> int:
             after = formatted(before, str(path)).encode()
         except (PolicyError, FormatError) as error:
             failed.append(str(path))
-            said = f"`{path}`: {error}" if isinstance(error, FormatError) else str(error)
-            say(f"error: {said}; it stays as it is", lines=True)
+            if isinstance(error, FormatError):
+                said = f"`{path}`: {error}; it stays as it is"
+            else:  # lines, with what is written there
+                said = f"{error}\n`{path}` stays as it is"
+            say(f"error: {said}", lines=True)
             continue
         if after == before:
             continue

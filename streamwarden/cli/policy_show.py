@@ -13,7 +13,14 @@ from rich.padding import Padding
 from rich.text import Text
 
 from ..policy.model import Rule
-from ..policy.show import PolicyWords, RuleWords, as_cel, as_documents, in_sentences
+from ..policy.show import (
+    PolicyWords,
+    RuleWords,
+    as_cel,
+    as_documents,
+    bundle_in_sentences,
+    in_sentences,
+)
 from .loading import load
 from .options import output_options
 from .output import Output, escaped, write_json
@@ -57,6 +64,8 @@ def show(directories: tuple[Path, ...], form: str, only: tuple[str, ...], output
         return
     today = dt.datetime.fromtimestamp(time.time(), dt.UTC).date().isoformat()
     output.print(Text(f"{bundle.name} ({bundle.digest[:12]})", "dim"))
+    for sentence in () if form == "cel" else bundle_in_sentences(bundle.settings):
+        output.print(Text(escaped(sentence)))
     for policy in chosen:
         if form == "cel":
             _print_cel(policy.id, policy.rules, output)

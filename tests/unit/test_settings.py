@@ -40,6 +40,8 @@ def test_keywords_beat_variables_beat_defaults() -> None:
         ({}, {"STREAMWARDEN_STALE_AFTER_S": "soon"}, "`stale_after_s` is `soon`"),
         ({"no_polici": "refuse"}, {}, "no setting `no_polici`"),
         ({}, {"STREAMWARDEN_NO_POLICI": "refuse"}, "write STREAMWARDEN_NO_POLICY"),
+        ({}, {"STREAMWARDEN_MODE": "shadow"}, "give `mode` to the guard, as a keyword"),
+        ({}, {"STREAMWARDEN_STAMP_KEYS": "keys.json"}, "give `stamp_keys` to the guard"),
     ],
 )
 def test_what_makes_no_sense_is_refused(

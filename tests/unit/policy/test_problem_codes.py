@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import streamwarden.errors
+from streamwarden.errors import StreamwardenError
 from streamwarden.policy.cel.problems import PROBLEM_CODES as LANGUAGE_CODES
 from streamwarden.policy.problem_codes import PROBLEM_CODES
 
@@ -23,8 +25,20 @@ def test_every_code_in_use_is_explained() -> None:
     assert used - PROBLEM_CODES.keys() == set()
     # SW100 is the exception itself, SW118 stands beside the collection of problems; the language
     # and the stores keep codes of their own.
-    idle = {code for code in PROBLEM_CODES.keys() - LANGUAGE_CODES.keys() - used if code < "SW190"}
+    own = PROBLEM_CODES.keys() - LANGUAGE_CODES.keys()
+    idle = {code for code in own - used if "SW100" <= code < "SW190"}
     assert idle == {"SW100", "SW118"}
+
+
+def test_every_error_of_the_library_is_explained() -> None:
+    """Those whose code is no problem of documents, too."""
+    errors = {
+        each.code
+        for each in vars(streamwarden.errors).values()
+        if isinstance(each, type) and issubclass(each, StreamwardenError)
+    }
+
+    assert errors - PROBLEM_CODES.keys() == {"SW000"}  # the base, which nobody raises
 
 
 def test_titles_and_explanations_are_there() -> None:

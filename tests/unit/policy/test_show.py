@@ -6,7 +6,14 @@ from pathlib import Path
 from typing import Any
 
 from streamwarden.policy.loader import load_directories
-from streamwarden.policy.show import PolicyWords, as_cel, as_documents, in_sentences
+from streamwarden.policy.model import BundleSettings, Mode
+from streamwarden.policy.show import (
+    PolicyWords,
+    as_cel,
+    as_documents,
+    bundle_in_sentences,
+    in_sentences,
+)
 
 FULL = """
 policy: full
@@ -137,3 +144,26 @@ def test_documents_are_shown_as_they_were_written(tmp_path: Path) -> None:
     assert said["digest"] == bundle.digest
     listed: Any = said["policies"]
     assert listed[0]["rules"][3] == {"id": "everything", "effect": "warn", "mode": "off"}
+
+
+def test_what_a_bundle_changes_for_all_of_its_policies_is_said() -> None:
+    """Above all that nothing is acted on, whatever the rules say."""
+    odd = BundleSettings(
+        "b",
+        mode=Mode.SHADOW,
+        resolution="approval_first",
+        undecodable="allow",
+        tombstones="reject",
+        uncovered="reject",
+    )
+
+    assert bundle_in_sentences(BundleSettings("b")) == ()
+    assert bundle_in_sentences(odd) == (
+        "The bundle is in shadow mode: rules are evaluated and recorded, not acted on.",
+        "What one rule holds and another rejects is held.",
+        "Values that cannot be read pass.",
+        "Events of topics that no policy covers are rejected.",
+        "Tombstones are rejected.",
+    )
+    (off,) = bundle_in_sentences(BundleSettings("b", mode=Mode.OFF))
+    assert off.startswith("The bundle is switched off")

@@ -374,6 +374,20 @@ def test_a_candidate_tells_what_it_would_change(world: World, tmp_path: Path) ->
     assert found(report) == {"undecidable": 1, "now-rejected": 1, "now-held": 2, "would-change": 1}
 
 
+def test_a_bundle_in_shadow_mode_is_said_to_do_nothing(world: World) -> None:
+    """Otherwise a report of it would read as if all were well."""
+    rule = "{id: over, when: value.amount > 30, effect: reject}"
+    shadow = make_bundle(_policy("limits", "risk", rule), settings="mode: shadow\n")
+    world.write("t1", {"amount": 20}, {"amount": 99, "country": "FR"})
+
+    report = world.run("t1", candidate=shadow)
+
+    assert report.to_dict()["mode"] == "shadow"
+    assert "The bundle is in shadow mode" in first_sentence(report)
+    assert "The bundle is in shadow mode" in render_page(report.to_dict())
+    assert "mode" not in world.run("t1").to_dict()
+
+
 def test_a_candidate_like_the_current_policy_changes_nothing(world: World) -> None:
     """Whatever history holds."""
     world.write("t1", *AMOUNTS, {"amount": 99})

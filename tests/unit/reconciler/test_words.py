@@ -111,6 +111,10 @@ def _told(**more: Any) -> dict[str, Any]:
             {"uncovered": ["t"]},
             "everything was read. No policy covers `t`: nothing judged the events there.",
         ),
+        (
+            {"mode": "shadow"},
+            "The bundle is in shadow mode: its rules refuse, hold and mask nothing, whatever they find.",
+        ),
     ],
 )
 def test_the_headline_says_what_it_is_about(more: dict[str, Any], said: str) -> None:
