@@ -38,6 +38,7 @@ from .deciding import Decided, Loop, place_text
 from .json_text import json_bytes
 from .privacy import HIDDEN, Privacy, show_text
 from .privacy import show as show_value
+from .secret_ranges import with_secret_ranges
 
 __all__ = ["Filled", "Step", "steps_of"]
 
@@ -195,7 +196,11 @@ def _literal(value: object) -> bytes:
 
 
 def steps_of(condition: Expr, privacy: Privacy) -> Step:
-    """The steps of a condition, the whole of it first."""
+    """The steps of a condition, the whole of it first.
+
+    A list is hidden whole where a loop over it must not tell its elements.
+    """
+    privacy = with_secret_ranges(condition, privacy)
     return _condition(condition, NO_SCOPE, Secrets(privacy), iter(range(_STEPS_MAX)))
 
 

@@ -313,8 +313,10 @@ def test_an_element_that_equals_a_secret_is_not_told(condition: str) -> None:
         "cel.bind(all, value.guesses, all.exists(g, g.pin == value.pin))",
         "(true ? value.guesses : []).exists(g, g.pin == value.pin)",
         "[value.guesses].exists(all, all.exists(g, g.pin == value.pin))",
-        "value.guesses.exists(g, g.pin == value.pin)"
-        " && value.pins.exists(p, value.guesses.exists(g, g.pin == p))",
+        (
+            "value.guesses.exists(g, g.pin == value.pin)"
+            " && value.pins.exists(p, value.guesses.exists(g, g.pin == p))"
+        ),
     ],
 )
 def test_a_list_is_not_shown_whole_where_its_elements_are_hidden(condition: str) -> None:
