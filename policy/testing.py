@@ -14,6 +14,7 @@ it is still in shadow. `expect` compares
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import TypeAlias, cast
@@ -33,10 +34,14 @@ from .decision import Decision, Match
 from .keys import KeyRing
 from .model import Mode
 from .plan_table import PlanTable
+from .privacy import show
 
-__all__ = ["CaseResult", "run_cases", "value_writer"]
+__all__ = ["CaseResult", "run_cases", "unlike", "value_writer"]
 
 _CLIENTS_MAX = 64
+#: Differences of one value that are told, and how much of each side.
+_UNLIKE_MAX = 5
+_SHOWN_MAX_CHARS = 300
 
 _Members: TypeAlias = Mapping[str, object]
 
@@ -229,22 +234,38 @@ def _other_value(
             found = msgspec.json.decode(data)
         except (msgspec.DecodeError, UnicodeDecodeError):
             return "the value is not JSON"
-    paths = [path for path in _unlike(expected, found, "value") if path]
-    return f"the value is another one at {', '.join(paths[:5])}" if paths else None
+    return unlike(expected, found)
+
+
+def unlike(expected: object, found: object) -> str | None:
+    """Where a JSON value differs from what a test expects, with both sides; None where it does not."""
+    unlike = list(_unlike(expected, found, "value"))
+    more = f"; and {len(unlike) - _UNLIKE_MAX} more" if len(unlike) > _UNLIKE_MAX else ""
+    said = "; ".join(unlike[:_UNLIKE_MAX])
+    return f"the value is another one: {said}{more}" if unlike else None
 
 
 def _unlike(expected: object, found: object, path: str) -> Iterator[str]:
-    """The paths at which two JSON values differ; the values themselves may be sensitive."""
-    same = _canonical(expected) == _canonical(found)
-    if same or not (isinstance(expected, Mapping) and isinstance(found, Mapping)):
-        yield from () if same else (path,)
+    """Each difference in words."""
+    if _canonical(expected) == _canonical(found):
+        return
+    if not (isinstance(expected, Mapping) and isinstance(found, Mapping)):
+        yield f"{path} is {_shown(cast('object', found))}, not {_shown(cast('object', expected))}"
         return
     wanted, present = cast("_Members", expected), cast("_Members", found)
     for name in dict.fromkeys([*wanted, *present]):
-        if name in wanted and name in present:
-            yield from _unlike(wanted[name], present[name], f"{path}.{name}")
+        if name not in present:
+            yield f"{path}.{name} is missing, not {_shown(wanted[name])}"
+        elif name not in wanted:
+            yield f"{path}.{name} is {_shown(present[name])}, and should not be there"
         else:
-            yield f"{path}.{name}"
+            yield from _unlike(wanted[name], present[name], f"{path}.{name}")
+
+
+def _shown(value: object) -> str:
+    """A value of a test as JSON, on one line and bounded."""
+    text = json.dumps(show(value), ensure_ascii=False)
+    return text if len(text) <= _SHOWN_MAX_CHARS else text[: _SHOWN_MAX_CHARS - 1] + "…"
 
 
 def _canonical(value: object) -> bytes:

@@ -13,8 +13,8 @@ from __future__ import annotations
 
 import json
 from collections import deque
-from collections.abc import Mapping
-from typing import Any, Final, NoReturn
+from collections.abc import Mapping, Sequence
+from typing import Any, Final, NamedTuple, NoReturn
 
 from streamwarden.errors import ConfigurationError
 from streamwarden.policy.bundle import Bundle
@@ -26,7 +26,7 @@ from streamwarden.policy.match import Match
 from streamwarden.policy.model import BundleSettings, Effect, Policy
 from streamwarden.policy.nodes import Source, nodes_of
 from streamwarden.policy.problems import Problems
-from streamwarden.policy.testing import value_writer
+from streamwarden.policy.testing import unlike, value_writer
 from streamwarden.policy.yaml_reader import Document
 
 __all__ = ["FakeGuard", "PolicyAssertions", "explained"]
@@ -66,7 +66,7 @@ class PolicyAssertions:
 
     def assert_allowed(self, value: object, **event: Any) -> Decision:
         """The event passes, and no rule that counts fired."""
-        return self._expect(Effect.ALLOW, value, None, None, event)
+        return self._expect(Effect.ALLOW, value, _Wanted(), event)
 
     def assert_passes(self, value: object, **event: Any) -> Decision:
         """The event passes, if need be with a warning or masked."""
@@ -76,10 +76,16 @@ class PolicyAssertions:
         return decision
 
     def assert_warned(
-        self, value: object, *, rule: str | None = None, reason: str | None = None, **event: Any
+        self,
+        value: object,
+        *,
+        rule: str | None = None,
+        reason: str | None = None,
+        errors: Sequence[str] | None = None,
+        **event: Any,
     ) -> Decision:
         """The event passes with a warning. See `assert_rejected`."""
-        return self._expect(Effect.WARN, value, rule, reason, event)
+        return self._expect(Effect.WARN, value, _Wanted(rule, reason, errors), event)
 
     def assert_masked(
         self,
@@ -87,54 +93,78 @@ class PolicyAssertions:
         *,
         rule: str | None = None,
         reason: str | None = None,
+        errors: Sequence[str] | None = None,
         masked: object = _UNSET,
         **event: Any,
     ) -> Decision:
         """The event passes masked; `masked` is the whole value after masks. See `assert_rejected`."""
-        decision = self._expect(Effect.MASK, value, rule, reason, event)
+        decision = self._expect(Effect.MASK, value, _Wanted(rule, reason, errors), event)
         if masked is not _UNSET:
             wanted = self._bytes(masked, decision.event.topic, decision.stage)
             found = decision.event.value if decision.masked_value is None else decision.masked_value
-            if _comparable(wanted) != _comparable(found):
-                _fail(f"the masked value should be {masked!r}", decision)
+            if (other := _other_value(wanted, found)) is not None:
+                _fail(f"the masked value should be {masked!r}; {other}", decision)
         return decision
 
     def assert_held(
-        self, value: object, *, rule: str | None = None, reason: str | None = None, **event: Any
+        self,
+        value: object,
+        *,
+        rule: str | None = None,
+        reason: str | None = None,
+        errors: Sequence[str] | None = None,
+        **event: Any,
     ) -> Decision:
         """The event is held for people. See `assert_rejected`."""
-        return self._expect(Effect.HOLD, value, rule, reason, event)
+        return self._expect(Effect.HOLD, value, _Wanted(rule, reason, errors), event)
 
     def assert_rejected(
-        self, value: object, *, rule: str | None = None, reason: str | None = None, **event: Any
+        self,
+        value: object,
+        *,
+        rule: str | None = None,
+        reason: str | None = None,
+        errors: Sequence[str] | None = None,
+        **event: Any,
     ) -> Decision:
         """The event is rejected.
 
         `rule` (an id, or `policy/rule`) is one that counts, with just this effect; `reason` is part
-        of a reason. Gives the decision, and raises AssertionError with the why-trail.
+        of a reason. `errors` are the rules that could not be evaluated, exactly these; without it,
+        one that failed, on a typo in the event say, is not enough. Gives the decision, and raises
+        AssertionError with the why-trail.
         """
-        return self._expect(Effect.REJECT, value, rule, reason, event)
+        return self._expect(Effect.REJECT, value, _Wanted(rule, reason, errors), event)
 
     def _expect(
-        self,
-        effect: Effect,
-        value: object,
-        rule: str | None,
-        reason: str | None,
-        event: Mapping[str, Any],
+        self, effect: Effect, value: object, wanted: _Wanted, event: Mapping[str, Any]
     ) -> Decision:
         decision = self.decide(value, **event)
+        rule, reason = wanted.rule, wanted.reason
         by = "" if rule is None else f" by `{rule}`"
-        wanted = f"the effect should be {effect.value}{by}"
+        said = f"the effect should be {effect.value}{by}"
         if decision.effect is not effect:
-            _fail(wanted, decision, rule)
+            _fail(said, decision, rule)
+        if effect is Effect.ALLOW:
+            return decision
         counted = [match for match in decision.matches if match.counts]
-        if rule is not None and not any(
-            _named(match, rule) and match.effect == effect.value for match in counted
-        ):
-            _fail(wanted, decision, rule)
+        causes = [match for match in counted if match.effect == effect.value]
+        if rule is not None:
+            causes = [match for match in causes if _named(match, rule)]
+            if not causes:
+                _fail(said, decision, rule)
         if reason is not None and not any(reason in match.reason for match in counted):
             _fail(f"a reason should contain {reason!r}", decision, rule)
+        if wanted.errors is not None:
+            _expect_errors(wanted.errors, decision, rule)
+        elif causes and all(match.error is not None for match in causes):
+            names = [f"{match.policy}/{match.rule}" for match in causes]
+            _fail(
+                f"{said}, but that comes only from what could not be evaluated; mend the event, or"
+                f" say `errors={names!r}` where that is meant",
+                decision,
+                rule,
+            )
         return decision
 
     def _bytes(self, value: object, topic: str, stage: str) -> bytes | None:
@@ -146,12 +176,41 @@ class PolicyAssertions:
         return value_writer(topic, plan.value_format, self.guard.framed)(value)
 
 
-def _comparable(value: bytes | None) -> object:
-    """Equal for equal JSON, whatever its blanks and the order of its keys."""
+class _Wanted(NamedTuple):
+    """What else there is to be in a decision."""
+
+    rule: str | None = None
+    reason: str | None = None
+    errors: Sequence[str] | None = None
+
+
+def _expect_errors(errors: Sequence[str], decision: Decision, rule: str | None) -> None:
+    """The rules that could not be evaluated are exactly these, in any order."""
+    if isinstance(errors, str):
+        raise ConfigurationError(
+            f"`errors={errors!r}` is no list of rules", remedy=f"write `errors=[{errors!r}]`"
+        )
+    failed = [match for match in decision.matches if match.error is not None]
+    if len(errors) != len(failed) or not all(
+        any(_named(match, name) for name in errors) for match in failed
+    ):
+        named = ", ".join(f"`{match.policy}/{match.rule}`" for match in failed) or "none"
+        _fail(
+            f"these should be the rules that could not be evaluated: {list(errors)!r}; they are"
+            f" {named}",
+            decision,
+            rule,
+        )
+
+
+def _other_value(wanted: bytes | None, found: bytes | None) -> str | None:
+    """How a value differs from the one that is wanted; equal JSON does not."""
+    if wanted == found:
+        return None
     try:
-        return None if value is None else json.loads(value)
+        return unlike(json.loads(wanted or b""), json.loads(found or b""))
     except ValueError:
-        return value
+        return f"it is {found!r}"
 
 
 def _named(match: Match, rule: str) -> bool:

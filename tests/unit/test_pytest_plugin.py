@@ -218,7 +218,28 @@ CARD = {"amount": 1, "country": "DE", "card": "12345678"}
         ("rejected", KP, {"rule": "gone"}, "`gone` applies here; there are over-limit, sanctioned"),
         ("rejected", KP, {"reason": "else"}, "a reason should contain 'else'"),
         ("passes", {"country": "DE"}, {}, "the event should pass"),
-        ("masked", CARD, {"masked": 1}, "the masked value should be 1"),
+        ("masked", CARD, {"masked": 1}, 'value is {"amount": 1, "country": "DE", "card": "****56'),
+        (
+            "masked",
+            CARD,
+            {"masked": {**CARD, "x": 2}},
+            'value.card is "****5678", not "12345678"; ',
+        ),
+        (
+            "masked",
+            CARD,
+            {"masked": b"no JSON"},
+            "the masked value should be b'no JSON'; it is b'{",
+        ),
+        ("rejected", {"amount": 1}, {}, "say `errors=['limits/sanctioned']` where that is meant"),
+        ("rejected", {"amount": 1}, {"rule": "sanctioned"}, "no such key: `country`"),
+        (
+            "rejected",
+            {},
+            {"errors": ["sanctioned"]},
+            "are `limits/over-limit`, `limits/sanctioned`",
+        ),
+        ("rejected", KP, {"errors": ["sanctioned"]}, "['sanctioned']; they are `limits/iban`"),
         ("allowed", b"{", {}, "the value cannot be decoded"),
     ],
 )
@@ -230,6 +251,19 @@ def test_a_failure_says_what_was_expected_and_what_is(
         getattr(policies, f"assert_{check}")(value, **more)
 
     assert said in str(failure.value)
+
+
+def test_a_rule_that_failed_has_to_be_expected(policies: PolicyAssertions) -> None:
+    """Otherwise a typo in the event of a test passes for what the rule is there for."""
+    policies.assert_rejected(
+        {"amount": 1}, errors=["limits/sanctioned", "iban"], rule="limits/sanctioned"
+    )
+    policies.assert_rejected({"country": "KP"}, rule="sanctioned", reason="payments to KP")
+
+    with pytest.raises(AssertionError, match="comes only from what could not be evaluated"):
+        policies.assert_rejected({"amount": 1}, reason="could not be evaluated")
+    with pytest.raises(ConfigurationError, match="no list of rules"):
+        policies.assert_rejected({"amount": 1}, errors="sanctioned")
 
 
 def test_sensitive_values_are_not_shown(policies: PolicyAssertions) -> None:

@@ -113,7 +113,12 @@ def test_what_is_as_expected_passes(tmp_path: Path, case: str) -> None:
                 '{topic: t, value: {amount: 1, card: "12345678"}, expect: {effect: mask, '
                 'value: {amount: 1, card: "12345678", x: 1}}}'
             ),
-            ("the value is another one at value.card, value.x",),
+            (
+                (
+                    'the value is another one: value.card is "****5678", not "12345678"; '
+                    "value.x is missing, not 1"
+                ),
+            ),
         ),
         (
             "{topic: t, value: {amount: 1}, expect: {effect: allow, shadow: [shy], reason: x}}",
@@ -122,7 +127,7 @@ def test_what_is_as_expected_passes(tmp_path: Path, case: str) -> None:
     ],
 )
 def test_each_difference_is_told(tmp_path: Path, case: str, said: tuple[str, ...]) -> None:
-    """Without the values, which may be sensitive."""
+    """With both sides: they are the data of the test."""
     assert failures(tmp_path, case) == said
 
 
