@@ -9,12 +9,12 @@ from .case_documents import WrittenCases
 from .cel.types import DYN, Type
 from .condition_checks import ValueTypes, bounds_of, check_conditions, environment
 from .documents import TOMBSTONES, WrittenPolicy
-from .model import BundleSettings, Path
-from .nodes import ListNode, Node, ScalarNode
+from .model import BundleSettings, MaskField, Path, Policy
+from .nodes import ListNode, MapNode, Node, ScalarNode
 from .problems import closest, quoted
 from .rule_documents import WrittenRule
 
-__all__ = ["MaskProblem", "check_policies"]
+__all__ = ["MaskProblem", "check_policies", "place_of_mask", "subjects_of_masks"]
 
 #: Why values of a subject cannot take a mask, by path and kind; None where they can.
 MaskProblem: TypeAlias = Callable[[str, Path, str], str | None]
@@ -187,19 +187,37 @@ def _value_type(policy: WrittenPolicy, value_types: ValueTypes | None) -> Type:
 
 def _check_masks(policy: WrittenPolicy, rule: WrittenRule, mask_problem: MaskProblem) -> None:
     """By the schema that the policy names, and by those of its topics."""
-    named = [] if policy.policy.schema is None else [policy.policy.schema]
-    subjects = dict.fromkeys([*named, *(f"{topic}-value" for topic in policy.policy.topics)])
+    subjects = subjects_of_masks(policy.policy)
     for mask in rule.rule.masks:
         for subject in subjects:
             problem = mask_problem(subject, mask.path, mask.how)
             if problem is not None:
+                instead = "use `redact`, or change"
+                if mask.how == "redact":
+                    instead = "refuse such events with `effect: hold` or `reject`, or change"
                 policy.reader.problem(
-                    rule.node.get("mask") or rule.node,
+                    place_of_mask(rule, mask),
                     "SW171",
                     f"{quoted(mask.text)} cannot be masked with `{mask.how}`: {problem}",
-                    remedy=f"use `redact`, or change the schema {quoted(subject)}",
+                    remedy=f"{instead} the schema {quoted(subject)}",
                 )
                 break
+
+
+def subjects_of_masks(policy: Policy) -> list[str]:
+    """The schemas whose values the masks of a policy change: its own, and those of its topics."""
+    named = [] if policy.schema is None else [policy.schema]
+    return list(dict.fromkeys([*named, *(f"{topic}-value" for topic in policy.topics)]))
+
+
+def place_of_mask(rule: WrittenRule, mask: MaskField) -> Node:
+    """Where the field of a mask is written."""
+    listed = rule.node.get("mask")
+    for item in listed.items if isinstance(listed, ListNode) else ():
+        field = item.get("field") if isinstance(item, MapNode) else None
+        if isinstance(field, ScalarNode) and field.text == mask.text:
+            return field
+    return listed or rule.node
 
 
 # ----------------------------------------------------------------------- tests

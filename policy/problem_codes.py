@@ -221,7 +221,9 @@ PROBLEM_CODES: Final[dict[str, ProblemCode]] = {
     ),
     "SW170": ProblemCode("unknown schema", "No schema of that subject is among those given."),
     "SW171": ProblemCode(
-        "impossible mask", "Avro leaves no gaps: the field's type has to allow what a mask leaves."
+        "impossible mask",
+        "Avro leaves no gaps: the field's type has to allow what a mask leaves. An enum can be redacted "
+        "where it has null or a default: any other of its values would read like a true one.",
     ),
     "SW172": ProblemCode(
         "rule without a reason",
@@ -286,6 +288,11 @@ PROBLEM_CODES: Final[dict[str, ProblemCode]] = {
         "some rules that others make idle may not be told.",
     ),
     # ---------------------------------------------------------- stored bundles
+    "SW189": ProblemCode(
+        "mask that leaves a fact",
+        "In Avro a value that must be there becomes the zero of its type: whoever reads 0, false or "
+        "1970-01-01 cannot tell it from a true one. Let the field be null in the schema.",
+    ),
     "SW190": ProblemCode(
         "newer than this streamwarden", "The bundle was built by a later version: upgrade."
     ),

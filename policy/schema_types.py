@@ -7,7 +7,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Final
 
-from ..schemas.avro_splice import check_mask
+from ..schemas.avro_splice import check_mask, zero_left
 from ..schemas.avro_types import (
     Array,
     AvroType,
@@ -77,6 +77,13 @@ class SchemaTypes:
         if not isinstance(found, Schema) or found.avro is None:
             return None
         return check_mask(found.avro.root, path, how)
+
+    def mask_zero(self, subject: str, path: Path, how: str) -> str | None:
+        """What a mask leaves at `path` that reads like a fact, such as 0; None where nothing."""
+        found = self._schemas.latest(subject)
+        if not isinstance(found, Schema) or found.avro is None:
+            return None
+        return zero_left(found.avro.root, path, how)
 
 
 def type_of(type_: AvroType) -> Type:

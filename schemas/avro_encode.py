@@ -19,9 +19,9 @@ from .avro_types import (
     Record,
     Union,
 )
-from .avro_wire import write_long
+from .avro_wire import TIME_UNITS_NS, write_long
 
-__all__ = ["default_bytes", "null_bytes", "zero_bytes"]
+__all__ = ["default_bytes", "null_bytes", "parts_of_zero", "zero_bytes", "zero_shown"]
 
 #: Values inside a default or a zero. Defaults can refer to defaults, and so make a small schema
 #: say something huge.
@@ -56,12 +56,48 @@ def zero_bytes(type_: AvroType) -> bytes | None:
     """How the zero of a type is written; None where it would be endless.
 
     Numbers are 0, texts, arrays and maps empty, times the epoch, records what their fields are;
-    null where there is a choice, else the first branch; of an enum the default or the first symbol.
+    null where there is a choice, else the first branch; of an enum the default or the first symbol
+    (which says something: see `parts_of_zero`).
     """
     try:
         return _Encoder().zero(type_)
     except (_NoFitError, RecursionError):
         return None
+
+
+def parts_of_zero(type_: AvroType) -> list[AvroType]:
+    """The types of the values that the zero of a type is made of; few of one that is endless."""
+    found: list[AvroType] = []
+    waiting = [type_]
+    for _ in range(_STEPS_MAX):
+        if not waiting:
+            break
+        each = waiting.pop()
+        match each:
+            case Record():
+                waiting += [field.type for field in reversed(each.fields)]
+            case Union():
+                waiting += [] if null_bytes(each) is not None else [each.branches[0]]
+            case _:
+                found.append(each)
+    return found
+
+
+def zero_shown(type_: AvroType) -> str:
+    """The zero of a type where it reads like a value of an event; empty for texts and the like."""
+    match type_:
+        case Primitive("boolean"):
+            return "false"
+        case Primitive() | Fixed() if type_.logical == "decimal":
+            return "0"
+        case Primitive(logical="date"):
+            return "1970-01-01"
+        case Primitive(logical=str() as logical) if logical in TIME_UNITS_NS:
+            return "1970-01-01T00:00:00Z"
+        case Primitive("int" | "long" | "float" | "double"):
+            return "0"
+        case _:
+            return ""
 
 
 class _NoFitError(Exception):

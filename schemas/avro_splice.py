@@ -1,7 +1,7 @@
 """Values replaced in, or dropped from, Avro bytes; what is not masked stays byte for byte.
 
 Avro bytes have no gaps, so that every mask has to leave a value that the schema allows: null where
-it can be null, the default of a field, the zero of its type. Entries of maps and items of arrays
+it can be null, the default of a field, the zero of its type; an enum has no zero. Entries of maps and items of arrays
 can go altogether; the counts and sizes of their blocks are then written anew, nothing else is.
 
 A splicer is made once for a schema and its masks. What lies between the masked values is skipped by
@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from .avro_code import AvroCode
-from .avro_encode import default_bytes, null_bytes, zero_bytes
+from .avro_encode import default_bytes, null_bytes, parts_of_zero, zero_bytes, zero_shown
 from .avro_types import (
     Array,
     AvroType,
@@ -40,7 +40,7 @@ from .avro_wire import (
 from .json_projection import DecodeError, on_fresh_stack
 from .json_splice import Path
 
-__all__ = ["AvroMask", "AvroSplicer", "UnmaskableError", "check_mask"]
+__all__ = ["AvroMask", "AvroSplicer", "UnmaskableError", "check_mask", "zero_left"]
 
 
 class UnmaskableError(ValueError):
@@ -70,11 +70,12 @@ _Item: TypeAlias = Callable[[bytes, int, _Cuts, int], int]
 class AvroSplicer:
     """Applies masks to the values of one type. Immutable; shared by threads.
 
-    `problems` says of masks that some values of the type cannot take them. Of masks on a value and
+    `problems` says of masks that some values of the type cannot take them, `zeros` what the others
+    leave that reads like a value of the event. Of masks on a value and
     on something inside it the outer one counts, of two on the same value the first.
     """
 
-    __slots__ = ("_run", "problems")
+    __slots__ = ("_run", "problems", "zeros")
 
     def __init__(self, type_: AvroType, masks: Sequence[AvroMask]) -> None:
         root = _Target()
@@ -83,6 +84,7 @@ class AvroSplicer:
         maker = _Maker()
         self._run = maker.step(type_, [root])
         self.problems: tuple[str, ...] = tuple(dict.fromkeys(maker.problems))
+        self.zeros: tuple[str, ...] = tuple(dict.fromkeys(maker.zeros))
 
     def splice(self, data: bytes, start: int) -> bytes:
         """`data` with the masks applied to the value that begins at `start`.
@@ -119,10 +121,19 @@ def check_mask(type_: AvroType, path: Path, how: str) -> str | None:
 
     A path that the type does not have has nothing to mask.
     """
-    text = how not in ("drop", "redact")
-    mask = AvroMask(path, "text", str) if text else AvroMask(path, how)
-    problems = AvroSplicer(type_, [mask]).problems
+    problems = _splicer(type_, path, how).problems
     return problems[0] if problems else None
+
+
+def zero_left(type_: AvroType, path: Path, how: str) -> str | None:
+    """What the mask `how` leaves at `path` that reads like a fact, such as 0; None where nothing."""
+    zeros = _splicer(type_, path, how).zeros
+    return zeros[0] if zeros else None
+
+
+def _splicer(type_: AvroType, path: Path, how: str) -> AvroSplicer:
+    text = how not in ("drop", "redact")
+    return AvroSplicer(type_, [AvroMask(path, "text", str) if text else AvroMask(path, how)])
 
 
 class _Target:
@@ -160,6 +171,7 @@ class _Maker:
 
     def __init__(self) -> None:
         self.problems: list[str] = []
+        self.zeros: list[str] = []
         self._skips: dict[int, tuple[AvroType, _Step]] = {}
 
     def step(
@@ -258,9 +270,20 @@ class _Maker:
             return self._replaced(type_, default)
         if isinstance(type_, Union):
             return _union([self._mask(branch, mask, None) for branch in type_.branches])
+        if isinstance(type_, Enum) and type_.default is None and field is not None:
+            default = default_bytes(field)
+            if default is not None:
+                return self._replaced(type_, default)
         zero = zero_bytes(type_)
         if zero is None:
             return self._refused("the value has no end, and cannot be null: it cannot be redacted")
+        for part in parts_of_zero(type_):
+            if isinstance(part, Enum) and part.default is None:
+                return self._refused(
+                    f"the enum `{part.name}` has neither null nor a default to leave, and any other "
+                    "of its values would read like a true one"
+                )
+            self.zeros += filter(None, [zero_shown(part)])
         return self._replaced(type_, zero)
 
     def _text(self, type_: AvroType, text: Callable[[str], str]) -> _Step:

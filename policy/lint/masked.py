@@ -1,18 +1,45 @@
-"""Rules that judge at consume what a mask has changed at produce."""
+"""Rules that judge at consume what a mask has changed at produce, and masks that leave a fact."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
 from ..cel.ast import Call, Has, Index, Select, walk
+from ..checking import MaskProblem, place_of_mask, subjects_of_masks
 from ..compiler.reads import reads_of
 from ..model import Condition, Effect, MaskField, Path, Rule
 from ..privacy import path_of
 from ..problems import quoted
+from ..written import Adviser, Written
 from .scopes import topics_meet
-from .subjects import Subject
+from .subjects import Subject, subjects_of
 
-__all__ = ["masked_reads"]
+__all__ = ["mask_zeros", "masked_reads"]
+
+
+def mask_zeros(zero_left: MaskProblem) -> Adviser:
+    """What warns of masks that leave a number or a time, by what `zero_left` says of schemas."""
+
+    def advise(written: Written) -> None:
+        for subject in subjects_of(written.policies):
+            for mask in subject.rule.masks:
+                _leaves(subject, mask, zero_left)
+
+    return advise
+
+
+def _leaves(subject: Subject, mask: MaskField, zero_left: MaskProblem) -> None:
+    for schema in subjects_of_masks(subject.policy):
+        zero = zero_left(schema, mask.path, mask.how)
+        if zero is not None:
+            subject.warn(
+                "SW189",
+                f"`{mask.how}` of {quoted(mask.text)} leaves {zero}, which reads like a value of "
+                "the event",
+                place=place_of_mask(subject.written_rule, mask),
+                remedy=f"let the field be null in the schema {quoted(schema)}: null is left then",
+            )
+            return
 
 
 def masked_reads(subjects: Sequence[Subject]) -> None:

@@ -15,7 +15,9 @@ from streamwarden.errors import ConfigurationError, Problem
 from ..policy.bundle import Bundle
 from ..policy.condition_checks import RuleCost
 from ..policy.lint.advice import adviser
+from ..policy.lint.masked import mask_zeros
 from ..policy.problem_codes import PROBLEM_CODES
+from ..policy.schema_types import SchemaTypes
 from .failures import FAILED, OK, VIOLATIONS
 from .loading import opened_schemas, read, schemas_option
 from .options import output_options
@@ -72,6 +74,8 @@ def check(
     advisers = [adviser(topics), *([costs_into(costs)] if cost else [])]
     unasked: set[str] = set()
     with opened_schemas(schemas) as source:
+        if source is not None:
+            advisers.append(mask_zeros(SchemaTypes(source).mask_zero))
         bundle, told = read(directories, source, advisers, unasked)
     problems = [each for each in told if each.severity == "error" or each.code not in codes]
     errors = [problem for problem in problems if problem.severity == "error"]

@@ -171,3 +171,26 @@ def test_schemas_that_are_named_and_not_given_are_hinted_at(run: Run, folder: Pa
     assert "hint: 1 policy names a schema; give --schemas to check it" in text.stderr
     assert json.loads(written.stdout)["unchecked"] == ["payments-value"]
     assert json.loads(given.stdout)["unchecked"] == []
+
+
+def test_masks_that_leave_a_fact_are_told(run: Run, folder: Path) -> None:
+    """An enum is refused, since any of its values reads like a true one; of a zero it is warned."""
+    enum = {"type": "enum", "name": "Test", "symbols": ["POTASSIUM", "HIV"]}
+    fields = [*SCHEMA["fields"], {"name": "test", "type": enum}]
+    schema = folder / "schemas" / "payments-value.avsc"
+    schema.write_text(json.dumps({**SCHEMA, "fields": fields}))
+    policy = folder / "policies" / "p.yaml"
+    masks = "mask: [{field: value.test, with: redact}, {field: value.amount, with: redact}]"
+    policy.write_text(POLICY.replace("mask: [{field: value.card, with: last4}]", masks))
+    check = ("policy", "check", folder / "policies", "--schemas", folder / "schemas", "--json")
+
+    refused = json.loads(run(*check).stdout)["problems"]
+    policy.write_text(policy.read_text().replace("{field: value.test, with: redact}, ", ""))
+    warned = json.loads(run(*check).stdout)["problems"]
+
+    (error,) = [each for each in refused if each["severity"] == "error"]
+    assert (error["code"], error["line"], error["column"]) == ("SW171", 13, 20)
+    assert "the enum `Test` has neither null nor a default" in error["message"]
+    (zero,) = [each for each in warned if each["code"] == "SW189"]
+    assert (zero["line"], zero["column"], zero["severity"]) == (13, 20, "warning")
+    assert "`redact` of `value.amount` leaves 0" in zero["message"]

@@ -10,7 +10,13 @@ from typing import Any
 import pytest
 
 from streamwarden.schemas.avro_projection import AvroProjection, Instant
-from streamwarden.schemas.avro_splice import AvroMask, AvroSplicer, UnmaskableError, check_mask
+from streamwarden.schemas.avro_splice import (
+    AvroMask,
+    AvroSplicer,
+    UnmaskableError,
+    check_mask,
+    zero_left,
+)
 from streamwarden.schemas.avro_types import AvroType, parse_schema
 from streamwarden.schemas.avro_wire import write_long
 from streamwarden.schemas.json_projection import DecodeError, JsonProjection, Shape
@@ -47,6 +53,9 @@ def decoded(schema: object, data: bytes) -> Any:
     return AvroProjection(typed(schema), WHOLE, strict=True).decode(data, 5)
 
 
+ENUM = {"type": "enum", "name": "E", "symbols": ["A", "B"]}
+
+
 @pytest.mark.parametrize(
     ("type_", "data", "zero"),
     [
@@ -62,7 +71,6 @@ def decoded(schema: object, data: bytes) -> Any:
         (["null", "string"], b"\0", None),
         (["int", "string"], b"\2" + text("x"), ""),
         (["int", "string"], b"\0" + write_long(9), 0),
-        ({"type": "enum", "name": "E", "symbols": ["A", "B"]}, b"\2", "A"),
         ({"type": "enum", "name": "E", "symbols": ["A", "B"], "default": "B"}, b"\0", "B"),
         ({"type": "fixed", "name": "F", "size": 2}, b"ab", b"\0\0"),
         ({"type": "array", "items": "int"}, b"\2\2\0", []),
@@ -226,6 +234,40 @@ def test_paths_lead_into_the_branch_that_is_there() -> None:
         assert {"by": expected} == decoded(schema, spliced(schema, data, (("by", "pan"), "redact")))
 
 
+def test_an_enum_is_redacted_to_the_default_of_its_field_or_not_at_all() -> None:
+    """Its first symbol would read like a true one."""
+    field = {"name": "card", "type": ENUM, "default": "B"}
+    data = text("b") + b"\0" + b"\6"
+
+    schema = {**record(("before", "string")), "name": "Top"}
+    with_default = {**schema, "fields": [*schema["fields"], field, {"name": "n", "type": "int"}]}
+
+    result = spliced(with_default, data, (("card",), "redact"))
+
+    assert decoded(with_default, result)["card"] == "B"
+    with pytest.raises(UnmaskableError, match="would read like a true one"):
+        spliced(record(("card", ENUM)), b"\0", (("card",), "redact"))
+
+
+@pytest.mark.parametrize(
+    ("type_", "how", "zero"),
+    [
+        ("int", "redact", "0"),
+        ("boolean", "redact", "false"),
+        ({"type": "long", "logicalType": "timestamp-millis"}, "redact", "1970-01-01T00:00:00Z"),
+        ({"type": "int", "logicalType": "date"}, "redact", "1970-01-01"),
+        ({"type": "bytes", "logicalType": "decimal", "precision": 4}, "redact", "0"),
+        ({**record(("a", "string"), ("b", "double")), "name": "S"}, "redact", "0"),
+        (["null", "int"], "redact", None),
+        ("string", "redact", None),
+        ({"type": "array", "items": "int"}, "redact", None),
+        ("string", "last4", None),
+    ],
+)
+def test_zeros_that_read_like_facts_are_told(type_: object, how: str, zero: str | None) -> None:
+    assert zero_left(typed(record(("card", type_))), ("card",), how) == zero
+
+
 @pytest.mark.parametrize(
     ("type_", "how", "problem"),
     [
@@ -246,6 +288,13 @@ def test_paths_lead_into_the_branch_that_is_there() -> None:
         (["null", "string"], "drop", None),
         ("string", "redact", None),
         ({**record(("x", ["R2", "int"])), "name": "R2"}, "redact", "the value has no end"),
+        (ENUM, "redact", "the enum `E` has neither null nor a default to leave"),
+        ({**ENUM, "default": "A"}, "redact", None),
+        (["null", ENUM], "redact", None),
+        (["int", ENUM], "redact", "the enum `E` has neither"),
+        ({"type": "array", "items": ENUM}, "redact", None),
+        ({**record(("x", ENUM)), "name": "S"}, "redact", "the enum `E` has neither"),
+        ({**record(("x", ["null", ENUM])), "name": "S"}, "redact", None),
     ],
 )
 def test_types_that_cannot_take_a_mask_are_told(
