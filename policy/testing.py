@@ -250,7 +250,7 @@ def _unlike(expected: object, found: object, path: str) -> Iterator[str]:
     if _canonical(expected) == _canonical(found):
         return
     if not (isinstance(expected, Mapping) and isinstance(found, Mapping)):
-        yield f"{path} is {_shown(cast('object', found))}, not {_shown(cast('object', expected))}"
+        yield f"{path} is {_shown(found)}, not {_shown(cast('object', expected))}"
         return
     wanted, present = cast("_Members", expected), cast("_Members", found)
     for name in dict.fromkeys([*wanted, *present]):

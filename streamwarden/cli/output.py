@@ -6,6 +6,7 @@ an event can neither move the cursor nor colour itself.
 
 from __future__ import annotations
 
+import io
 import json
 import math
 import re
@@ -23,7 +24,16 @@ if TYPE_CHECKING:
 
     from .progress import Advance
 
-__all__ = ["SECRETS", "Output", "Secrets", "counted", "escaped", "say", "write_json"]
+__all__ = [
+    "SECRETS",
+    "Output",
+    "Secrets",
+    "counted",
+    "escaped",
+    "say",
+    "take_any_text",
+    "write_json",
+]
 
 _HIDDEN = "***"
 _SECRET_NAME = re.compile(
@@ -95,6 +105,16 @@ def say(text: str, *, lines: bool = False) -> None:
     text = SECRETS.hide(text)
     shown = "\n".join(map(escaped, text.split("\n"))) if lines else escaped(text.replace("\n", " "))
     click.echo(shown.encode(sys.stderr.encoding or "utf-8", "backslashreplace"), err=True)
+
+
+def take_any_text() -> None:
+    """From now on stdout and stderr write as escapes what their encoding does not have.
+
+    A terminal that speaks ASCII or Latin-1 shows less of an event, and a command does not end in it.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
 def write_json(value: object) -> None:

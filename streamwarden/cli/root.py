@@ -13,6 +13,7 @@ from streamwarden._version import __version__
 
 from .failures import run
 from .lazy import Lazy, LazyGroup
+from .output import take_any_text
 
 __all__ = ["main"]
 
@@ -69,6 +70,7 @@ class _Root(LazyGroup):
             with self.make_context(name, given, **extra) as context:
                 return self.invoke(context)
 
+        take_any_text()
         debug = "--debug" in given or os.environ.get(_DEBUG, "") not in ("", "0")
         sys.exit(run(command, debug=debug))
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import logging
+import os
+import pty
 import resource
 import subprocess
 import sys
@@ -232,3 +234,29 @@ def test_what_the_library_logs_is_said_likewise(capsys: pytest.CaptureFixture[st
     SECRETS.forget()
     assert capsys.readouterr().err == "warning: odd: ***\\x1b[2J\n"
     assert log.handlers == []
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1"])
+def test_a_terminal_that_lacks_characters_shows_them_as_escapes(
+    tmp_path: Path, encoding: str
+) -> None:
+    """Trees become plain lines; no event can end a command by what it is written in."""
+    (tmp_path / "p.yaml").write_text(
+        "policy: p\nowner: o\ntopics: [t]\nrules:\n"
+        "  - {id: r, when: 'value.a == \"€\"', effect: hold, reason: '{value.a} — odd'}\n"
+    )
+    terminal, side = pty.openpty()
+    command = (sys.executable, "-m", "streamwarden", "policy", "explain", tmp_path, "-t", "t")
+    with os.fdopen(side, "wb") as stdout:
+        done = subprocess.run(
+            [*command, "--value", '{"a": "€"}'],
+            stdout=stdout,
+            stderr=subprocess.PIPE,
+            env={**os.environ, "PYTHONIOENCODING": encoding, "PYTHONUTF8": "0"},
+            check=False,
+        )
+        shown = os.read(terminal, 65536)
+    os.close(terminal)
+
+    assert (done.returncode, done.stderr) == (2, b"")
+    assert b"\\u20ac \\u2014 odd" in shown
