@@ -7,9 +7,11 @@ from collections import Counter
 
 from rich.text import Text
 
+from ..policy.bundle import Bundle
+from ..policy.model import Approvals
 from ..policy.problems import closest, quoted
 from ..policy.stamp import is_guard_header
-from ..producers.approving import agreed, from_whom
+from ..producers.approving import agreed, approvals_of, from_whom
 from ..producers.quarantine import ParkedEvent, Quarantine, Selection, list_parked
 from ..producers.release import ReleaseReport
 from ..producers.reviews import Review
@@ -20,8 +22,8 @@ from .output import Output, counted, escaped, write_json
 from .trails import decision_tree, effect_style
 
 __all__ = [
-    "event_json",
-    "event_line",
+    "listed_json",
+    "listed_line",
     "print_shown",
     "shown_json",
     "tell_bulk",
@@ -69,13 +71,16 @@ def tell_report(report: ReleaseReport, output: Output) -> int:
         )
     else:
         for each in report.outcomes:
-            shown = Text().append(f"{each.outcome:<9} ", _OUTCOME_STYLES[each.outcome])
+            word = _worded(each.outcome, dry_run=report.dry_run)
+            width = 18 if report.dry_run else 9
+            shown = Text().append(f"{word:<{width}} ", _OUTCOME_STYLES[each.outcome])
             shown.append(escaped(f"{each.topic} {each.partition}:{each.offset}"), "bold")
             shown.append(escaped(f" to {each.to}" if each.to else ""))
             shown.append(escaped(f": {each.why}" if each.why else ""))
             shown.append(escaped(f", by {', '.join(each.by)}" if each.by else ""))
             output.print(shown)
-        said = ", ".join(f"{count:,} {name}" for name, count in counts.items()) or "nothing fits"
+        done = {_worded(name, dry_run=report.dry_run): count for name, count in counts.items()}
+        said = ", ".join(f"{count:,} {word}" for word, count in done.items()) or "nothing fits"
         output.note(f"{said} by {report.bundle}" + (" (dry run)" if report.dry_run else ""))
     if not report.complete:
         output.warn("there are more; call it again")
@@ -84,7 +89,29 @@ def tell_report(report: ReleaseReport, output: Output) -> int:
     return VIOLATIONS if counts.get("refused") else OK
 
 
-def event_json(event: ParkedEvent) -> dict[str, object]:
+def _worded(outcome: str, *, dry_run: bool) -> str:
+    """`released`, or `would be released`."""
+    if not dry_run:
+        return outcome
+    return "would fail" if outcome == "failed" else f"would be {outcome}"
+
+
+def listed_json(event: ParkedEvent, bundle: Bundle) -> dict[str, object]:
+    """A parked event with who agreed to its release, where it waits for that."""
+    return {**_event_json(event), "approvals": _approvals_json(event, _asked(event, bundle))}
+
+
+def _asked(event: ParkedEvent, bundle: Bundle) -> Approvals | None:
+    return approvals_of(event, bundle) if event.state == "waiting" else None
+
+
+def _approvals_json(event: ParkedEvent, asked: Approvals | None) -> dict[str, object] | None:
+    if asked is None:
+        return None
+    return {"need": asked.need, "from": list(asked.roles), "given": list(agreed(event, ()))}
+
+
+def _event_json(event: ParkedEvent) -> dict[str, object]:
     """A parked event without its content."""
     parked = event.parked
     return {
@@ -131,12 +158,12 @@ def tell_bulk(bulk: BulkRelease, candidates: Candidates, output: Output) -> int:
             }
         )
     else:
-        would = "would be " if report.dry_run else ""
         for table, rows in counts.items():
             for name, count in rows.items():
                 shown = Text(f"{count:>9,} ", "bold")
                 if table == "outcomes":
-                    shown.append(f"{would}{name}", _OUTCOME_STYLES[name])
+                    word = _worded(name, dry_run=report.dry_run)
+                    shown.append(word, _OUTCOME_STYLES[name])
                 else:
                     shown.append(escaped(f"{table.removesuffix('s')}: {name}"), "dim")
                 output.print(shown)
@@ -165,41 +192,49 @@ def _review_json(review: Review) -> dict[str, object]:
 
 def shown_json(shown: ShownEvent) -> dict[str, object]:
     """A parked event with its content."""
-    asked = shown.approvals
     return {
-        **event_json(shown.event),
+        **_event_json(shown.event),
         "key": shown.key,
         "value": shown.value,
         "headers": [list(header) for header in shown.headers],
-        "approvals": None
-        if asked is None
-        else {
-            "need": asked.need,
-            "from": list(asked.roles),
-            "given": list(agreed(shown.event, ())),
-        },
+        "approvals": _approvals_json(shown.event, shown.approvals),
         "unmasked": shown.unmasked,
         "note": shown.note,
     }
 
 
-def event_line(event: ParkedEvent) -> Text:
+def listed_line(event: ParkedEvent, bundle: Bundle, *, all_states: bool) -> Text:
+    """A parked event among others: with its state where these differ, and who agreed so far."""
+    shown = _event_line(event, f"{event.state:<10}" if all_states else "")
+    asked, given = _asked(event, bundle), len(agreed(event, ()))
+    if asked is not None and (asked.need > 1 or given):
+        shown.append(f" ({given} of {counted(asked.need, 'approval')})", "magenta")
+    return shown
+
+
+def _event_line(event: ParkedEvent, state: str) -> Text:
     """A parked event on one line: where, when, and why."""
-    at = dt.datetime.fromtimestamp(event.parked_at / 1000, dt.UTC)
     effect = "hold" if event.kind in ("held", "waiting") else "reject"
     shown = Text().append(f"{event.partition}:{event.offset:<8} ", "bold")
-    shown.append(f"{at:%Y-%m-%d %H:%M:%S} ", "dim")
+    shown.append(f"{_time(event.parked_at)} ", "dim")
     shown.append(f"{event.kind:<11} ", effect_style(effect))
-    if event.state != "waiting":
-        shown.append(f"{event.state} ", "cyan")
+    shown.append(state, "cyan")
     shown.append(escaped(event.parked.message))
     return shown
+
+
+def _time(at: int) -> str:
+    """Milliseconds, in UTC; those that no calendar has, as they are."""
+    try:
+        return f"{dt.datetime.fromtimestamp(at / 1000, dt.UTC):%Y-%m-%d %H:%M:%S}"
+    except (ValueError, OverflowError, OSError):
+        return str(at)
 
 
 def print_shown(shown: ShownEvent, output: Output) -> None:
     """A parked event with its content, its reviews, and the decision on it as a tree."""
     event = shown.event
-    output.print(event_line(event))
+    output.print(_event_line(event, "" if event.state == "waiting" else f"{event.state} "))
     # What the guard wrote is in the decision below.
     own = [header for header in shown.headers if not is_guard_header(header[0])]
     for name, value in (("key", shown.key), ("value", shown.value), *own):
@@ -215,7 +250,8 @@ def print_shown(shown: ShownEvent, output: Output) -> None:
         output.print(Text(escaped(f"  needs {names}{from_whom(shown.approvals)}"), "magenta"))
     for review in event.reviews:
         who = ", ".join(f"{each.by} ({each.reason})" for each in review.signatures)
-        output.print(Text(escaped(f"  {review.action} by {who}"), "cyan"))
+        at = _time(review.at)
+        output.print(Text(escaped(f"  {review.action} by {who} at {at}"), "cyan"))
     if event.parked.decision is not None and "event" in event.parked.decision:
         output.print(decision_tree(event.parked.decision))
 

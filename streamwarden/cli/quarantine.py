@@ -33,8 +33,8 @@ from .lazy import HelpGroup
 from .options import PolicySource, client_options, output_options, policy_options, topic_option
 from .output import Output, counted, write_json
 from .parked import (
-    event_json,
-    event_line,
+    listed_json,
+    listed_line,
     print_shown,
     shown_json,
     tell_bulk,
@@ -160,7 +160,7 @@ def _list(
     if output.json:
         write_json(
             {
-                "events": [event_json(event) for event in listing.events],
+                "events": [listed_json(event, places.guard.bundle) for event in listing.events],
                 "foreign": listing.foreign,
                 "misplaced": listing.misplaced,
                 "unverified": listing.unverified,
@@ -170,7 +170,7 @@ def _list(
         )
     else:
         for event in listing.events:
-            output.print(event_line(event))
+            output.print(listed_line(event, places.guard.bundle, all_states=all_states))
         state = "" if all_states else ", waiting"
         output.note(f"{counted(len(listing.events), 'parked event')}{state}")
     if doubt is not None:

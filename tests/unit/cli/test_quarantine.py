@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -95,7 +96,37 @@ def test_who_may_agree_to_a_release_is_shown(
     assert said["approvals"] == {"need": 2, "from": ["senior-adjuster"], "given": []}
     assert "0 of 2 names (from senior-adjuster); give a name" in nobody.stdout
     assert "1 of 2 names (from senior-adjuster), by Ann" in one.stdout
-    assert "to payments, by Ann, Bob" in two.stdout
+    assert "would be released  held.payments 0:0 to payments, by Ann, Bob" in two.stdout
+    assert "1 would be released by " in two.stderr
+
+
+@pytest.mark.slow
+def test_who_agreed_so_far_is_listed(
+    run: Run, policies: Path, embedded_broker: EmbeddedBroker
+) -> None:
+    """With when, where one is shown; the states of all stand in a column."""
+    limits = policies / "limits.yaml"
+    asked = "effect: hold\n    approvals: {need: 2}"
+    limits.write_text(limits.read_text().replace("effect: hold", asked))
+    for topic in ("payments", "quarantine.payments", "held.payments"):
+        embedded_broker.create_topic(topic, 1)
+    where = ("-b", embedded_broker.bootstrap, "-t", "payments", "--policies", policies)
+    run("publish", *where, "-", stdin=b'{"amount":60000,"country":"DE"}\n' * 2)
+    run("quarantine", "release", *where, "--at", "0:0", "--by=Ann", "--reason=ok")
+    held = ("--kind", "held")
+
+    listed = run("quarantine", "list", *where, *held).stdout.splitlines()
+    written = json.loads(run("quarantine", "list", *where, *held, "--json").stdout)
+    shown = run("quarantine", "show", *where, *held, "--at", "0:0").stdout
+    run("quarantine", "discard", *where, *held, "--at", "0:0", "--by=Ann", "--reason=no")
+    both = run("quarantine", "list", *where, *held, "--all").stdout.splitlines()
+
+    assert [line[-18:] for line in listed] == ["(1 of 2 approvals)", "(0 of 2 approvals)"]
+    given = [event["approvals"] for event in written["events"]]
+    assert [each["given"] for each in given] == [["Ann"], []]
+    assert re.search(r"approved by Ann \(ok\) at 20\d\d-\d\d-\d\d \d\d:\d\d:\d\d\n", shown)
+    assert [line.find(" limits/over-limit") for line in both] == [52, 52]
+    assert [line[43:52].rstrip() for line in both] == ["discarded", "waiting"]
 
 
 def test_a_device_is_no_report(run: Run, policies: Path) -> None:
