@@ -7,7 +7,7 @@ directives, so that a document means what it shows.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from streamwarden.errors import Location
@@ -366,6 +366,9 @@ class _Reader:
             self._key(top, node, complete=complete)
         else:
             if top.key is not None:
+                if isinstance(node, ScalarNode) and not node.text and not node.style:
+                    # Nothing is written, and the parser is on one of the next lines by now.
+                    node = replace(node, start=top.key.start, end=top.key.start)
                 top.entries.append((top.key, node))
             top.key, top.skip = None, False
 
