@@ -12,7 +12,7 @@ from .documents import TOMBSTONES, WrittenPolicy
 from .model import BundleSettings, MaskField, Path, Policy
 from .nodes import ListNode, MapNode, Node, ScalarNode
 from .problems import closest, quoted
-from .rule_documents import WrittenRule
+from .rule_documents import UNNAMED, WrittenRule
 
 __all__ = ["MaskProblem", "check_policies", "place_of_mask", "subjects_of_masks"]
 
@@ -39,6 +39,8 @@ def check_policies(
     rules: dict[str, list[tuple[WrittenPolicy, WrittenRule]]] = {}
     for policy in unique:
         for rule in policy.rules:
+            if rule.rule.id == UNNAMED:
+                continue
             rules.setdefault(rule.rule.id, []).append((policy, rule))
             rules.setdefault(f"{policy.policy.id}/{rule.rule.id}", []).append((policy, rule))
     owners = {policy.policy.owner for policy in unique}
@@ -60,7 +62,11 @@ def check_policies(
 
 def _unique(policies: Sequence[WrittenPolicy]) -> list[WrittenPolicy]:
     first: dict[str, WrittenPolicy] = {}
+    unnamed: list[WrittenPolicy] = []
     for policy in policies:
+        if policy.policy.id == UNNAMED:
+            unnamed.append(policy)
+            continue
         before = first.setdefault(policy.policy.id, policy)
         if before is not policy:
             policy.reader.problem(
@@ -69,7 +75,7 @@ def _unique(policies: Sequence[WrittenPolicy]) -> list[WrittenPolicy]:
                 f"the policy id {quoted(policy.policy.id)} is that of {before.policy.file} too",
                 remedy="give each policy of a bundle an id of its own",
             )
-    return list(first.values())
+    return [*first.values(), *unnamed]
 
 
 def _check_tombstones(policy: WrittenPolicy, settings: BundleSettings) -> None:
@@ -132,6 +138,8 @@ def _check_target(
     elif lifted.rule.effect is None and lifted.rule.exempts:
         message = f"{quoted(target)} is an exemption itself, and cannot be lifted"
         remedy = "narrow the condition of that exemption instead"
+    elif UNNAMED in (policy.policy.owner, other.policy.owner):
+        return
     elif other is not policy and policy.policy.owner not in lifted.rule.exemptible_by:
         policy.reader.problem(
             node,
@@ -149,7 +157,7 @@ def _check_target(
 def _check_exemptible_by(policy: WrittenPolicy, rule: WrittenRule, owners: Collection[str]) -> None:
     places = _elements(rule.node.get("exemptible_by"))
     for owner in rule.rule.exemptible_by:
-        if owner in owners:
+        if owner in owners or UNNAMED in owners:
             continue
         policy.reader.problem(
             places.get(owner, rule.node),
@@ -229,7 +237,7 @@ def _check_cases(
     rules: Mapping[str, list[tuple[WrittenPolicy, WrittenRule]]],
 ) -> None:
     reader = cases.reader
-    known = [policy.policy.id for policy in policies]
+    known = [policy.policy.id for policy in policies if policy.policy.id != UNNAMED]
     if cases.policy not in known:
         reader.problem(
             cases.node.get("tests") or cases.node,

@@ -287,8 +287,6 @@ def rule_places(data: bytes, file: str) -> dict[tuple[str, str], Places]:
     if not document.root.entries or document.root.entries[0][0].text != "policy":
         return {}
     policy = read_policy(document, problems)
-    if policy is None:
-        return {}
     return {(policy.policy.id, w.rule.id): _places(policy.reader, w) for w in policy.rules}
 
 

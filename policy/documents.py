@@ -11,7 +11,7 @@ from .fields import Fields, Reader
 from .model import Mode, Path, Policy
 from .nodes import ListNode, MapNode, Node, ScalarNode, data_of
 from .problems import Problems, quoted
-from .rule_documents import MODES, WrittenRule, read_path, read_rule
+from .rule_documents import MODES, UNNAMED, WrittenRule, read_path, read_rule
 from .yaml_reader import Document
 
 __all__ = [
@@ -60,24 +60,27 @@ class WrittenPolicy:
     written: dict[str, object]
 
 
-def read_policy(document: Document, problems: Problems) -> WrittenPolicy | None:
-    """The policy in `document`, or None with the problems added."""
+def read_policy(document: Document, problems: Problems) -> WrittenPolicy:
+    """The policy in `document`, as far as it can be read, with the problems added.
+
+    One without a name or owner of its own says `UNNAMED`, so that the rest of it is checked too.
+    """
     reader = Reader(document.source, problems)
     node = document.root
     assert isinstance(node, MapNode)
     fields = Fields(reader, node, "a policy", _KEYS, _CONFUSED)
-    complete = fields.require("policy", "owner", "topics", "rules")
+    fields.require("policy", "owner", "topics", "rules")
     name_node = fields.get("policy")
     name = None if name_node is None else reader.name(name_node, "`policy`")
     owner_node = fields.get("owner")
     owner = None if owner_node is None else reader.text(owner_node, "`owner`")
-    rules = _rules(reader, fields, name or "?")
+    rules = _rules(reader, fields, name or UNNAMED)
     since, until = _effective(reader, fields)
     mode = fields.choice("mode", MODES)
     stages = _stages(reader, fields)
     policy = Policy(
-        id=name or "?",
-        owner=owner or "?",
+        id=name or UNNAMED,
+        owner=owner or UNNAMED,
         topics=_topics(reader, fields),
         stages=stages,
         rules=tuple(written.rule for written in rules),
@@ -94,8 +97,6 @@ def read_policy(document: Document, problems: Problems) -> WrittenPolicy | None:
         file=document.source.file,
     )
     comments_in_text(reader, node)
-    if not complete or name is None or owner is None:
-        return None
     data = data_of(node)
     return WrittenPolicy(policy, reader, node, rules, cast("dict[str, object]", data))
 
@@ -109,6 +110,9 @@ def _rules(reader: Reader, fields: Fields, policy: str) -> tuple[WrittenRule, ..
     for item in reader.items(node, "`rules`", needed=_A_RULE):
         rule = read_rule(reader, item, policy)
         if rule is None:
+            continue
+        if rule.rule.id == UNNAMED:
+            rules.append(rule)
             continue
         before = first.setdefault(rule.rule.id, rule.node)
         if before is not rule.node:

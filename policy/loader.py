@@ -130,8 +130,7 @@ def _load(
     for directory in directories:
         for kind, document in directory.documents:
             if kind == "policy":
-                policy = read_policy(document, problems)
-                policies.extend(() if policy is None else (policy,))
+                policies.append(read_policy(document, problems))
             elif kind == "tests":
                 written = read_cases(document, problems)
                 cases.extend(() if written is None else (written,))

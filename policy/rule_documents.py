@@ -13,8 +13,10 @@ from .paths import VARIABLES, PathError, parse_path
 from .positions import index_of
 from .problems import closest, quoted
 
-__all__ = ["MODES", "WrittenRule", "read_path", "read_rule"]
+__all__ = ["MODES", "UNNAMED", "WrittenRule", "read_path", "read_rule"]
 
+#: Stands for a name that is missing or malformed, which is an error; no name can be this.
+UNNAMED: Final = "?"
 MODES: Final = tuple(mode.value for mode in Mode)
 _EFFECTS: Final = ("warn", "mask", "hold", "reject")
 _ON_ERROR: Final = ("fire", "skip", *_EFFECTS)
@@ -59,7 +61,10 @@ class WrittenRule:
 
 
 def read_rule(reader: Reader, node: Node, policy: str) -> WrittenRule | None:
-    """The rule at `node`, or None with the problems added."""
+    """The rule at `node`, with the problems added; None where it is no rule at all.
+
+    One without an id of its own has `UNNAMED`, so that the rest of it is checked too.
+    """
     mapping = reader.mapping(node, "a rule")
     if mapping is None:
         return None
@@ -72,7 +77,7 @@ def read_rule(reader: Reader, node: Node, policy: str) -> WrittenRule | None:
     on_error = fields.choice("on_error", _ON_ERROR, {"ignore": "skip", "pass": "skip"}) or "fire"
     mode = fields.choice("mode", MODES)
     rule = Rule(
-        id=rule_id or "?",
+        id=rule_id or UNNAMED,
         policy=policy,
         effect=effect,
         condition=combine(reader, mapping, when, require),
@@ -89,7 +94,7 @@ def read_rule(reader: Reader, node: Node, policy: str) -> WrittenRule | None:
         approvals=_approvals(reader, fields, effect, on_error),
     )
     _exemption_only(reader, fields)
-    return None if rule_id is None else WrittenRule(rule, mapping, when, require)
+    return WrittenRule(rule, mapping, when, require)
 
 
 def _conditions(

@@ -142,9 +142,7 @@ def _read(
             if not isinstance(node, MapNode):
                 raise ValueError("a policy that is no mapping")
             policy_source = Source(f"{label}/{(document_id(document))}", "")
-            policy = read_policy(Document(policy_source, node), problems)
-            if policy is not None:
-                policies.append(policy)
+            policies.append(read_policy(Document(policy_source, node), problems))
     except (ValueError, RecursionError):
         raise _malformed(f"the documents of `{label}` are malformed") from None
     check_policies(policies, settings, lists, bounded=False)

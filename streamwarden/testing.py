@@ -367,5 +367,4 @@ def _policy(document: dict[str, object]) -> Policy:
     problems = Problems()
     written = read_policy(Document(Source("answer", ""), nodes_of(document)), problems)
     problems.raise_errors()
-    assert written is not None
     return written.policy
