@@ -73,7 +73,8 @@ class Finding:
     what was not kept. `told` gives the sure ones with their reasons, out of what `current` made.
     `change` is what made the difference between two versions; `detail` says what is wrong with the
     stamp or cannot be known, `lacking` is the id of a schema that is not at hand. `what_if` is how
-    a candidate changes the decision. `rules` are named as causes name them, `policy/rule`: the sure
+    a candidate changes the decision. `carried` is a stamp that cannot be read, escaped and bounded,
+    where there is one. `rules` are named as causes name them, `policy/rule`: the sure
     ones, and where there is none those that may be.
     """
 
@@ -93,6 +94,7 @@ class Finding:
     what_if: Mapping[str, Any] | None = None
     lacking: str = ""
     unknown: tuple[Because, ...] = ()
+    carried: str | None = None
 
     @property
     def severity(self) -> str | None:
@@ -130,6 +132,8 @@ class Finding:
             "owners": self.owners,
             "unknown": [f"{each.policy}/{each.rule}" for each in self.unknown],
         }
+        if self.carried is not None:
+            said["carried"] = self.carried
         if self.what_if is not None:
             said["what_if"] = dict(self.what_if)
         return said

@@ -190,7 +190,7 @@ def _cause(report: Mapping[str, Any], cause: Mapping[str, Any]) -> dict[str, Any
         "advice": ADVICE.get(cause["kind"], ""),
         "rules": known,
         "unknown_rules": [] if known or not rule else [rule],
-        "versions": f"{cause['stamped'] or 'no version'} → {report['bundle']}",
+        "versions": f"{cause['stamped'] or _unversioned(cause['kind'])} → {report['bundle']}",
         "examples": [_example(example) for example in cause["examples"]],
     }
 
@@ -203,7 +203,7 @@ def _example(example: Mapping[str, Any]) -> dict[str, Any]:
         "place": f"{example['topic']}[{example['partition']}]@{example['offset']}",
         "time": finding.get("timestamp"),
         "key": _key(finding.get("key")),
-        "stamped": _stamped(finding.get("stamped")),
+        "stamped": _stamped(finding.get("stamped"), finding.get("carried")),
         "today": f"{effect}, by {current.get('bundle', '?')} at stage {current.get('stage', '?')}",
         "change": finding.get("change") or "",
         "detail": finding.get("detail") or "",
@@ -220,9 +220,15 @@ def _key(key: Mapping[str, str] | str | None) -> str | None:
     return f"base64 {key.get('base64')}" if isinstance(key, Mapping) else key
 
 
-def _stamped(stamp: Mapping[str, Any] | None) -> str:
+def _unversioned(kind: str) -> str:
+    """What a cause goes by whose events name no version."""
+    return "a stamp that no guard wrote" if kind == "forged" else "no version"
+
+
+def _stamped(stamp: Mapping[str, Any] | None, carried: str | None) -> str:
+    """The stamp in words; one that no guard wrote as the event carries it."""
     if not stamp:
-        return "no stamp"
+        return "no stamp" if carried is None else f"`{carried}`, which no guard wrote"
     said = f"{stamp.get('effect', '?')}, by {stamp.get('bundle', '?')}"
     said += f" at stage {stamp.get('stage', '?')}"
     beside = {"ov": "override", "ap": "approval", "mode": "mode"}

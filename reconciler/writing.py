@@ -9,7 +9,8 @@ from typing import Any
 from ..policy.bundle import Bundle
 from ..policy.decision import Decision
 from ..policy.model import Effect
-from ..policy.privacy import HIDDEN
+from ..policy.privacy import HIDDEN, show_text
+from ..policy.stamp import STAMP_HEADER
 from .blame import Blame, blame_of
 from .changes import change_between
 from .findings import DRIFT, OF_VERSIONS, WOULD_CHANGE, Because, Finding, named_rules
@@ -22,6 +23,9 @@ __all__ = ["FindingMaker", "current"]
 
 #: Distinct differences between two outcomes whose words are kept.
 _CHANGES_MAX = 4096
+#: What is shown of stamps that no guard wrote, and of how many.
+_CARRIED_MAX_BYTES = 120
+_CARRIED_MAX = 2
 _WARN = Effect.WARN.rank
 
 
@@ -86,6 +90,7 @@ class FindingMaker:
             lacking=lacking,
             unknown=blame.unknown,
             told=lambda said: _told(blame, now, said),
+            carried=_carried(event) if kind == "forged" and stamped is None else None,
         )
 
     def _change(
@@ -166,3 +171,12 @@ def current(
             if isinstance(entry.rule, int) and entry.rule in unknown_rules:
                 match["why"], match["error"], match["unknown"] = None, None, True
     return said
+
+
+def _carried(event: Seen) -> str:
+    """What an event carries in the place of a stamp, which nobody vouches for."""
+    carried = [value or b"" for name, value in event.headers if name == STAMP_HEADER]
+    return " and ".join(
+        show_text(value[:_CARRIED_MAX_BYTES].decode("utf-8", "backslashreplace"))
+        for value in carried[:_CARRIED_MAX]
+    )

@@ -177,6 +177,23 @@ def test_a_stamp_that_no_guard_wrote_is_forged(stamp: str, why: str) -> None:
     ]
 
 
+def test_what_stands_in_the_place_of_a_stamp_is_said() -> None:
+    """Escaped and bounded; a stamp that can be read is `stamped`, as ever."""
+    past = Past(V1)
+    past.bypass({"amount": 1}, headers=[("streamwarden", b"1;\xff\x1b[31m" + b"x" * 999)])
+    past.bypass({"amount": 1}, stamp="a", headers=[("streamwarden", b"b")])
+    past.bypass({"amount": 1}, stamp=f"1;b@9;{'0' * 12};allow;produce")
+
+    odd, doubled, readable = (each.to_dict() for each in past.findings(V1))
+
+    assert odd["carried"].startswith(r"1;\xff\x1b[31mxxx")
+    assert len(odd["carried"]) <= 200
+    assert (odd["stamped"], doubled["stamped"]) == (None, None)
+    assert doubled["carried"] in ("a and b", "b and a")
+    assert "carried" not in readable
+    assert readable["stamped"]["bundle"] == "b@9"
+
+
 def test_a_doubled_stamp_is_forged() -> None:
     """A guard replaces an incoming stamp: two of them are no guard's work, even two honest ones."""
     past = Past(V1)

@@ -16,7 +16,8 @@ from streamwarden.reconciler.report import Report
 from streamwarden.reconciler.slices import Partition
 from streamwarden.reconciler.tally import SliceReport
 
-from .pages import CARD, HOSTILE, RTL, eventful
+from .histories import Past, make_bundle
+from .pages import CARD, HOSTILE, RTL, eventful, report_of
 
 pytestmark = pytest.mark.slow
 
@@ -99,6 +100,24 @@ def test_it_says_what_the_report_says(page: str) -> None:
         "By the time of the events",
     ):
         assert words in text
+
+
+def test_a_stamp_that_no_guard_wrote_is_shown() -> None:
+    """As text, and not as if there were none."""
+    policy = (
+        "policy: p\nowner: o\ntopics: [t]\nrules: [{id: r, when: value.amount > 9, effect: hold}]"
+    )
+    bundle = make_bundle(policy)
+    past = Past(bundle)
+    past.bypass({"amount": 1}, stamp=f"1;{HOSTILE}")
+    shown = render_page(report_of(past, bundle).to_dict())
+    text = re.sub(r"\s+", " ", Outline(shown).text)
+
+    assert HOSTILE not in shown
+    assert f"`1;{HOSTILE}`, which no guard wrote" in text
+    assert "a stamp that no guard wrote → " in text
+    assert "Then no stamp" not in text
+    assert "no version" not in text
 
 
 def test_content_of_events_cannot_become_markup(page: str) -> None:
