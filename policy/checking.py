@@ -12,6 +12,7 @@ from .documents import TOMBSTONES, WrittenPolicy
 from .model import BundleSettings, MaskField, Path, Policy
 from .nodes import ListNode, MapNode, Node, ScalarNode
 from .problems import closest, quoted
+from .reason_checks import check_reason
 from .rule_documents import UNNAMED, WrittenRule
 
 __all__ = ["MaskProblem", "check_policies", "place_of_mask", "subjects_of_masks"]
@@ -55,6 +56,8 @@ def check_policies(
             _check_exempts(policy, rule, rules)
             _check_exemptible_by(policy, rule, owners)
             check_conditions(policy, rule, env, bounds)
+            if bounded:
+                check_reason(policy.reader, rule, env)
     for written_cases in cases:
         _check_cases(written_cases, unique, rules)
     return unique

@@ -23,6 +23,8 @@ _ON_ERROR: Final = ("fire", "skip", *_EFFECTS)
 _SEVERITIES: Final = ("critical", "high", "medium", "low", "info")
 #: Strictest first.
 _MASKS: Final = ("drop", "redact", "hash", "last4")
+#: What follows a path where a format or an expression was meant.
+_OF_EXPRESSIONS: Final = frozenset(":!+*/%|?<>=&(, \t")
 _APPROVALS_MAX: Final = 20  # more people than ever agree on one event
 _KEYS: Final = (
     *("id", "when", "where", "require", "effect", "exempts", "mode", "on_error", "mask"),
@@ -347,11 +349,18 @@ def _reason_path(reader: Reader, node: ScalarNode, written: str, offset: int) ->
     try:
         path = parse_path(stripped)
     except PathError as error:
+        message = f"{quoted(written)} is no path: {error.message}"
+        remedy = error.remedy or "a reason takes paths; literal braces are written twice"
+        if stripped[error.offset : error.offset + 1] in _OF_EXPRESSIONS:
+            message = f"{quoted(written)} is no path, and only paths stand in braces"
+            before = stripped[: error.offset]
+            named = before.partition(".")[0] in VARIABLES
+            remedy = f"write `{{{before}}}`" if named else "write a path, such as `{value.amount}`"
         reader.problem(
             index_of(reader.source, node, offset),
             "SW151",
-            f"{quoted(written)} is no path: {error.message}",
-            remedy=error.remedy or "a reason takes paths; literal braces are written twice",
+            message,
+            remedy=remedy,
         )
         return None
     if path[0] in VARIABLES:

@@ -268,7 +268,9 @@ class _Checker(CallChecks):
         """An error, or a warning where the schema allows for fields that it does not name."""
         near = closest(name, type_.field_names)
         where = f" in `{type_.name}`" if type_.name else ""
-        if type_.open:
+        if type_ is self.env.variables.get(type_.name):
+            message, severity = f"`{type_.name}` has no field `{name}`", "error"
+        elif type_.open:
             message, severity = f"the schema does not name a field `{name}`{where}", "warning"
         else:
             message, severity = f"the schema has no field `{name}`{where}", "error"

@@ -14,6 +14,7 @@ from ..condition_checks import condition_problems, environment
 from ..model import BundleSettings, Policy
 from ..nodes import MapNode, Node
 from ..problems import closest, quoted
+from ..reason_checks import check_reason
 from ..topics import fits_template, matches_glob
 from ..written import Written
 from .subjects import Subject
@@ -86,12 +87,13 @@ def topic_schemas(written: Written, subjects: Iterable[Subject]) -> None:
 
 
 def _check(subject: Subject, topic: str, env: Environment) -> None:
-    reader = subject.written.reader
+    reader, by = subject.written.reader, f"by the schema of the topic {quoted(topic)}: "
+    check_reason(reader, subject.written_rule, env, by)
     for part, problem in condition_problems(subject.written_rule, env):
         reader.problem(
             part.index(reader, problem.span.start),
             problem.code,
-            f"by the schema of the topic {quoted(topic)}: {problem.message}",
+            f"{by}{problem.message}",
             remedy=problem.remedy,
             severity="warning",
         )

@@ -241,3 +241,25 @@ def test_loops_that_multiply_are_refused(schemas: Path) -> None:
     assert (refused.code, refused.severity) == ("SW130", "error")
     assert "units, and 10,000,000 are the most" in refused.message
     assert bounded == tested == []
+
+
+def test_paths_of_reasons_are_checked(tmp_path: Path, schemas: Path) -> None:
+    """They would read `?` on every event; the policy holds all the same."""
+    folder = tmp_path / "policies"
+    folder.mkdir()
+    text = (
+        "policy: p\nowner: o\ntopics: [t]\nschema: avro\nrules:\n"
+        "  - {id: a, effect: warn,\n"
+        "     reason: 'of {value.amuont} {value.amount} {value.payer.county} {message.kind.x}'}\n"
+    )
+    (folder / "p.yaml").write_text(text)
+    types = SchemaTypes(DirectorySource(schemas))
+
+    named = check_directories(folder, value_types=types.value_type)
+
+    assert [(p.code, p.location.column, p.severity, p.remedy) for p in named] == [
+        ("SW125", 19, "warning", "did you mean `amount`?"),
+        ("SW125", 49, "warning", "did you mean `country`?"),
+        ("SW123", 70, "warning", "what is not there reads `?`"),
+    ]
+    assert "a path of the reason: the schema has no field `amuont`" in named[0].message
