@@ -34,6 +34,7 @@ VARIABLES: Final = (
 NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _POSITION: Final = re.compile(r"\[\s*([0-9]{1,9})\s*\]")
 _EACH: Final = re.compile(r"\[\s*\]")
+_STAR: Final = re.compile(r"\[\s*\*\s*\]")
 _QUOTED: Final = re.compile(r"""\[\s*(?:"((?:[^"\\]|\\.)*)"|'((?:[^'\\]|\\.)*)')\s*\]""")
 _ESCAPE: Final = re.compile(r"""\\(u[0-9a-fA-F]{4}|.)""", re.DOTALL)
 _ESCAPES: Final = {"n": "\n", "t": "\t", "r": "\r", '"': '"', "'": "'", "\\": "\\", "/": "/"}
@@ -83,6 +84,9 @@ def _segment(text: str, at: int, *, each: bool) -> tuple[str | int | None, int]:
     if match is not None:
         return _unescape(match[1] if match[1] is not None else match[2], at), match.end()
     match = _EACH.match(text, at)
+    if match is None and (star := _STAR.match(text, at)) is not None and each:
+        remedy = f"write `{text[:at]}[]{text[star.end() :]}`"
+        raise PathError("every element is written `[]`", at, remedy)
     if match is None:
         raise PathError("brackets hold a position or a quoted name", at, 'such as `["odd-name"]`')
     if not each:

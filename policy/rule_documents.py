@@ -283,7 +283,8 @@ def read_path(reader: Reader, node: Node, what: str, *, masked: bool = False) ->
         reader.problem(
             node,
             "SW148",
-            f"masks name fields under `value`, not {quoted(text)}",
+            f"masks name fields under `value`, not {quoted(text)}"
+            + (" itself" if text in ("value", "message") else ""),
             remedy=instead.get(
                 variable,
                 "name it under `sensitive:` to keep it out of trails and reports"

@@ -64,7 +64,19 @@ _MACRO_FORMS: Final = {
 #: Signatures that are listed where none fits.
 _FORMS_SHOWN: Final = 6
 _DATE: Final = re.compile(r"[0-9]{4}-(?:0[1-9]|1[0-2])-(?:0[1-9]|[12][0-9]|3[01])")
-_LENGTHS: Final = frozenset({"length", "len", "count", "getlength"})
+#: How other languages call the functions of this one.
+_CONFUSED: Final = {
+    **dict.fromkeys(("length", "len", "count", "getlength"), "size"),
+    **dict.fromkeys(("lower", "tolower", "tolowercase", "lowercase", "casefold"), "lowerAscii"),
+    **dict.fromkeys(("upper", "toupper", "touppercase", "uppercase"), "upperAscii"),
+}
+#: What the readers of texts take.
+_EXAMPLES: Final = {
+    "timestamp": 'a time is `timestamp("2026-03-01T12:00:00Z")`, of a day that there is',
+    "duration": 'a duration is `duration("24h")` or `duration("1h30m")`: h, m, s and ms',
+    "ip": 'an address is `ip("192.0.2.1")`',
+    "cidr": 'a network is `cidr("192.0.2.0/24")`',
+}
 
 
 class CallChecks(ComparisonChecks):
@@ -252,7 +264,7 @@ class CallChecks(ComparisonChecks):
             self.problem("SW129", f"`{name}` is written with other arguments", node.span, remedy)
             return
         kind = "function" if node.target is None else "method"
-        near = "size" if name.lower() in _LENGTHS else closest(name, {*self.functions, *MACROS})
+        near = _CONFUSED.get(name.lower()) or closest(name, {*self.functions, *MACROS})
         remedy = f"did you mean `{near}`?" if near else ""
         self.problem("SW122", f"there is no {kind} `{name}`", node.span, remedy)
 
@@ -277,7 +289,8 @@ class CallChecks(ComparisonChecks):
     def _check_readable(self, read: Callable[..., object] | None, node: Call, text: str) -> None:
         result = None if read is None else read(text)
         if isinstance(result, CelError):
-            self.problem("SW127", f"`{node.function}`: {result.message}", node.args[-1].span)
+            message, remedy = f"`{node.function}`: {result.message}", _EXAMPLES[node.function]
+            self.problem("SW127", message, node.args[-1].span, remedy)
 
 
 def _listed(names: list[str]) -> str:

@@ -108,6 +108,12 @@ def check(expr: Expr, env: Environment) -> Checked:
 
 #: Among more names the nearest is not looked for: that would take seconds.
 _NEAR_MAX: Final = 2_000
+#: How other languages write the words of this one.
+_WORDS: Final = {
+    **dict.fromkeys(("none", "null", "nil", "undefined"), "null"),
+    "true": "true",
+    "false": "false",
+}
 _LITERALS: Final[Mapping[type, Type]] = {
     type(None): NULL,
     bool: BOOL,
@@ -194,7 +200,9 @@ class _Checker(CallChecks):
     def unknown_variable(self, name: str, span: Span) -> None:
         """Say that there is no such variable, and what was probably meant."""
         value = self.env.variables.get("value")
-        if value is not None and (
+        if name.lower() in _WORDS:
+            remedy = f"write `{_WORDS[name.lower()]}`"
+        elif value is not None and (
             value.field(name) or (value.kind != "record" and not self.near(name))
         ):
             remedy = f"a field of the event is written `value.{name}`"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Final
 
 from .ast import Call, Expr, Ident, Index, ListExpr, Literal, Select, Span
@@ -32,6 +33,7 @@ _NAMES: Final = {
     DURATION.kind: "duration",
     "null_type": "null",
 }
+_NUMBER: Final = re.compile(r"[-+]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][-+]?[0-9]+)?")
 _NAME: Final = re.compile("|".join(map(re.escape, _NAMES)))
 
 
@@ -268,8 +270,13 @@ class ComparisonChecks(ABC):
                 if isinstance(beside, Literal):
                     quoted = f'; or write the literal in quotes: `"{beside.value}"`'
                 return f"read the text with `{function}(…)`{quoted}"
+            text = str(arg.value)
             if other.kind in NUMBERS:
-                return "write the number without quotes"
+                return "write the number without quotes" if _is_number(text) else ""
+            if text == "now" and function == "timestamp":
+                sides = [Ident("now") if each is arg else each for each in node.args]
+                written = unparse(replace(node, args=tuple(sides)))
+                return f"write `{written}` in CEL: `now` is a variable, and no text"
             return f'write `{function}("{_readable(function, str(arg.value))}")`'
         return ""
 
@@ -319,6 +326,10 @@ def _beyond(sign: str, type_: Type, value: object, whole: bool) -> str | None:
         unit = "characters" if isinstance(value, str) else "bytes"
         return misfit(len(value), type_.least, type_.size, unit)
     return None
+
+
+def _is_number(text: str) -> bool:
+    return _NUMBER.fullmatch(text.strip()) is not None
 
 
 def _readable(function: str, text: str) -> str:

@@ -85,6 +85,17 @@ def test_sound_conditions(text: str) -> None:
         ("topic", "SW124", "topic", "compare it"),
         ("topic.matches('(?=a)')", "SW126", "'(?=a)'", "no lookaround"),
         ("timestamp('2026-13-01T00:00:00Z') < now", "SW127", "'2026-13-01T00:00:00Z'", ""),
+        ("value.at < timestamp('2026-02-30')", "SW127", "'2026-02-30'", "2026-03-01T12:00:00Z"),
+        ("value.t > duration('1 day')", "SW127", "'1 day'", 'duration("24h")'),
+        ("value.note == None", "SW121", "None", "write `null`"),
+        ("value.ok == True", "SW121", "True", "write `true`"),
+        ("value.country.lower() == 'x'", "SW122", "value.country.lower()", "`lowerAscii`"),
+        (
+            "value.country.toUpperCase() == 'X'",
+            "SW122",
+            "value.country.toUpperCase()",
+            "`upperAscii`",
+        ),
         ("has(value)", "SW128", "has(value)", "has(value.amount)"),
         ("value.items.exists(true)", "SW129", "value.items.exists(true)", "list.exists(x, x > 1)"),
         ("topic in lists.sanctoned", "SW163", "lists.sanctoned", "`lists.sanctioned`"),
@@ -110,6 +121,8 @@ def test_problems_without_a_schema(text: str, code: str, part: str, remedy: str)
         ("value.items.exists(i, i.skuu == 'x')", "SW125", "did you mean `sku`?"),
         ("value.amount > '5'", "SW123", "without quotes"),
         ("value.country == 5", "SW123", '`"5"`'),
+        ("value.created > 'now'", "SW123", "write `value.created > now` in CEL"),
+        ("'now' <= value.created", "SW123", "write `now <= value.created` in CEL"),
         ("value.created > '2026-01-01T00:00:00Z'", "SW123", 'timestamp("2026-01-01T00:00:00Z")'),
         ("value.amount % 2 == 0", "SW123", "whole numbers"),
         ("value.country + 5 == 'x'", "SW123", "string(…)"),
@@ -127,6 +140,13 @@ def test_problems_with_a_schema(text: str, code: str, remedy: str) -> None:
 
     assert [problem.code for problem in problems] == [code]
     assert remedy in problems[0].remedy
+
+
+def test_a_text_that_is_no_number_is_not_to_be_written_without_quotes() -> None:
+    """`high` would be a variable."""
+    (problem,) = check(parse("value.amount == 'high'"), TYPED).problems
+
+    assert (problem.code, problem.remedy) == ("SW123", "")
 
 
 def test_all_problems_are_collected() -> None:
