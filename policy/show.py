@@ -31,11 +31,12 @@ _STAGES = {
     "consume": "when they are consumed",
     "reconcile": "when history is reconciled",
 }
+#: In brackets behind its field, so that none is read as if it were about the next field too.
 _MASKS = {
-    "last4": "all but the last four characters of {}",
-    "hash": "{} by a keyed hash",
-    "redact": "{} by ***",
-    "drop": "{} by leaving it out",
+    "last4": "{} (all but the last four characters)",
+    "hash": "{} (by a keyed hash)",
+    "redact": "{} (by ***)",
+    "drop": "{} (by leaving it out)",
 }
 _TOMBSTONES = {
     "check": "Rules are checked on tombstones too.",

@@ -276,7 +276,7 @@ def test_policies_are_shown_as_sentences(run: Run, policies: Path) -> None:
     )
     assert "rejects an event when country is on the list sanctioned" in result.stdout
     assert "Where it cannot be decided, the rule does not count." in result.stdout
-    assert "masks all but the last four characters of card when card is present" in result.stdout
+    assert "masks card (all but the last four characters) when card is present" in result.stdout
     assert not any(line.endswith(" ") for line in result.stdout.split("\n"))
 
 

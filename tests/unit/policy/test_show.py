@@ -103,8 +103,8 @@ def test_each_rule_is_a_sentence(tmp_path: Path) -> None:
         (
             "masked",
             (
-                "masks all but the last four characters of card, iban by a keyed hash, name by *** and "
-                "items[].note by leaving it out when card is present."
+                "masks card (all but the last four characters), iban (by a keyed hash), name (by ***) "
+                "and items[].note (by leaving it out) when card is present."
             ),
         ),
         ("lifting", "lifts the rules held and must when the fact vip is true."),
