@@ -108,6 +108,8 @@ def check(expr: Expr, env: Environment) -> Checked:
 
 #: Among more names the nearest is not looked for: that would take seconds.
 _NEAR_MAX: Final = 2_000
+#: Fields that are listed where none is near.
+_FIELDS_SHOWN: Final = 6
 #: How other languages write the words of this one.
 _WORDS: Final = {
     **dict.fromkeys(("none", "null", "nil", "undefined"), "null"),
@@ -283,6 +285,8 @@ class _Checker(CallChecks):
         else:
             message, severity = f"the schema has no field `{name}`{where}", "error"
         remedy = f"did you mean `{near}`?" if near else ""
+        if not near and 0 < len(type_.field_names) <= _FIELDS_SHOWN:
+            remedy = f"it has {', '.join(f'`{field}`' for field in type_.field_names)}"
         self.problem("SW125", message, span, remedy, severity)
 
     def unknown_key(self, keys: Collection[str], name: str, span: Span) -> None:

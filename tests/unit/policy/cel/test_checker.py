@@ -119,6 +119,7 @@ def test_problems_without_a_schema(text: str, code: str, part: str, remedy: str)
         ("value.amout > 5", "SW125", "did you mean `amount`?"),
         ("has(value.amout)", "SW125", "did you mean `amount`?"),
         ("value.items.exists(i, i.skuu == 'x')", "SW125", "did you mean `sku`?"),
+        ("value.items.exists(i, i.xyz == 'x')", "SW125", "it has `price`, `sku`"),
         ("value.amount > '5'", "SW123", "without quotes"),
         ("value.country == 5", "SW123", '`"5"`'),
         ("value.created > 'now'", "SW123", "write `value.created > now` in CEL"),
