@@ -12,7 +12,7 @@ from confluent_kafka import Consumer, Message, TopicPartition
 
 from streamwarden.errors import ConfigurationError
 
-from ..policy.guard import Guard
+from ..policy.guard import Guard, check_guard
 from ..producers.callbacks import CLIENT_CALLBACKS, Callbacks
 from ..producers.clients import deadline_of
 from ..producers.connection import ConfigMap, connection_of, consumer_parking_config, merged
@@ -84,6 +84,7 @@ class GuardedConsumer:
         transactional_id: str | None = None,
         **settings: Any,
     ) -> None:
+        check_guard(guard)
         unreachable = failure_mode("parking_unreachable", parking_unreachable, ("stop", "block"))
         on_error = failure_mode("on_handler_error", on_handler_error, ("stop", "quarantine"))
         failing = Failing(on_error, retries=handler_retries, backoff_s=handler_backoff_s)

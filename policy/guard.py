@@ -44,7 +44,7 @@ from .sources import CLOSE_S, BundleSource, open_source
 from .store import store_address
 from .tallies import LEDGER
 
-__all__ = ["Guard", "Keys"]
+__all__ = ["Guard", "Keys", "check_guard"]
 
 log = logging.getLogger("streamwarden")
 
@@ -366,8 +366,8 @@ class Guard:
             raise ConfigurationError(f"`{stage}` is no stage", remedy=f"use {', '.join(STAGES)}")
         event = Event(
             topic,
-            value.encode() if isinstance(value, str) else value,
-            key.encode() if isinstance(key, str) else key,
+            value if type(value) is bytes else _bytes(value, "value"),
+            key if type(key) is bytes else _bytes(key, "key"),
             _headers(headers) if headers else (),
             timestamp,
             self.clock() // _MILLISECOND_NS * _MILLISECOND_NS,
@@ -440,13 +440,38 @@ def _hashing_rule(bundle: Bundle) -> str | None:
     return None
 
 
-def _bytes(value: bytes | str | None) -> bytes | None:
-    return value.encode() if isinstance(value, str) else value
+def _bytes(data: object, what: str) -> bytes | None:
+    """Text as UTF-8, bytes and None as they are; TypeError for anything else."""
+    if data is None or isinstance(data, bytes):
+        return data
+    if isinstance(data, str):
+        return data.encode()
+    kind = type(data)
+    hint = ", such as json.dumps(…)" if what == "value" and kind in (dict, list) else ""
+    raise TypeError(f"a {what} is bytes, str or None{hint}, not {kind.__name__}")
 
 
-def _headers(
-    headers: Mapping[str, bytes | str | None] | Iterable[tuple[str, bytes | str | None]],
-) -> Headers:
-    if isinstance(headers, Mapping):
-        headers = cast("Mapping[str, bytes | str | None]", headers).items()
-    return [(name, _bytes(value)) for name, value in headers or ()]
+def _headers(headers: object) -> Headers:
+    """Pairs of a name and bytes; TypeError for what are none."""
+    pairs = (
+        cast("Mapping[str, object]", headers).items() if isinstance(headers, Mapping) else headers
+    )
+    if isinstance(pairs, (str, bytes)) or not isinstance(pairs, Iterable):
+        raise TypeError(f"headers are a dict or (name, value) tuples, not {type(pairs).__name__}")
+    found: list[tuple[str, bytes | None]] = []
+    for pair in cast("Iterable[tuple[str, object]]", pairs):
+        try:
+            name, value = pair
+        except (TypeError, ValueError):
+            raise TypeError("each header is a tuple of a name and a value") from None
+        found.append((name, value if type(value) is bytes else _bytes(value, "header value")))
+    return found
+
+
+def check_guard(guard: object) -> None:
+    """Raise ConfigurationError for what is no guard, where one is asked for."""
+    if not isinstance(guard, Guard):
+        raise ConfigurationError(
+            f"`guard` is of the type `{type(guard).__name__}`",
+            remedy='give a Guard, such as Guard.from_directory("policies/")',
+        )

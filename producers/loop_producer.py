@@ -26,7 +26,7 @@ from streamwarden.errors import ConfigurationError, DecisionLogFullError
 
 from ..policy.compiler.framed import frame_or_error
 from ..policy.decision import Decision
-from ..policy.guard import Guard
+from ..policy.guard import Guard, check_guard
 from ..schemas.event import Event
 from ..schemas.framing import schema_id
 from ..schemas.json_projection import DecodeError
@@ -94,6 +94,7 @@ class LoopProducer(GuardedProducer):
         worker: Worker,
         **settings: Any,
     ) -> None:
+        check_guard(guard)
         given = dict(config or {})
         for each in (given, settings):
             for name in CLIENT_CALLBACKS:

@@ -15,7 +15,7 @@ from confluent_kafka import KafkaError, Producer, TopicPartition
 from streamwarden.errors import ConfigurationError, DecisionLogFullError
 
 from ..policy.decision import Decision
-from ..policy.guard import Guard
+from ..policy.guard import Guard, check_guard
 from ..policy.model import Effect
 from ..policy.plan import Plan
 from ..policy.routing import forward
@@ -81,6 +81,7 @@ class GuardedProducer:
         queue_full_wait_s: float = 1.0,
         **settings: Any,
     ) -> None:
+        check_guard(guard)
         if on_reject not in ("return", "raise"):
             raise ConfigurationError(f"`on_reject` is `{on_reject}`", remedy="use return or raise")
         unreachable = failure_mode("parking_unreachable", parking_unreachable, ("error", "block"))

@@ -25,7 +25,7 @@ from streamwarden.policy.guard import Guard
 from streamwarden.policy.match import Match
 from streamwarden.policy.model import BundleSettings, Effect, Policy
 from streamwarden.policy.nodes import Source, nodes_of
-from streamwarden.policy.problems import Problems
+from streamwarden.policy.problems import Problems, closest
 from streamwarden.policy.testing import unlike, value_writer
 from streamwarden.policy.yaml_reader import Document
 
@@ -304,6 +304,12 @@ class FakeGuard(Guard):
         the strictest counts. Raises PolicyError for a malformed condition.
         """
         number = len(self._answers) + 1
+        effects = [each.value for each in Effect]
+        if effect not in effects:
+            listed = f"use one of {', '.join(effects)}"
+            raise ConfigurationError(
+                f"`{effect}` is no effect", remedy=closest(str(effect), effects) or listed
+            )
         effect = Effect(effect).value
         answer: dict[str, object] = {"id": rule or f"answer-{number}", "effect": effect}
         answer["reason"] = reason.replace("{", "{{").replace("}", "}}")
