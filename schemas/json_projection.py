@@ -280,6 +280,10 @@ def on_fresh_stack(function: Callable[..., object], *args: object) -> object:
     return outcome[0]
 
 
+#: What editors put before a text, which JSON does not have.
+_MARKS = ((b"\xef\xbb\xbf", "UTF-8"), (b"\xff\xfe", "UTF-16"), (b"\xfe\xff", "UTF-16"))
+
+
 def _reason(data: bytes, error: Exception) -> str:
     if isinstance(error, RecursionError):
         return "the JSON is nested too deeply"
@@ -289,6 +293,11 @@ def _reason(data: bytes, error: Exception) -> str:
         return "the JSON holds a number that is out of range"
     if not data.strip(b" \t\r\n"):
         return "the value is empty"
+    for mark, name in _MARKS:
+        if data.startswith(mark):
+            return f"the bytes are not JSON: they begin with the byte order mark of {name}"
+    if data[1:2] == b"\0" and data[3:4] == b"\0":
+        return "the bytes are not JSON: they look like UTF-16, and JSON is UTF-8"
     # The client's message ends in the position; the rest of it is left out, whatever it holds.
     _, found, position = str(error).rpartition("(byte ")
     digits = position.removesuffix(")")

@@ -143,6 +143,8 @@ def explain(
         write_json(said)
     else:
         output.print(decision_tree(said, unfired=[match.to_dict() for match in unfired]))
+    if decision.undecodable is not None and line is None and b"\n" in data.strip():
+        output.note("hint: the file has several lines; where each is an event, say which --line")
     nothing = Unjudged()
     nothing.note(decision)
     nothing.tell(output, [guard.bundle], decision.stage, guard.now())

@@ -403,3 +403,22 @@ def test_events_of_a_diff_need_a_topic(run: Run, policies: Path) -> None:
     assert alone.exit_code == 1
     assert "no topic was named" in alone.stderr
     assert "events:1: the line is no JSON" in bad.stderr
+
+
+def test_a_file_of_several_events_is_asked_which(run: Run, policies: Path, tmp_path: Path) -> None:
+    """One that is an event in several lines is none of these."""
+    many, one = tmp_path / "many.jsonl", tmp_path / "one.json"
+    many.write_text('{"amount": 1}\n{"amount": 2}\n')
+    one.write_text('{"amount": 1,\n "country": "DE"}\n')
+    explain = ("policy", "explain", policies, "-t", "payments")
+
+    whole, line, spread = (
+        run(*explain, many),
+        run(*explain, many, "--line", 2),
+        run(*explain, one),
+    )
+
+    assert "hint: the file has several lines; where each is an event, say which --line" in (
+        whole.stderr
+    )
+    assert (line.stderr, spread.stderr) == ("", "")

@@ -104,7 +104,14 @@ def test_projections(data: bytes, paths: list[Path], present: list[Path], expect
         (b'{"a": "secret', "the bytes are not JSON"),
         (b"[" * 5000, "the JSON is nested too deeply"),
         (b'{"a": ' * 5000, "the JSON is nested too deeply"),
-        (b"\xef\xbb\xbf{}", "the bytes are not JSON (byte 0)"),
+        (
+            b"\xef\xbb\xbf{}",
+            "the bytes are not JSON: they begin with the byte order mark of UTF-8",
+        ),
+        (
+            '{"a": 1}'.encode("utf-16-le"),
+            "the bytes are not JSON: they look like UTF-16, and JSON is UTF-8",
+        ),
     ],
 )
 def test_refused(data: bytes, reason: str) -> None:
