@@ -235,6 +235,11 @@ PROBLEM_CODES: Final[dict[str, ProblemCode]] = {
         "Severities order what is refused, for those who have to look at it: add `severity:`, one "
         "of critical, high, medium, low and info.",
     ),
+    "SW174": ProblemCode(
+        "review overdue",
+        "The day by which somebody wanted to look at the policy again (`review: {by: …}`) is past. "
+        "It holds as before: look at it, and write the next day.",
+    ),
     # ------------------------------------------------------------------ advice
     "SW180": ProblemCode(
         "shadowed rule",

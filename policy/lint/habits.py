@@ -8,12 +8,13 @@ from typing import Final
 from ..cel.ast import Call, Literal, walk
 from ..compiler.reads import reads_of
 from ..conditions import Part
+from ..documents import WrittenPolicy
 from ..model import Mode
 from ..problems import quoted
 from .anchors import Anchors, anchors_of
 from .subjects import Subject
 
-__all__ = ["missing_words", "replay_gaps", "unanchored_patterns"]
+__all__ = ["missing_words", "overdue_reviews", "replay_gaps", "unanchored_patterns"]
 
 #: What history does not carry, and how a rule could do without.
 _NOT_KEPT: Final = {
@@ -63,6 +64,20 @@ def _tell_once(found: Sequence[Subject], code: str, one: str, many: str, *, reme
             f"the rule {names} {one}" if len(subjects) == 1 else f"the rules {names}{more} {many}"
         )
         subjects[0].warn(code, what, remedy=remedy)
+
+
+def overdue_reviews(policies: Iterable[WrittenPolicy], today: str) -> None:
+    """Warn of policies whose review was due before `today` (`2026-03-01`); nothing else changes."""
+    for written in policies:
+        by = written.policy.review_by
+        if by is not None and by[:10] < today:
+            written.reader.problem(
+                written.node.get("review") or written.node,
+                "SW174",
+                f"the review of policy {quoted(written.policy.id)} was due by {by}",
+                remedy="look at it again, and write the next day into `review`",
+                severity="warning",
+            )
 
 
 def replay_gaps(subjects: Iterable[Subject]) -> None:

@@ -71,7 +71,7 @@ def check(
     """
     codes = _known_codes(ignored)
     costs: list[RuleCost] = []
-    advisers = [adviser(topics), *([costs_into(costs)] if cost else [])]
+    advisers = [adviser(topics, _today()), *([costs_into(costs)] if cost else [])]
     unasked: set[str] = set()
     with opened_schemas(schemas) as source:
         if source is not None:
@@ -161,8 +161,6 @@ def _praise(bundle: Bundle, warnings: int, output: Output) -> None:
         f"{bundle.name} ({bundle.digest[:12]}): {counted(len(bundle.policies), 'policy')}, "
         f"{counted(rules, 'rule')}, {counted(len(bundle.tests), 'case')}; {said}"
     )
-    for policy, by in overdue(bundle):
-        output.warn(f"the review of policy `{policy}` was due by {by}")
 
 
 def _named_schemas(bundle: Bundle | None) -> list[str]:
@@ -182,12 +180,16 @@ def _hint_at_schemas(bundle: Bundle, output: Output) -> None:
 
 def overdue(bundle: Bundle) -> list[tuple[str, str]]:
     """The policies whose review is past due, and the date; nothing is switched off by it."""
-    today = dt.datetime.fromtimestamp(time.time(), dt.UTC).date().isoformat()
+    today = _today()
     return [
         (policy.id, policy.review_by)
         for policy in bundle.policies
         if policy.review_by is not None and policy.review_by[:10] < today
     ]
+
+
+def _today() -> str:
+    return dt.datetime.fromtimestamp(time.time(), dt.UTC).date().isoformat()
 
 
 @click.command("explain-code")

@@ -91,7 +91,9 @@ def test_an_overdue_review_is_told_and_switches_nothing_off(run: Run, policies: 
     checked, shown = run("policy", "check", policies), run("policy", "show", policies)
 
     assert checked.exit_code == 0
-    assert "the review of policy `limits` was due by 2020-01-01" in checked.stderr
+    assert "warning SW174: the review of policy `limits` was due by 2020-01-01" in checked.stdout
+    assert "; 1 warning" in run("policy", "check", policies, "--ignore", "SW172,SW173").stdout
+    assert run("policy", "check", policies, "--strict").exit_code == 2
     assert "OVERDUE" in shown.stdout
     assert json.loads(run("policy", "check", policies, "--json").stdout)["overdue"] == ["limits"]
 
