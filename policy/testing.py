@@ -249,8 +249,8 @@ def _unlike(expected: object, found: object, path: str) -> Iterator[str]:
     """Each difference in words."""
     if _canonical(expected) == _canonical(found):
         return
-    if not (isinstance(expected, Mapping) and isinstance(found, Mapping)):
-        yield f"{path} is {_shown(found)}, not {_shown(cast('object', expected))}"
+    if not all(isinstance(side, Mapping) for side in (expected, found)):
+        yield f"{path} is {_shown(found)}, not {_shown(expected)}"
         return
     wanted, present = cast("_Members", expected), cast("_Members", found)
     for name in dict.fromkeys([*wanted, *present]):
