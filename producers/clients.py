@@ -31,6 +31,10 @@ _SLICE_S = 0.1
 _PARKING_SLICE_S = 0.01
 #: How long the cause of a failed transaction is waited for.
 _CAUSE_WAIT_S = 0.5
+#: How long connections of a transactional client may be silent. With librdkafka (issue 5456, seen
+#: with 2.16) `send_offsets_to_transaction()` waits for the group's coordinator for ever, whatever its
+#: timeout, until some connection changes its state: where that ends by itself, it looks again.
+_IDLE = {"connections.max.idle.ms": 5_000}
 #: Metadata of a cluster in the same process.
 _EMBEDDED_TIMEOUT_S = 10.0
 
@@ -61,6 +65,8 @@ class Clients:
         own: ConfigMap | None,
         block: bool,
     ) -> None:
+        if config.get("transactional.id"):
+            config = {**_IDLE, **config}
         self._config, self._own, self._block = config, own, block
         self.callbacks, self._count, self._keys = callbacks, count, keys
         self._polling: set[int] = set()  # the threads inside a poll

@@ -22,7 +22,8 @@ from streamwarden.errors import ConfigurationError
 from streamwarden.policy.parking import parse_parked
 from streamwarden.producers.producer import GuardedProducer
 from tests.guards import BAD, CLEAN, LARGE, event, guard_for, write_policy
-from tests.servers.topics import ConsumeAll, MakeTopic, unique_name
+from tests.servers.kafka import StartKafka
+from tests.servers.topics import ConsumeAll, MakeTopic, create_topic, read_topic, unique_name
 
 from .conftest import Guarded
 
@@ -319,6 +320,47 @@ def test_a_killed_instance_leaves_no_event_twice(
     assert sorted(keys_of(consume_all, guarded.quarantine, guarded.held)) == refused
     passed = [number for number in range(6000) if number % 7 not in (3, 5)]
     assert sorted(keys_of(consume_all, to)) == passed
+
+
+def test_a_broker_that_restarts_holds_no_transaction_up(
+    start_kafka: StartKafka, tmp_path: Path
+) -> None:
+    """The client would wait for ever for the group's coordinator, which was away (issue 5456)."""
+    cluster = start_kafka(1)
+    topic, to = "payments", "to"
+    for name in (topic, to, "held.payments", "quarantine.payments"):
+        create_topic(cluster.bootstrap, name, partitions=2)
+    config = {"bootstrap.servers": cluster.bootstrap, "log_level": 0}
+    producer = Producer(config)
+    for number in range(1500):
+        producer.produce(topic, event(n=number), str(number))
+        producer.poll(0)
+    assert producer.flush(30) == 0
+    handled = threading.Event()
+
+    def handle(message: GuardedMessage, producer: GuardedProducer) -> None:
+        producer.produce(to, CLEAN, message.key())
+        time.sleep(0.001)  # so that the broker goes in the middle
+        if int(message.key()) > 300:
+            handled.set()
+
+    def restart() -> None:
+        handled.wait(60)
+        cluster.node.stop()
+        cluster.node.start()
+
+    restarting = threading.Thread(target=restart)
+    restarting.start()
+    group = {**config, "group.id": "g", "auto.offset.reset": "earliest"}
+    with GuardedConsumer(group, guard=guard_for(tmp_path, topic), transactional_id="x") as consumer:
+        consumer.subscribe([topic])
+        consumer.run(handle, until_end=True)
+    restarting.join()
+
+    # A single broker that goes down may leave copies: see docs/failure-modes.md.
+    assert {int(record.key or b"") for record in read_topic(cluster.bootstrap, to)} == set(
+        range(1500)
+    )
 
 
 @pytest.mark.slow
