@@ -154,6 +154,10 @@ class Policy:
     park: str = "event"  # or key: later events of a refused one's key wait behind it
     file: str = ""
 
+    def is_overdue(self, today: str) -> bool:
+        """Whether its review was due before `today` (`2026-03-01`)."""
+        return self.review_by is not None and self.review_by[:10] < today
+
 
 @dataclass(frozen=True, slots=True)
 class TopicFormat:

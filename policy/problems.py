@@ -48,8 +48,7 @@ class Problems:
         """Adds one problem; `text` is cut where it is very long, and words are made one line."""
         if self.drops(severity):
             return
-        self._kept[severity] += 1
-        self.items.append(
+        self._keep(
             Problem(
                 code,
                 _printable(message),
@@ -65,9 +64,12 @@ class Problems:
         """Adds what was found apart."""
         for problem in other.items:
             if not self.drops(problem.severity):
-                self._kept[problem.severity] += 1
-                self.items.append(problem)
+                self._keep(problem)
         self.dropped += other.dropped
+
+    def _keep(self, problem: Problem) -> None:
+        self._kept[problem.severity] += 1
+        self.items.append(problem)
 
     def drops(self, severity: str) -> bool:
         """Whether one more of that severity is only counted, so that it need not be put into words.

@@ -7,12 +7,11 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Final
 
-from .cel import CelProblem, Environment, check
-from .cel.ast import Expr, Ident, Index, Literal, Select
+from .cel import Environment, check
+from .conditions import path_expr
 from .fields import Reader
 from .model import Path
 from .nodes import ScalarNode
-from .paths import NAME
 from .positions import index_of
 from .rule_documents import WrittenRule
 
@@ -25,11 +24,11 @@ _OPENS: Final = r"(?<!\{)(?:\{\{)*\{\s*"
 def check_reason(reader: Reader, rule: WrittenRule, env: Environment, prefix: str = "") -> None:
     """Adds a warning for every path that the schema or the lists do not have."""
     node = rule.node.get("reason")
-    if not isinstance(node, ScalarNode) or reader.problems.drops("warning"):
+    if not isinstance(node, ScalarNode):
         return
     env = replace(env, expect_bool=False, noting=False)
     for offset, path in _places(rule, node.text):
-        for problem in _problems(path, env):
+        for problem in check(path_expr(path), env).problems:
             reader.problem(
                 index_of(reader.source, node, offset),
                 problem.code,
@@ -48,13 +47,3 @@ def _places(rule: WrittenRule, text: str) -> Iterator[tuple[int, Path]]:
             start = at if match is None else match.end() - len(part.text)
             yield start, part.path
             at = start + len(part.text)
-
-
-def _problems(path: Path, env: Environment) -> tuple[CelProblem, ...]:
-    node: Expr = Ident(str(path[0]))
-    for segment in path[1:]:
-        if isinstance(segment, str) and NAME.fullmatch(segment):
-            node = Select(node, segment)
-        else:
-            node = Index(node, Literal(segment))
-    return check(node, env).problems

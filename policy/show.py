@@ -108,7 +108,7 @@ def _scope(policy: Policy, today: str) -> list[str]:
         ends = [f"from {since}" if since else "", f"until {until} (exclusive)" if until else ""]
         said.append(f"In force {' '.join(filter(None, ends))}.")
     if policy.review_by is not None:
-        overdue = " OVERDUE." if policy.review_by[:10] < today else ""
+        overdue = " OVERDUE." if policy.is_overdue(today) else ""
         said.append(f"To be reviewed by {policy.review_by}.{overdue}")
     if policy.sensitive:
         hidden = joined([field_in_words(path) for path in policy.sensitive])

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable
 from typing import Final
 
-__all__ = ["IN_A_ROW_MAX", "LONG", "is_nested", "is_too_deep", "nesting", "wary"]
+__all__ = ["IN_A_ROW_MAX", "LONG", "is_too_deep", "nesting", "wary"]
 
 
 class _TooDeepError(RecursionError):
@@ -63,14 +63,13 @@ def wary(decode: Callable[[bytes], object]) -> Callable[[bytes], object]:
 
 
 def is_too_deep(data: bytes, error: Exception) -> bool:
-    """Whether `data`, refused with `error`, is nested too deeply for any stack."""
-    return isinstance(error, _TooDeepError) or (
-        isinstance(error, RecursionError) and is_nested(data, sys.getrecursionlimit())
-    )
+    """Whether `data`, refused with `error`, is nested too deeply for any stack.
 
-
-def is_nested(data: bytes, depth: int) -> bool:
-    """Whether `data` is nested at least so deep: most that is, is so from the start."""
+    Most that is, is so from the start.
+    """
+    if isinstance(error, _TooDeepError) or not isinstance(error, RecursionError):
+        return isinstance(error, _TooDeepError)
+    depth = sys.getrecursionlimit()
     return _starts(data, depth) or nesting(data) >= depth
 
 

@@ -69,12 +69,11 @@ def _tell_once(found: Sequence[Subject], code: str, one: str, many: str, *, reme
 def overdue_reviews(policies: Iterable[WrittenPolicy], today: str) -> None:
     """Warn of policies whose review was due before `today` (`2026-03-01`); nothing else changes."""
     for written in policies:
-        by = written.policy.review_by
-        if by is not None and by[:10] < today:
+        if written.policy.is_overdue(today):
             written.reader.problem(
                 written.node.get("review") or written.node,
                 "SW174",
-                f"the review of policy {quoted(written.policy.id)} was due by {by}",
+                f"the review of policy {quoted(written.policy.id)} was due by {written.policy.review_by}",
                 remedy="look at it again, and write the next day into `review`",
                 severity="warning",
             )

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import datetime as dt
-import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -23,8 +21,9 @@ from .loading import opened_schemas, read, schemas_option
 from .options import output_options
 from .output import Output, counted, escaped, write_json
 from .policy_cost import costs_into, costs_json, print_costs
+from .times import today
 
-__all__ = ["check", "directories_argument", "explain_code", "overdue"]
+__all__ = ["check", "directories_argument", "explain_code"]
 
 #: A file or directory that cannot be read says nothing about policies.
 _UNREADABLE = "SW101"
@@ -71,7 +70,7 @@ def check(
     """
     codes = _known_codes(ignored)
     costs: list[RuleCost] = []
-    advisers = [adviser(topics, _today()), *([costs_into(costs)] if cost else [])]
+    advisers = [adviser(topics, today()), *([costs_into(costs)] if cost else [])]
     unasked: set[str] = set()
     with opened_schemas(schemas) as source:
         if source is not None:
@@ -135,7 +134,9 @@ def _report(problems: Sequence[Problem], errors: int, bundle: Bundle | None) -> 
         "policies": None if bundle is None else len(bundle.policies),
         "rules": None if bundle is None else sum(len(p.rules) for p in bundle.policies),
         "cases": None if bundle is None else len(bundle.tests),
-        "overdue": [] if bundle is None else [policy for policy, _ in overdue(bundle)],
+        "overdue": []
+        if bundle is None
+        else [each.id for each in bundle.policies if each.is_overdue(today())],
     }
 
 
@@ -176,20 +177,6 @@ def _hint_at_schemas(bundle: Bundle, output: Output) -> None:
         output.note(
             f"hint: {counted(naming, 'policy')} {verb} a schema; give --schemas to check {them}"
         )
-
-
-def overdue(bundle: Bundle) -> list[tuple[str, str]]:
-    """The policies whose review is past due, and the date; nothing is switched off by it."""
-    today = _today()
-    return [
-        (policy.id, policy.review_by)
-        for policy in bundle.policies
-        if policy.review_by is not None and policy.review_by[:10] < today
-    ]
-
-
-def _today() -> str:
-    return dt.datetime.fromtimestamp(time.time(), dt.UTC).date().isoformat()
 
 
 @click.command("explain-code")

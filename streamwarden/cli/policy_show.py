@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import datetime as dt
-import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import cast
@@ -25,6 +23,7 @@ from .loading import load
 from .options import output_options
 from .output import Output, escaped, write_json
 from .policy_check import directories_argument
+from .times import today
 
 __all__ = ["show"]
 
@@ -62,7 +61,6 @@ def show(directories: tuple[Path, ...], form: str, only: tuple[str, ...], output
             documents["policies"] = [each for each in listed if each["policy"] in only]
         write_json(documents)
         return
-    today = dt.datetime.fromtimestamp(time.time(), dt.UTC).date().isoformat()
     output.print(Text(f"{bundle.name} ({bundle.digest[:12]})", "dim"))
     for sentence in () if form == "cel" else bundle_in_sentences(bundle.settings):
         output.print(Text(escaped(sentence)))
@@ -70,7 +68,7 @@ def show(directories: tuple[Path, ...], form: str, only: tuple[str, ...], output
         if form == "cel":
             _print_cel(policy.id, policy.rules, output)
         else:
-            _print_words(in_sentences(policy, today), output)
+            _print_words(in_sentences(policy, today()), output)
 
 
 def _print_words(policy: PolicyWords, output: Output) -> None:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 else:  # generic since click 8.5 only
     _IntParam = _FloatParam = click.ParamType
 
-__all__ = ["Duration", "Instant", "parse_duration", "parse_instant"]
+__all__ = ["Duration", "Instant", "parse_duration", "parse_instant", "today"]
 
 _UNITS_S = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0, "w": 604_800.0}
 _SPAN = re.compile(r"(?P<number>[0-9]{1,9}(?:\.[0-9]{1,6})?)(?P<unit>ms|s|m|h|d|w)")
@@ -111,3 +111,8 @@ class Duration(_FloatParam):
             return parse_duration(str(value))
         except ValueError as error:
             self.fail(str(error), param, ctx)
+
+
+def today() -> str:
+    """The day that it is in UTC, as `2026-03-01`."""
+    return dt.datetime.fromtimestamp(time.time(), dt.UTC).date().isoformat()
