@@ -1,7 +1,8 @@
 """The code of an Avro projection: statements for every type, to read a value or to skip it.
 
 In generated code `b` are the bytes, `p` is the position, `d` says how many functions may still be
-called inside each other; `n`, `q`, `u` and `w` are scratch.
+called inside each other; `n`, `q`, `u` and `w` are scratch. A function that would be one too many
+gives a negative position, which its callers pass on: an exception takes as long as all the calls.
 """
 
 from __future__ import annotations
@@ -69,10 +70,25 @@ def skip(b, p):
 _FUNCTION: Final = """
 def F(b, p, d):
     if d == 0:
-        raise MALFORMED("the Avro bytes are nested too deeply")
+        LEAVE
     d -= 1
     BODY
-    return RESULT
+    RETURN
+"""
+#: How functions that read and functions that skip end: with a value, and nested too deeply.
+_ENDS: Final = (("return v, p", "return None, -1"), ("return p", "return -1"))
+_TOO_DEEP: Final = """
+raise MALFORMED("the Avro bytes are nested too deeply")
+"""
+_HAND_ON: Final = """
+if p < 0:
+    LEAVE
+"""
+#: A record that ends in one of its own type, as in a list that is linked, is skipped in a loop.
+_CHAIN: Final = """
+while True:
+    BODY
+    return p
 """
 _STRICT_END: Final = "END_OF_BYTES(b, p)"
 _END: Final = """
@@ -121,8 +137,10 @@ class AvroCode:
         self._made: dict[tuple[int, int], tuple[str, AvroType, Node | None]] = {}
         self._weights: dict[int, int] = {}
         self._names = 0
-        self._loops = 0
-        self._depth = 0
+        self._loops: int = 0
+        self._depth: int = 0
+        #: Leaves the function at hand, whose data is nested too deeply.
+        self._leave = fill(_TOO_DEEP)
 
     def decoder(
         self, type_: AvroType, root: Node, failed: Callable[..., object]
@@ -154,9 +172,8 @@ class AvroCode:
         node = _WHOLE if _is_whole(type_, node) else node
         if not self._apart(type_, node):
             return self._body(type_, node, target, last=last)
-        result = ast.Tuple([name("v"), name("p")], ast.Load())
-        function = self._function(type_, node, result, lambda: self._body(type_, node, "v"))
-        return fill("V, p = F(b, p, d)", V=target, F=function)
+        called = fill("V, p = F(b, p, d)", V=target, F=self._function(type_, node))
+        return called + fill(_HAND_ON, LEAVE=self._leave)
 
     def _body(
         self, type_: AvroType, node: Node, target: str, *, last: bool = False
@@ -196,7 +213,11 @@ class AvroCode:
         return made + fill("V = MADE", V=target, MADE=self._object(node, found))
 
     def _fields(
-        self, type_: Record, wanted: Mapping[str, Node], last: bool
+        self,
+        type_: Record,
+        wanted: Mapping[str, Node],
+        last: bool,
+        chain: AvroType | None = None,
     ) -> tuple[list[ast.stmt], dict[str, str]]:
         """Read the fields that are wanted into locals, skip the others."""
         left = sum(field.name in wanted for field in type_.fields)
@@ -216,7 +237,8 @@ class AvroCode:
             elif (fixed := self._jump(field.type)) is not None:
                 width += fixed
             else:
-                made += jump(width) + self._skip(field.type)
+                follows = field is not type_.fields[-1]
+                made += jump(width) + self._skip(field.type, None if follows else chain)
                 width = 0
         self._depth -= 1
         return made + jump(0 if last else width), found
@@ -265,22 +287,28 @@ class AvroCode:
         made += self._blocks(1, each)
         return made + fill("V = MADE", V=target, MADE=self._object(node, found))
 
-    def _skip(self, type_: AvroType) -> list[ast.stmt]:
-        """Move `p` behind a value."""
+    def _skip(self, type_: AvroType, chain: AvroType | None = None) -> list[ast.stmt]:
+        """Move `p` behind a value.
+
+        `chain` is the type that the function at hand skips, if nothing of it follows: another one
+        of them is skipped by beginning anew.
+        """
         width = self._jump(type_)
         if width is not None:
             return jump(width)
         if not self._apart(type_, _WHOLE):
-            return self._skipped(type_)
-        function = self._function(type_, None, name("p"), lambda: self._skipped(type_))
-        return fill("p = F(b, p, d)", F=function)
+            return self._skipped(type_, chain)
+        if type_ is chain:
+            return [ast.Continue()]
+        called = fill("p = F(b, p, d)", F=self._function(type_, None))
+        return called + fill(_HAND_ON, LEAVE=self._leave)
 
-    def _skipped(self, type_: AvroType) -> list[ast.stmt]:
+    def _skipped(self, type_: AvroType, chain: AvroType | None) -> list[ast.stmt]:
         match type_:
             case Union():
-                return self._union(type_, self._skip)
+                return self._union(type_, lambda branch: self._skip(branch, chain))
             case Record():
-                return self._fields(type_, {}, last=False)[0]
+                return self._fields(type_, {}, last=False, chain=chain)[0]
             case Array():
                 width = self._jump(type_.items)
                 if width is not None:
@@ -350,22 +378,23 @@ class AvroCode:
             case _:
                 return 1
 
-    def _function(
-        self,
-        type_: AvroType,
-        node: Node | None,
-        result: ast.expr,
-        make: Callable[[], list[ast.stmt]],
-    ) -> str:
-        """The name of the function for `type_` and `node`; `make` gives its body."""
+    def _function(self, type_: AvroType, node: Node | None) -> str:
+        """The name of the function that reads what `node` wants of a value, or skips it for None."""
         key = (id(type_), id(node))
         if key not in self._made:
             label = self._fresh("f")
             self._made[key] = (label, type_, node)
-            outside = self._loops, self._depth
-            self._loops = self._depth = 0
-            self._functions += fill(_FUNCTION, F=label, BODY=make(), RESULT=result)
-            self._loops, self._depth = outside
+            outside = self._loops, self._depth, self._leave
+            end, leave = (fill(line) for line in _ENDS[node is None])
+            self._loops, self._depth, self._leave = 0, 0, leave
+            if node is not None:
+                body = self._body(type_, node, "v")
+            else:
+                body = self._skipped(type_, type_)
+                if _goes_on(body):
+                    body = fill(_CHAIN, BODY=body)
+            self._functions += fill(_FUNCTION, F=label, BODY=body, RETURN=end, LEAVE=leave)
+            self._loops, self._depth, self._leave = outside
         return self._made[key][0]
 
     def _fresh(self, prefix: str) -> str:
@@ -376,6 +405,10 @@ class AvroCode:
         label = self._fresh("V_")
         self._values[label] = value
         return name(label)
+
+
+def _goes_on(body: Sequence[ast.stmt]) -> bool:
+    return any(isinstance(node, ast.Continue) for line in body for node in ast.walk(line))
 
 
 def _is_whole(type_: AvroType, node: Node) -> bool:

@@ -38,8 +38,9 @@ __all__ = [
     "write_long",
 ]
 
-#: Records inside records that only data decides on. More is a mistake, and a risk for the stack.
-DEPTH_MAX: Final = 500
+#: Records inside records that only data decides on, as deep as types may be nested: more is a mistake,
+#: and takes more time than events of its size should.
+DEPTH_MAX: Final = 64
 #: Items of one array block that take no bytes: three bytes must not become a million objects.
 EMPTY_ITEMS_MAX: Final = 64
 

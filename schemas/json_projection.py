@@ -6,8 +6,8 @@ and never becomes a Python object. Every node of the projection takes any JSON v
 fails for bytes that are not JSON and for nothing else; a member that is not there is `MISSING`.
 
 What counts as JSON is msgspec's reading of RFC 8259: UTF-8 only, no lone surrogates, numbers within
-the range of a double, nesting no deeper than a fresh stack takes (about 990 levels; half of that
-where the brackets stand in a row), and of a name that comes twice the last value. The content of
+the range of a double, nesting of less than 500 levels (beyond the first 8 KiB: what a fresh stack
+takes, about 990), and of a name that comes twice the last value. The content of
 members that nobody reads, and of lists and objects where rules want something else, is only looked
 at as far as needed to find their end.
 """
@@ -234,12 +234,13 @@ class JsonProjection:
 def decode_json(data: bytes) -> object:
     """The whole of `data`. Raises DecodeError."""
     try:
-        return _decode_whole(data)
+        return (_decode_whole if len(data) < LONG else _decode_long)(data)
     except Exception as error:  # noqa: BLE001 — msgspec raises a handful of kinds
         return decode_with(_decode_whole, data, error)
 
 
 _decode_whole: Final[Callable[[bytes], object]] = msgspec.json.Decoder().decode
+_decode_long: Final = wary(_decode_whole)
 
 
 def decode_with(decode: Callable[[bytes], object], data: bytes, error: Exception) -> object:

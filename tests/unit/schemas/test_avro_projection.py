@@ -10,6 +10,7 @@ import struct
 import sys
 import time
 import tracemalloc
+from collections.abc import Callable
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,7 @@ import pytest
 
 from streamwarden.schemas.avro_projection import AvroProjection, Instant, project
 from streamwarden.schemas.avro_types import AvroType, parse_schema
-from streamwarden.schemas.avro_wire import AvroError, write_long
+from streamwarden.schemas.avro_wire import DEPTH_MAX, AvroError, write_long
 from streamwarden.schemas.json_projection import MISSING, JsonProjection, Shape
 
 from ...property.avro_schemas import read
@@ -276,14 +277,61 @@ def linked(length: int) -> bytes:
     return b"\x02\x02" * length + b"\x02\x00"
 
 
-@pytest.mark.parametrize("shape", [Shape(whole=True), Shape.of([("missing",)])])
-def test_depth_is_bounded(shape: Shape) -> None:
-    """Data decides how deep a recursive record is, up to a limit."""
-    decode = AvroProjection(typed(LINKED), JsonProjection(shape).root, strict=True).decode
+TREE = record(("value", "int"), ("below", {"type": "array", "items": "R"}), ("left", "int"))
 
-    assert not isinstance(decode(linked(400), 0), AvroError)
-    for length in (600, 100_000):
-        assert AvroError("the Avro bytes are nested too deeply") == decode(linked(length), 0)
+
+def nested(depth: int) -> bytes:
+    return b"\x02\x02" * depth + b"\x02\x00" + b"\x02" + b"\x00\x02" * depth
+
+
+def followed(schema: dict[str, Any]) -> AvroType:
+    return typed(record(("r", schema), ("end", "int")) | {"name": "Whole"})
+
+
+READ = Shape(whole=True)
+SKIPPED = Shape.of([("end",)])
+TOO_DEEP = AvroError("the Avro bytes are nested too deeply")
+
+
+@pytest.mark.parametrize("strict", [False, True])
+@pytest.mark.parametrize(
+    ("schema", "data", "shape"),
+    [(LINKED, linked, READ), (TREE, nested, READ), (TREE, nested, SKIPPED)],
+)
+def test_depth_is_bounded(
+    schema: Any, data: Callable[[int], bytes], shape: Shape, strict: bool
+) -> None:
+    """Data decides how deep a recursive record is, up to a limit."""
+    decode = AvroProjection(followed(schema), JsonProjection(shape).root, strict=strict).decode
+
+    assert not isinstance(decode(data(DEPTH_MAX - 1) + b"\x02", 0), AvroError)
+    for depth in (DEPTH_MAX, 600, 100_000):
+        assert decode(data(depth) + b"\x02", 0) == TOO_DEEP
+
+
+@pytest.mark.parametrize("strict", [False, True])
+def test_a_linked_list_that_nobody_reads_has_any_length(strict: bool) -> None:
+    shape = Shape.of([("end",)])
+    schema = followed(LINKED)
+    decode = AvroProjection(schema, JsonProjection(shape).root, strict=strict).decode
+
+    for length in (0, 1, DEPTH_MAX, 100_000):
+        assert decode(linked(length) + b"\x54", 0).f0 == 42  # type: ignore[attr-defined]
+        assert isinstance(decode(linked(length)[:-1] + b"\x04", 0), AvroError)
+
+
+def test_a_link_may_stand_anywhere() -> None:
+    """In another record, or before other fields: then it is as deep as other things."""
+    inner = {"type": "record", "name": "I", "fields": [{"name": "next", "type": ["null", "R"]}]}
+    through = record(("text", "string"), ("inner", inner))
+    before = record(("next", ["null", "R"]), ("text", "string"))
+    for schema, data in (
+        (through, b"\x04ab\x02" * 30 + b"\x04ab\x00"),
+        (before, b"\x02" * 60 + b"\x00" + b"\x04ab" * 61),
+    ):
+        whole = followed(schema)
+        decode = AvroProjection(whole, JsonProjection(Shape.of([("end",)])).root).decode
+        assert decode(data + b"\x54", 0).f0 == 42  # type: ignore[attr-defined]
 
 
 def test_depth_does_not_hang_on_the_callers_stack() -> None:
@@ -291,10 +339,10 @@ def test_depth_does_not_hang_on_the_callers_stack() -> None:
     decode = AvroProjection(typed(LINKED), WHOLE).decode
 
     def deep(levels: int) -> object:
-        return deep(levels - 1) if levels else decode(linked(400), 0)
+        return deep(levels - 1) if levels else decode(linked(DEPTH_MAX - 2), 0)
 
     room = sys.getrecursionlimit() - len(inspect.stack(0))
-    found = deep(room - 60)
+    found = deep(room - 40)
 
     assert not isinstance(found, AvroError)
 

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import re
 import sys
+from typing import cast
 
 import msgspec
 import pytest
-from hypothesis import assume, given
+from hypothesis import given
 from hypothesis import strategies as st
 
-from streamwarden.schemas.json_nesting import IN_A_ROW_MAX, LONG, nesting, wary
+from streamwarden.schemas.json_nesting import LONG, NESTING_MAX, nesting, wary
 
 LIMIT = sys.getrecursionlimit()
 DEEP = 2 * LIMIT
@@ -27,6 +27,9 @@ decode = msgspec.json.Decoder().decode
         (b'{"a": "[", "b": ["]"]}', 2),
         (b'["\\\\", "[[["]', 1),
         (b'["unfinished [[[', 1),
+        (b'["ends in a backslash [[[\\', 1),
+        (b'[{"\\\\": "\\\\\\"[[[", "]": {"}": [1]}}]', 4),
+        (b'{"a":{"b":{"', 3),
     ],
 )
 def test_nesting(data: bytes, depth: int) -> None:
@@ -37,26 +40,29 @@ def untouched(_: bytes) -> object:
     raise AssertionError("decoded")
 
 
-@pytest.mark.parametrize("depth", [IN_A_ROW_MAX, LIMIT, DEEP])
+@pytest.mark.parametrize("depth", [NESTING_MAX, LIMIT, DEEP])
 @pytest.mark.parametrize(
     ("before", "opened", "closed", "after"),
     [
         (b"", b"[", b"]", b""),
-        (b"", b'{"a":', b"1" + b"}", b""),
-        (b"", b'[{"a":', b"1" + b"}]", b""),
+        (b"", b'{"a":', b"}", b""),
+        (b"", b'{"a":', b"}\n", b""),
+        (b"", b'{"a" : ', b" }", b""),
+        (b"", b'{"{":', b"}", b""),
+        (b"", b'[{"\\"":', b"}\t]", b""),
+        (b"", b'[1, {"a":', b"}, 1]", b""),
+        (b"", b'[[], {"a":', b"}, {}]", b""),
         (b'{"id": "order-1", "note": ', b"[", b"]", b', "tags": ["x"]}'),
         (b'{"tags": ["x\\"["], "id": "]\\\\", "note": ', b'{"a":', b"}", b"}"),
     ],
 )
-def test_brackets_in_a_row_are_refused_and_nothing_is_decoded(
+def test_what_is_nested_too_deeply_is_refused_and_nothing_is_decoded(
     depth: int, before: bytes, opened: bytes, closed: bytes, after: bytes
 ) -> None:
-    """Also where the value begins with them and they are not closed, and where it is much larger."""
-    inner, bracket = closed[:-1] if closed[:1] == b"1" else b"", closed.lstrip(b"1")
-    whole = before + opened * depth + (inner or b"1") + bracket * depth + after
+    """Also where it is not closed, and where it is much larger."""
+    whole = before + opened * depth + b"1" + closed * depth + after
 
-    unclosed = () if b"]" in before else (before + opened * 2 * depth,)
-    for data in (whole, *unclosed, whole + b" " * 20_000):
+    for data in (whole, before + opened * depth + b"x" * LONG, whole + b" " * 20_000):
         with pytest.raises(RecursionError):
             wary(untouched)(data)
 
@@ -77,8 +83,9 @@ def test_huge_ones_are_refused_by_their_beginning(unit: tuple[bytes, bytes]) -> 
         b'["' + b"]" * DEEP + b"x" * 20_000 + b'"]',
         b"[" * 499 + b"]" * 499,
         b'{"a":' * 499 + b"1" + b"}" * 499,
-        b'{"a":' * 600 + b"1" + b"} " * 600,
-        b'{"a":' * 600 + b'"' + b"x" * 20_000 + b'"' + b"} " * 600,
+        b'{"a":' * 499 + b"1" + b"} " * 499,
+        b'["' + b"x" * 8_192 + b'",' + b'{"a":' * 600 + b"1" + b"} " * 600 + b"]",
+        b"[" + b'{"a": [{}, {"b": [1]}]},' * 600 + b"1]",
         b"[" + b"[[]]," * DEEP + b"[]]",
         b'"' + b"x" * DEEP + b'"\n',
         b"1" * 300,
@@ -97,12 +104,64 @@ _pieces = st.sampled_from([b"[", b"]", b"{", b"}", b'{"a":', b'"', b"\\", b",", 
 )
 def test_the_outcome_is_that_of_the_decoder(parts: list[tuple[bytes, int]], before: bytes) -> None:
     data = before + b"".join(piece * times for piece, times in parts) or b"0"
-    in_a_row = max(map(len, re.findall(rb"[\[\]{}]+", data)), default=0)
-    assume(in_a_row < IN_A_ROW_MAX)
     try:
         expected = decode(data)
     except Exception:  # noqa: BLE001 - whatever refuses it
         with pytest.raises((RecursionError, ValueError)):
             wary(decode)(data)
     else:
-        assert wary(decode)(data) == expected
+        if deepest(expected) < NESTING_MAX:
+            assert wary(decode)(data) == expected
+        else:
+            with pytest.raises(RecursionError):
+                wary(untouched)(data)
+
+
+_nested = st.lists(
+    st.sampled_from(
+        [
+            b'{"a":?}',
+            b'{"{":?}',
+            b'["[",?]',
+            b'{"\\\\":?}',
+            b'["\\"]",?]',
+            b"[?]",
+            b"[[],?,{}]",
+            b'{"x":[],"a" :?\n}',
+        ]
+    ),
+    min_size=1,
+    max_size=3,
+)
+
+
+@given(_nested, st.integers(480, 520), st.sampled_from([b"", b"x" * 3_000]))
+def test_valid_json_is_refused_by_how_deep_it_is_alone(
+    levels: list[bytes], depth: int, text: bytes
+) -> None:
+    around = [levels[i % len(levels)].split(b"?") for i in range(depth)]
+    opened = b"".join(begin for begin, _ in around)
+    closed = b"".join(end for _, end in reversed(around))
+    data = opened + b'["' + text + b'"]' + closed
+    value = decode(data)
+    assert nesting(data) == deepest(value)
+    if depth + 1 < NESTING_MAX:
+        assert wary(decode)(data) == value
+    else:
+        with pytest.raises(RecursionError):
+            wary(untouched)(data)
+
+
+def deepest(value: object) -> int:
+    """How deep `value` is nested, without recursion."""
+    depth, level = 0, [value]
+    while nested := [inner for each in level if (inner := _within(each)) is not None]:
+        level = [each for inner in nested for each in inner]
+        depth += 1
+    return depth
+
+
+def _within(value: object) -> list[object] | None:
+    if isinstance(value, dict):
+        return list(cast("dict[str, object]", value).values())
+    return cast("list[object]", value) if isinstance(value, list) else None
