@@ -215,12 +215,14 @@ def _broken(values: list[bytes]) -> dict[str, list[bytes]]:
     half = [{name: item for name, item in event.items() if rng.random() < 0.5} for event in whole]
     wrong = [{name: _wrong(item) for name, item in event.items()} for event in whole]
     return {
-        "nested 400 deep": [b'{"note": ' + b"[" * 399 + b"]" * 399 + b"}"] * 50,
+        "nested 140 deep": [b'{"note": ' + b"[" * 139 + b"]" * 139 + b"}"] * 50,
         "nested 900 deep": [b'{"note": ' + b"[" * 899 + b"]" * 899 + b"}"] * 50,
+        "the same with blanks": [b'{"note": ' + b"[ " * 899 + b"] " * 899 + b"}"] * 50,
         "nested too deeply": [b"[" * 5_000] * 50,
         "objects nested too deeply": [b'{"note": ' * 2_000 + b"1" + b"}" * 2_000] * 50,
         "a field nested too deeply": [
-            value[:-1] + b', "note": ' + b"[" * 2_000 + b"]" * 2_000 + b"}" for value in values[:50]
+            value[:-1] + b', "note": ' + b'{"a":' * 900 + b"1" + b"} " * 900 + b"}"
+            for value in values[:50]
         ],
         "cut short": [value[: len(value) // 2] for value in values[:50]],
         "empty objects": [b"{}"] * 50,

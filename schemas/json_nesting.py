@@ -1,8 +1,7 @@
 """How deep JSON is nested, told by its brackets: a decoder finds out only at its limit, level by level.
 
-Of a value that is nested as deep as `NESTING_MAX`, brackets are counted before anything is decoded;
-of others, only those that begin something, which is fast. Valid JSON of less than `LONG` bytes
-cannot be nested so deep.
+Of a value with many brackets near its beginning they are followed before anything is decoded; to
+see that a value has few takes a fraction of decoding it.
 """
 
 from __future__ import annotations
@@ -12,26 +11,31 @@ import sys
 from collections.abc import Callable
 from typing import Final
 
-__all__ = ["LONG", "NESTING_MAX", "is_too_deep", "nesting", "wary"]
+__all__ = ["LONG", "NESTING_MAX", "is_nested", "is_too_deep", "wary"]
 
 
 class _TooDeepError(RecursionError):
     """Raised before anything was decoded."""
 
 
-#: JSON that is nested so deep within its first `_SEEN` bytes is refused.
-NESTING_MAX: Final = 500
-#: Values from so many bytes on are looked at: what is shorter, and so deep, is never closed.
+#: A value of `LONG` bytes or more that is nested so deep within its first `_SEEN` bytes is refused,
+#: and one that ends with so many brackets.
+NESTING_MAX: Final = 150
+#: Shorter values are not looked at: so deep, little else fits into them.
 LONG: Final = 700
 
-_SEEN: Final = 8_192
-#: How much of it is looked at first, where there are many brackets: hostile nesting starts early.
-_BEGINNING: Final = 3_072
+_SEEN: Final = 4_096
+#: How much of it is looked at first: hostile nesting starts early, with little between brackets.
+_BEGINNING: Final = 960
 #: How often empty lists and objects are taken out, to tell many brackets from deep ones.
-_ROUNDS: Final = 4
+_ROUNDS: Final = 8
+#: Of so many runs of brackets each is followed without that.
+_FEW: Final = 30
 
 _NOT_STRUCTURE: Final = bytes(sorted(set(range(256)) - set(b'[]{}"')))
-_RUN: Final = re.compile(rb"[\[{]+|[\]}]+")
+#: Lists that begin, then lists that end.
+_RUN: Final = re.compile(rb"(\[*)\]*")
+_ALIKE: Final = bytes.maketrans(b"{}", b"[]")
 
 
 def wary(decode: Callable[[bytes], object]) -> Callable[[bytes], object]:
@@ -41,6 +45,8 @@ def wary(decode: Callable[[bytes], object]) -> Callable[[bytes], object]:
     """
 
     def decode_warily(data: bytes) -> object:
+        if not data[-NESTING_MAX:].strip(b"]}"):
+            raise _TooDeepError  # such an end is of no text
         head = data[:_SEEN]
         size = len(head)
         opened = size - len(head.replace(b"{", b"", NESTING_MAX))
@@ -56,44 +62,47 @@ def is_too_deep(data: bytes, error: Exception) -> bool:
     """Whether `data`, refused with `error`, is nested too deeply for any stack."""
     if not isinstance(error, RecursionError):
         return False
-    return isinstance(error, _TooDeepError) or nesting(data) >= sys.getrecursionlimit()
+    return isinstance(error, _TooDeepError) or is_nested(data, sys.getrecursionlimit())
 
 
-def nesting(data: bytes) -> int:
-    """How deep the lists and objects of `data` are nested, whether or not it is valid JSON."""
-    return _depth(_brackets(data))
+def is_nested(data: bytes, depth: int) -> bool:
+    """Whether lists and objects are nested so deep in `data`, whether or not it is valid JSON."""
+    return _reaches(_brackets(data), depth)
 
 
 def _is_deep(head: bytes) -> bool:
-    for part in (head[:_BEGINNING], head):
-        brackets = _brackets(part)
-        if not _is_shallow(brackets) and _depth(brackets) >= NESTING_MAX:
+    return is_nested(head[:_BEGINNING], NESTING_MAX) or is_nested(head, NESTING_MAX)
+
+
+def _reaches(brackets: bytes, depth: int) -> bool:
+    if len(brackets) < depth:
+        return False
+    level = 0
+    for count, run in enumerate(_RUN.finditer(brackets)):
+        if count == _FEW and _is_shallow(brackets, depth):
+            return False
+        start, middle = run.span(1)
+        level += middle - start
+        if level >= depth:
             return True
+        level -= run.end() - middle
     return False
 
 
-def _is_shallow(brackets: bytes) -> bool:
-    """Whether little is left without lists and objects that are empty, again and again."""
-    for levels in range(0, 2 * _ROUNDS, 2):
-        if len(brackets) + levels < NESTING_MAX:
+def _is_shallow(brackets: bytes, depth: int) -> bool:
+    """Whether little is left without lists that are empty, again and again."""
+    for levels in range(_ROUNDS):
+        if len(brackets) + levels < depth:
             return True
-        brackets = brackets.replace(b"[]", b"").replace(b"{}", b"")
+        brackets = brackets.replace(b"[]", b"")
     return False
-
-
-def _depth(brackets: bytes) -> int:
-    depth = deepest = 0
-    for run in _RUN.findall(brackets):
-        depth += len(run) if run[0] in b"[{" else -len(run)
-        deepest = max(deepest, depth)
-    return deepest
 
 
 def _brackets(data: bytes) -> bytes:
-    """The brackets of `data` that are not in a string, whether or not the last string ends."""
+    """The brackets of `data` that are not in a string, which need not end; all as those of lists."""
     if b"\\" in data:
         data = data.replace(b"\\\\", b"").replace(b'\\"', b"")
-    bare = data.translate(None, _NOT_STRUCTURE)
+    bare = data.translate(_ALIKE, _NOT_STRUCTURE)
     # Where no string has brackets, its quotes stand side by side.
     outside, _, rest = bare.replace(b'""', b"").partition(b'"')
     return outside if b'"' not in rest else b"".join(bare.split(b'"')[::2])

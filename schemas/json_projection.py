@@ -6,8 +6,8 @@ and never becomes a Python object. Every node of the projection takes any JSON v
 fails for bytes that are not JSON and for nothing else; a member that is not there is `MISSING`.
 
 What counts as JSON is msgspec's reading of RFC 8259: UTF-8 only, no lone surrogates, numbers within
-the range of a double, nesting of less than 500 levels (beyond the first 8 KiB: what a fresh stack
-takes, about 990), and of a name that comes twice the last value. The content of
+the range of a double, nesting that is not too deep (`json_nesting`; elsewhere what a fresh stack
+takes, about 990 levels), and of a name that comes twice the last value. The content of
 members that nobody reads, and of lists and objects where rules want something else, is only looked
 at as far as needed to find their end.
 """

@@ -427,7 +427,7 @@ class Drawer:
                 b'{"zz": "\xff"}',
                 b'{"a": "\xff"}',
                 b"[" * 2000,
-                b'{"o":' + b"[" * 490 + b"]" * 490 + b"}",
+                b'{"o":' + b"[" * 340 + b"]" * 340 + b"}",
             ]
             return odd[self.random.randrange(len(odd))]
         event = {name: self.one(VALUES) for name in "abcol" if self.chance(0.88)}

@@ -235,7 +235,7 @@ def test_facts_that_cannot_be_read_are_errors() -> None:
 def test_depth_does_not_hang_on_the_stack() -> None:
     """A value that decodes on a shallow stack decodes on a deep one."""
     rules = compiled("size(value.a) == 1")
-    deep = event(b'{"a": ' + b"[" * 490 + b"]" * 490 + b"}")
+    deep = event(b'{"a": ' + b"[" * 340 + b"]" * 340 + b"}")
 
     def at_depth(depth: int) -> object:
         return rules.run(deep) if depth == 0 else at_depth(depth - 1)
