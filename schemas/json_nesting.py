@@ -20,17 +20,13 @@ class _TooDeepError(RecursionError):
 
 #: A value of `LONG` bytes or more that is nested so deep within its first `_SEEN` bytes is refused,
 #: and one that ends with so many brackets.
-NESTING_MAX: Final = 150
+NESTING_MAX: Final = 128
 #: Shorter values are not looked at: so deep, little else fits into them.
 LONG: Final = 700
 
 _SEEN: Final = 4_096
-#: How much of it is looked at first: hostile nesting starts early, with little between brackets.
-_BEGINNING: Final = 960
-#: How often empty lists and objects are taken out, to tell many brackets from deep ones.
-_ROUNDS: Final = 8
-#: Of so many runs of brackets each is followed without that.
-_FEW: Final = 30
+#: How much of it is followed at once, until it is too deep: hostile nesting starts early.
+_AT_ONCE: Final = 768
 
 _NOT_STRUCTURE: Final = bytes(sorted(set(range(256)) - set(b'[]{}"')))
 #: Lists that begin, then lists that end.
@@ -51,7 +47,7 @@ def wary(decode: Callable[[bytes], object]) -> Callable[[bytes], object]:
         size = len(head)
         opened = size - len(head.replace(b"{", b"", NESTING_MAX))
         opened += size - len(head.replace(b"[", b"", NESTING_MAX - opened))
-        if opened == NESTING_MAX and _is_deep(head):
+        if opened == NESTING_MAX and is_nested(head, NESTING_MAX):
             raise _TooDeepError
         return decode(data)
 
@@ -67,42 +63,35 @@ def is_too_deep(data: bytes, error: Exception) -> bool:
 
 def is_nested(data: bytes, depth: int) -> bool:
     """Whether lists and objects are nested so deep in `data`, whether or not it is valid JSON."""
-    return _reaches(_brackets(data), depth)
+    if b"\\" in data:
+        data = data.replace(b"\\\\", b"").replace(b'\\"', b"")
+    level, quote = 0, b""
+    for start in range(0, len(data), _AT_ONCE):
+        bare = data[start : start + _AT_ONCE].translate(_ALIKE, _NOT_STRUCTURE)
+        brackets, quote = _outside_strings(quote + bare)
+        opened = brackets.count(b"[")
+        if level + opened >= depth and _climbs(brackets, depth - level):
+            return True
+        level += opened - (len(brackets) - opened)
+    return False
 
 
-def _is_deep(head: bytes) -> bool:
-    return is_nested(head[:_BEGINNING], NESTING_MAX) or is_nested(head, NESTING_MAX)
+def _outside_strings(bare: bytes) -> tuple[bytes, bytes]:
+    """The brackets in `bare` that are not in a string, and the quote of one that does not end."""
+    # Where no string has brackets, its quotes stand side by side.
+    outside, quote, rest = bare.replace(b'""', b"").partition(b'"')
+    if b'"' not in rest:
+        return outside, quote
+    parts = bare.split(b'"')
+    return b"".join(parts[::2]), b"" if len(parts) % 2 else b'"'
 
 
-def _reaches(brackets: bytes, depth: int) -> bool:
-    if len(brackets) < depth:
-        return False
+def _climbs(brackets: bytes, levels: int) -> bool:
     level = 0
-    for count, run in enumerate(_RUN.finditer(brackets)):
-        if count == _FEW and _is_shallow(brackets, depth):
-            return False
+    for run in _RUN.finditer(brackets):
         start, middle = run.span(1)
         level += middle - start
-        if level >= depth:
+        if level >= levels:
             return True
         level -= run.end() - middle
     return False
-
-
-def _is_shallow(brackets: bytes, depth: int) -> bool:
-    """Whether little is left without lists that are empty, again and again."""
-    for levels in range(_ROUNDS):
-        if len(brackets) + levels < depth:
-            return True
-        brackets = brackets.replace(b"[]", b"")
-    return False
-
-
-def _brackets(data: bytes) -> bytes:
-    """The brackets of `data` that are not in a string, which need not end; all as those of lists."""
-    if b"\\" in data:
-        data = data.replace(b"\\\\", b"").replace(b'\\"', b"")
-    bare = data.translate(_ALIKE, _NOT_STRUCTURE)
-    # Where no string has brackets, its quotes stand side by side.
-    outside, _, rest = bare.replace(b'""', b"").partition(b'"')
-    return outside if b'"' not in rest else b"".join(bare.split(b'"')[::2])

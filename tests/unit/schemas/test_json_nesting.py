@@ -82,9 +82,9 @@ def test_huge_ones_are_refused_by_their_beginning(unit: tuple[bytes, bytes]) -> 
         b'{"a": "' + b"{" * DEEP + b'", "b": "' + b"[" * DEEP + b'"}',
         b'["\\"' + b"[" * DEEP + b'"]',
         b'["' + b"]" * DEEP + b"x" * 20_000 + b'"]',
-        b"[" * 149 + b"]" * 149,
-        b'{"a":' * 149 + b"1" + b"}" * 149,
-        b'{"a":' * 149 + b"1" + b"} " * 149,
+        b"[" * 127 + b"]" * 127,
+        b'{"a":' * 127 + b"1" + b"}" * 127,
+        b'{"a":' * 127 + b"1" + b"} " * 127,
         b'["' + b"x" * 4_096 + b'",' + b'{"a":' * 600 + b"1" + b"} " * 600 + b"]",
         b"[" + b'{"a": [{}, {"b": [1]}]},' * 600 + b"1]",
         b"[" + b"[[]]," * DEEP + b"[]]",
@@ -100,7 +100,7 @@ _pieces = st.sampled_from([b"[", b"]", b"{", b"}", b'{"a":', b'"', b"\\", b",", 
 
 
 @given(
-    st.lists(st.tuples(_pieces, st.sampled_from([1, 2, 61, 140, 490])), max_size=8),
+    st.lists(st.tuples(_pieces, st.sampled_from([1, 2, 61, 120, 490])), max_size=8),
     st.sampled_from([b"", b'{"id": 1, "rest": ', b'["' + b"x" * LONG + b'", ']),
 )
 def test_the_outcome_is_that_of_the_decoder(parts: list[tuple[bytes, int]], before: bytes) -> None:
@@ -136,7 +136,7 @@ _nested = st.lists(
 )
 
 
-@given(_nested, st.integers(130, 170), st.sampled_from([b"", b"x" * 2_000]))
+@given(_nested, st.integers(110, 150), st.sampled_from([b"", b"x" * 2_000]))
 def test_valid_json_is_refused_by_how_deep_it_is_alone(
     levels: list[bytes], depth: int, text: bytes
 ) -> None:

@@ -71,11 +71,11 @@ def test_bytes_that_are_not_json_are_refused(data: bytes) -> None:
 
 def test_time_is_linear() -> None:
     """Neither depth nor strings full of brackets make the scan slower than the document is long."""
-    deep = b'{"a":' * 140 + b'"x"' + b"}" * 140
+    deep = b'{"a":' * 120 + b'"x"' + b"}" * 120
     wide = b'{"z": "%s", "l": [%s], "a": 1}' % (b'\\"[{' * 50_000, b'"x",' * 50_000 + b"1")
 
     started = time.process_time()
-    assert splice(deep, [(("a",) * 140, stars)]).count(b"***") == 1
+    assert splice(deep, [(("a",) * 120, stars)]).count(b"***") == 1
     assert splice(wide, [(("a",), stars)]).endswith(b'"a": "***"}')
 
     assert time.process_time() - started < 10
