@@ -22,7 +22,7 @@ class _TooDeepError(RecursionError):
 #: and one that ends with so many brackets.
 NESTING_MAX: Final = 128
 #: Shorter values are not looked at: so deep, little else fits into them.
-LONG: Final = 700
+LONG: Final = 1_000
 
 _SEEN: Final = 4_096
 #: How much of it is followed at once, until it is too deep: hostile nesting starts early.
