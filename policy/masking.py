@@ -133,6 +133,8 @@ def mask_value(
     ]
     try:
         return splice(value, edits)
+    except DecodeError as error:
+        raise MaskError(str(error)) from None
     except ValueError:
         raise MaskError("the value is not JSON") from None
 

@@ -13,6 +13,7 @@ from typing import Final, TypeAlias
 
 import msgspec
 
+from .json_nesting import LONG
 from .json_projection import JsonProjection, Shape
 
 __all__ = ["Edit", "Path", "Replace", "splice"]
@@ -45,7 +46,8 @@ def splice(data: bytes, edits: Sequence[Edit]) -> bytes:
     becomes null. Where a name comes several times every occurrence is edited, however it is
     escaped. Of edits on a value and on something inside it the outer one counts, of two on the
     same value the first. Where nothing is edited, `data` itself is returned. Time is linear in
-    the length of `data`. Raises DecodeError for bytes that are not JSON.
+    the length of `data`. Raises DecodeError for bytes that are not JSON, and where what comes out
+    would not be: what is nested deeply may have come nearer to the beginning.
     """
     _STRUCTURE.decode(data)
     root = _Target()
@@ -60,7 +62,10 @@ def splice(data: bytes, edits: Sequence[Edit]) -> bytes:
     for start, end, text in walk.cuts:
         pieces += (data[at:start], text)
         at = end
-    return b"".join([*pieces, data[at:]])
+    edited = b"".join([*pieces, data[at:]])
+    if len(edited) >= LONG:
+        _STRUCTURE.decode(edited)
+    return edited
 
 
 class _Target:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
-from streamwarden.schemas.json_projection import DecodeError
+from streamwarden.schemas.json_projection import DecodeError, decode_json
 from streamwarden.schemas.json_splice import Path, splice
 
 
@@ -67,6 +67,18 @@ def test_bytes_that_are_not_json_are_refused(data: bytes) -> None:
     """A document whose structure is in doubt is never passed on as masked."""
     with pytest.raises(DecodeError):
         splice(data, [(("a",), stars)])
+
+
+@pytest.mark.parametrize(
+    ("text", "written"), [(b"x" * 5_000, b'"***"'), (b"", b'"%s"' % (b"*" * 1_000))]
+)
+def test_what_is_edited_can_be_read_again(text: bytes, written: bytes) -> None:
+    """What is nested deeply may come near the beginning, or the whole become long by it."""
+    data = b'{"a": "%s", "b": %s1%s}' % (text, b"[" * 130, b"]" * 130 + b" " * len(text))
+    decode_json(data)
+
+    with pytest.raises(DecodeError, match="nested too deeply"):
+        splice(data, [(("a",), lambda _: written)])
 
 
 def test_time_is_linear() -> None:
