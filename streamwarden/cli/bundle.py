@@ -30,6 +30,7 @@ from .options import output_options, store_client_options
 from .output import Output, counted, escaped, write_json
 from .policy_diff import change_json, print_changes
 from .stores import opened
+from .times import today
 from .versions import activation_json, active_json, print_active, print_history, publication_json
 
 __all__ = ["bundle"]
@@ -91,7 +92,7 @@ def _build(
     The stored form is JSON, and holds everything that a guard needs.
     """
     with opened_schemas(schemas) as source:
-        built = load(directories, source)
+        built = load(directories, source, output=output)
     stored = built.to_json()
     if file is not None:
         try:
@@ -157,7 +158,10 @@ def _publish(
     """
     with opened_schemas(schemas) as source:
         warnings: list[Problem] = []
-        candidate = load(directories, source, advisers=[adviser()], warn=warnings.append)
+        advisers = [adviser(today=today())]
+        candidate = load(
+            directories, source, advisers=advisers, warn=warnings.append, output=output
+        )
         _advise(warnings, output)
         tried = None if no_tests else _tested(candidate, mask_keys, source, output)
     with _open(url, client, candidate.name) as store:

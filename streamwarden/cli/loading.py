@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Collection, Generator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -16,9 +16,18 @@ from ..policy.schema_types import SchemaTypes
 from ..policy.written import Adviser
 from ..schemas.registry import SchemaAnswer, SchemaSource, Unavailable
 from ..schemas.schema_sources import open_schemas
-from .output import SECRETS, say
+from .output import SECRETS, Output, say, write_json
+from .times import today
 
-__all__ = ["load", "opened_schemas", "present", "read", "schemas_option"]
+__all__ = [
+    "load",
+    "opened_schemas",
+    "present",
+    "problems_json",
+    "read",
+    "schemas_option",
+    "tell_problems",
+]
 
 schemas_option = click.option(
     "--schemas", metavar="DIR|URL", help="Schemas to check against: a directory or a registry."
@@ -79,18 +88,71 @@ def load(
     *,
     advisers: Sequence[Adviser] = (),
     warn: Callable[[Problem], None] | None = None,
+    output: Output | None = None,
 ) -> Bundle:
     """The bundle of directories; PolicyError with all problems where there is none.
 
-    `warn` is called with each warning.
+    `output` gets them too, see `tell_problems`. `warn` is called with each warning.
     """
-    bundle, problems = read(directories, schemas, advisers)
+    unchecked = set[str]()
+    bundle, problems = read(directories, schemas, advisers, unchecked)
     if bundle is None:
+        if output is not None:
+            tell_problems(problems, output, unchecked)
         raise PolicyError([each for each in problems if each.severity == "error"])
     if warn is not None:
         for problem in problems:
             warn(problem)
     return bundle
+
+
+def tell_problems(
+    problems: Sequence[Problem], output: Output, unchecked: Collection[str] = ()
+) -> None:
+    """With `--json`, the problems of policies that cannot be loaded, as `policy check` has them.
+
+    People read them in the error that follows.
+    """
+    if output.json:
+        write_json(problems_json(problems, unchecked=unchecked))
+
+
+def problems_json(
+    problems: Sequence[Problem], bundle: Bundle | None = None, unchecked: Collection[str] = ()
+) -> dict[str, object]:
+    """Problems, and what there is of a bundle in spite of them, as JSON.
+
+    `unchecked` are the subjects of schemas that nothing was checked against.
+    """
+    errors = sum(problem.severity == "error" for problem in problems)
+    return {
+        "ok": not errors,
+        "errors": errors,
+        "warnings": len(problems) - errors,
+        "problems": [
+            {
+                "code": problem.code,
+                "severity": problem.severity,
+                "file": problem.location.file,
+                "line": problem.location.line,
+                "column": problem.location.column,
+                "message": problem.message,
+                "text": problem.text,
+                "remedy": problem.remedy,
+                "corrected": problem.corrected,
+            }
+            for problem in problems
+        ],
+        "bundle": None if bundle is None else bundle.label,
+        "digest": None if bundle is None else bundle.digest,
+        "policies": None if bundle is None else len(bundle.policies),
+        "rules": None if bundle is None else sum(len(p.rules) for p in bundle.policies),
+        "cases": None if bundle is None else len(bundle.tests),
+        "overdue": []
+        if bundle is None
+        else [each.id for each in bundle.policies if each.is_overdue(today())],
+        "unchecked": sorted(unchecked),
+    }
 
 
 class _Told:

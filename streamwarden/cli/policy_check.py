@@ -17,7 +17,7 @@ from ..policy.lint.masked import mask_zeros
 from ..policy.problem_codes import PROBLEM_CODES
 from ..policy.schema_types import SchemaTypes
 from .failures import FAILED, OK, VIOLATIONS
-from .loading import opened_schemas, read, schemas_option
+from .loading import opened_schemas, problems_json, read, schemas_option
 from .options import output_options
 from .output import Output, counted, escaped, write_json
 from .policy_cost import costs_into, costs_json, print_costs
@@ -79,8 +79,8 @@ def check(
     problems = [each for each in told if each.severity == "error" or each.code not in codes]
     errors = [problem for problem in problems if problem.severity == "error"]
     if output.json:
-        report = _report(problems, len(errors), bundle)
-        report["unchecked"] = sorted(unasked) if schemas is not None else _named_schemas(bundle)
+        unchecked = unasked if schemas is not None else _named_schemas(bundle)
+        report = problems_json(problems, bundle, unchecked)
         write_json({**report, "cost": costs_json(costs)} if cost else report)
     else:
         if cost:
@@ -110,36 +110,6 @@ def _known_codes(ignored: Sequence[str]) -> set[str]:
     return codes
 
 
-def _report(problems: Sequence[Problem], errors: int, bundle: Bundle | None) -> dict[str, object]:
-    return {
-        "ok": not errors,
-        "errors": errors,
-        "warnings": len(problems) - errors,
-        "problems": [
-            {
-                "code": problem.code,
-                "severity": problem.severity,
-                "file": problem.location.file,
-                "line": problem.location.line,
-                "column": problem.location.column,
-                "message": problem.message,
-                "text": problem.text,
-                "remedy": problem.remedy,
-                "corrected": problem.corrected,
-            }
-            for problem in problems
-        ],
-        "bundle": None if bundle is None else bundle.label,
-        "digest": None if bundle is None else bundle.digest,
-        "policies": None if bundle is None else len(bundle.policies),
-        "rules": None if bundle is None else sum(len(p.rules) for p in bundle.policies),
-        "cases": None if bundle is None else len(bundle.tests),
-        "overdue": []
-        if bundle is None
-        else [each.id for each in bundle.policies if each.is_overdue(today())],
-    }
-
-
 def _print(problems: Sequence[Problem], output: Output) -> None:
     for problem in problems:
         style = "bold red" if problem.severity == "error" else "yellow"
@@ -164,10 +134,10 @@ def _praise(bundle: Bundle, warnings: int, output: Output) -> None:
     )
 
 
-def _named_schemas(bundle: Bundle | None) -> list[str]:
+def _named_schemas(bundle: Bundle | None) -> set[str]:
     """The subjects that policies name as their schema."""
     policies = () if bundle is None else bundle.policies
-    return sorted({policy.schema for policy in policies if policy.schema is not None})
+    return {policy.schema for policy in policies if policy.schema is not None}
 
 
 def _hint_at_schemas(bundle: Bundle, output: Output) -> None:

@@ -113,7 +113,7 @@ def diff(
         (time.time_ns() if now_ms is None else now_ms * 1_000_000),
         None if mask_keys is None else KeyRing.load(mask_keys),
     )
-    old, new = _bundle(before), _bundle(after)
+    old, new = _bundle(before, output), _bundle(after, output)
     found = meanings(old, new)
     with opened_schemas(schemas) as source:
         tried = asked.tried(old, new, None if source is None else FramedValues(source))
@@ -136,11 +136,11 @@ def diff(
     return VIOLATIONS if exit_code and (found or tried.different) else OK
 
 
-def _bundle(place: str) -> Bundle:
+def _bundle(place: str, output: Output) -> Bundle:
     """The bundle of a directory, or of a store."""
     stored = _STORED.fullmatch(place)
     if stored is None or Path(place).exists():
-        return load([Path(place)])
+        return load([Path(place)], output=output)
     store = opened(stored["url"])
     try:
         if stored["number"] is not None:

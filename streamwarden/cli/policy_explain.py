@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import click
 
-from streamwarden.errors import ConfigurationError
+from streamwarden.errors import ConfigurationError, PolicyError
 
 from ..policy.explain import explain_rules
 from ..policy.guard import Guard
@@ -16,7 +18,7 @@ from .decide import STAGES, decision_on
 from .events import FORMATS, EventReader, GivenEvent
 from .failures import OK, VIOLATIONS
 from .lines import Lines
-from .loading import present, schemas_option
+from .loading import present, schemas_option, tell_problems
 from .options import output_options, topic_option
 from .output import Output, write_json
 from .policy_plan import plans_json, plans_of, print_plans
@@ -111,10 +113,9 @@ def explain(
         raise ConfigurationError("what to explain is not said", remedy="give a FILE or --value")
     elif topic is None and line_format == "value":
         raise ConfigurationError("no topic was named", remedy="say --topic TOPIC")
-    present([directory, *more])
-    guard = Guard.from_directory(
-        directory,
-        *more,
+    guard = _guard(
+        [directory, *more],
+        output,
         schemas=schemas,
         mask_keys=None if mask_keys is None else KeyRing.load(mask_keys),
         clock=lambda: time.time_ns() if now_ms is None else now_ms * 1_000_000,
@@ -156,6 +157,16 @@ def _event(data: bytes, topic: str | None, line_format: str) -> GivenEvent:
         return EventReader(topic, line_format, None).read(data)
     except ValueError as error:
         raise ConfigurationError(f"this is no event: {error}") from None
+
+
+def _guard(directories: Sequence[Path], output: Output, **settings: Any) -> Guard:
+    """A guard on `directories`; the problems of policies that cannot be loaded are told."""
+    present(directories)
+    try:
+        return Guard.from_directory(*directories, **settings)
+    except PolicyError as error:
+        tell_problems(error.problems, output)
+        raise
 
 
 def _content(path: str, number: int | None) -> bytes:

@@ -49,7 +49,7 @@ def show(directories: tuple[Path, ...], form: str, only: tuple[str, ...], output
     What has no good words stays CEL between backticks, so that no sentence is less exact than its
     rule.
     """
-    bundle = load(directories)
+    bundle = load(directories, output=output)
     unknown = set(only) - {policy.id for policy in bundle.policies}
     if unknown:
         raise click.UsageError(f"there is no policy `{min(unknown)}`", click.get_current_context())

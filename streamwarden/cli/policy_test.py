@@ -55,7 +55,7 @@ class _Asked:
     def run(self) -> int:
         """Load, try the cases, tell; the exit status."""
         with opened_schemas(self.schemas) as source:
-            bundle = load(self.directories, source)
+            bundle = load(self.directories, source, output=self.output)
             return _test(bundle, None if source is None else FramedValues(source), self)
 
 

@@ -9,7 +9,7 @@ from typing import Any, cast
 from rich.text import Text
 from rich.tree import Tree
 
-from .output import escaped
+from .output import counted, escaped
 
 __all__ = ["decision_tree", "effect_style"]
 
@@ -54,7 +54,9 @@ def decision_tree(decision: _Json, *, unfired: Iterable[_Json] = ()) -> Tree:
         _add_match(tree, match, fired=False)
     # What the bundle itself says about an event belongs to nobody's policy.
     fired = sum(bool(match["owner"]) for match in matches)
-    tree.add(Text(f"{decision['evaluated']} rules apply, {fired} fired", "dim"))
+    rules = int(decision["evaluated"])
+    apply = "applies" if rules == 1 else "apply"
+    tree.add(Text(f"{counted(rules, 'rule')} {apply}, {fired:,} fired", "dim"))
     return tree
 
 

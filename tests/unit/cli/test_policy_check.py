@@ -109,6 +109,18 @@ def test_publishing_tells_advice_and_goes_on(run: Run, directory: Path, tmp_path
     assert "limits.yaml:7:10: SW180: the rule never decides" in result.stderr
 
 
+def test_publishing_tells_of_overdue_reviews(run: Run, directory: Path, tmp_path: Path) -> None:
+    """As the check does; they keep nothing from being published either."""
+    limits = directory / "limits.yaml"
+    limits.write_text(POLICY.replace("owner: risk", "owner: risk\nreview: {by: 2020-01-01}"))
+    store = f"dir:{tmp_path / 'store'}"
+
+    result = run("bundle", "publish", "--policies", directory, "--store", store, "--yes")
+
+    assert result.exit_code == 0
+    assert "SW174: the review of policy `limits` was due by 2020-01-01" in result.stderr
+
+
 def test_advice_is_explained(run: Run) -> None:
     """By its code."""
     said = json.loads(run("policy", "explain-code", "sw180", "--json").stdout)

@@ -164,6 +164,33 @@ def test_policies_that_cannot_be_loaded_are_told_as_check_does(run: Run, tmp_pat
         assert "p.yaml:1:1: error SW141: a policy lacks `owner:`" in result.stderr
 
 
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["policy", "test", "{}"],
+        ["policy", "show", "{}"],
+        ["policy", "explain", "{}", "-t", "t", "--value", "{{}}"],
+        ["policy", "diff", "{}", "{}"],
+        ["bundle", "build", "--policies", "{}"],
+        ["bundle", "publish", "--policies", "{}", "--store", "dir:{}/store", "--yes"],
+    ],
+    ids=lambda command: " ".join(command[:2]),
+)
+def test_policies_that_cannot_be_loaded_are_told_as_json_as_check_does(
+    run: Run, tmp_path: Path, command: list[str]
+) -> None:
+    """So that a program need not read words."""
+    (tmp_path / "p.yaml").write_text("policy: p\n")
+    checked = run("policy", "check", tmp_path, "--json")
+
+    result = run(*(word.format(tmp_path) for word in command), "--json")
+
+    said = json.loads(result.stdout)
+    assert said == json.loads(checked.stdout)
+    assert [problem["code"] for problem in said["problems"]] == ["SW141"] * 3
+    assert (said["ok"], result.exit_code) == (False, 1)
+
+
 def test_an_event_is_explained_with_its_values(run: Run, policies: Path) -> None:
     """The tree has each condition and what it was decided on; sensitive fields are hidden."""
     event = '{"amount":60000,"country":"DE","card":"4111111111111111"}'
@@ -178,8 +205,20 @@ def test_an_event_is_explained_with_its_values(run: Run, policies: Path) -> None
     assert "value.amount = 60000" in result.stdout
     assert "in shadow mode, not acted on" in result.stdout
     assert "→ ask the risk desk" in result.stdout
+    assert "5 rules apply, 4 fired" in result.stdout
     assert "4111111111111111" not in result.stdout
     assert "sanctioned" not in result.stdout
+
+
+def test_one_rule_is_one(run: Run, tmp_path: Path) -> None:
+    """In number and verb."""
+    (tmp_path / "p.yaml").write_text(
+        "policy: p\nowner: o\ntopics: [t]\nrules: [{id: r, effect: warn, when: value.a > 1}]\n"
+    )
+
+    result = run("policy", "explain", tmp_path, "-t", "t", "--value", '{"a": 2}')
+
+    assert "1 rule applies, 1 fired" in result.stdout
 
 
 def test_rules_that_did_not_fire_are_explained_on_request(run: Run, policies: Path) -> None:
