@@ -22,6 +22,8 @@ from .slices import SLICE_MAX_OFFSETS
 __all__ = ["Progress", "ReconcileOptions"]
 
 _STAGES = ("produce", "consume", "reconcile")
+#: Names of files that hold lines of JSON.
+_LINES = ("", ".json", ".jsonl", ".log", ".ndjson", ".txt")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,6 +104,8 @@ class ReconcileOptions:
         if self.timeout_s <= 0 or self.slice_offsets < 1:
             raise ConfigurationError("`timeout_s` and `slice_offsets` must be above zero")
         self._check_versions()
+        _check_form("findings", self.findings, (*_LINES, ".parquet"))
+        _check_form("differences", self.log_differences, _LINES)
         if self.incremental and (self.since, self.until, self.selection.first) != (None,) * 3:
             raise ConfigurationError(
                 "an incremental run begins where the last one ended",
@@ -145,6 +149,16 @@ class ReconcileOptions:
     def keeps_findings(self) -> bool:
         """True where findings are written somewhere."""
         return any((self.findings, self.runs, self.findings_topic))
+
+
+def _check_form(what: str, file: Path | None, endings: tuple[str, ...]) -> None:
+    """Raise ConfigurationError for a name that promises another form than the file would have."""
+    if file is not None and file.suffix not in endings:
+        rows = ", or `.parquet` for rows" if ".parquet" in endings else ""
+        raise ConfigurationError(
+            f"{what} are written as lines of JSON, which `{file.name}` does not promise",
+            remedy=f"name a file that ends in `.jsonl`{rows}",
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -161,6 +161,24 @@ def test_findings_are_selected_by_the_rules_behind_them(world: World) -> None:
     assert run(classes=("platform",), owners=("risk",))[0] == {}
     with pytest.raises(ConfigurationError, match="`urgent` is no severity"):
         Selection(severities=("urgent",))
+    with pytest.raises(ConfigurationError, match="`foo` is no class; use platform, edge,"):
+        Selection(classes=("foo",))
+
+
+@pytest.mark.parametrize("name", ["f.csv", "f.PARQUET", "f.jsonl.gz", "f.yaml"])
+def test_a_file_is_what_its_name_says(world: World, tmp_path: Path, name: str) -> None:
+    """Lines of JSON, or rows of Parquet: another form is refused before the work."""
+    with pytest.raises(ConfigurationError) as refused:
+        world.asked(findings=tmp_path / name)
+    with pytest.raises(ConfigurationError, match="differences are written as lines of JSON"):
+        world.asked(decision_log="file:x", log_differences=tmp_path / "f.parquet")
+
+    assert str(refused.value) == (
+        f"findings are written as lines of JSON, which `{name}` does not promise; "
+        "name a file that ends in `.jsonl`, or `.parquet` for rows"
+    )
+    for taken in ("f", "f.jsonl", "f.ndjson", "f.json", "f.parquet"):
+        assert world.asked(findings=tmp_path / taken).findings == tmp_path / taken
 
 
 def test_a_name_that_nothing_has_is_refused(world: World) -> None:
