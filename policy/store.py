@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from typing import Protocol, TypeAlias
 
 from streamwarden.errors import StoreError
+from streamwarden.urls import shown_url
 
 from .bundle import Bundle
 from .fields import BUNDLE_NAME
@@ -146,7 +147,7 @@ class StoreAddress:
     @property
     def shown(self) -> str:
         """The URL without users, passwords and options."""
-        return _shown(f"{self.scheme}:{self.location}")
+        return shown_url(f"{self.scheme}:{self.location}")
 
     @property
     def topics(self) -> tuple[str, ...]:
@@ -212,7 +213,7 @@ def store_address(
     scheme, colon, rest = url.partition(":")
     location, mark, query = rest.partition("?")
     if not colon or not location:
-        raise StoreError(f"`{_shown(url)}` is no store", remedy="write `dir:PATH?bundle=NAME`")
+        raise StoreError(f"`{shown_url(url)}` is no store", remedy="write `dir:PATH?bundle=NAME`")
     pairs: list[tuple[str, str]] = [("", "")]
     with contextlib.suppress(ValueError):
         pairs = urllib.parse.parse_qsl(query, keep_blank_values=True, strict_parsing=bool(mark))
@@ -226,17 +227,8 @@ def store_address(
         or not (bundle is None or BUNDLE_NAME.fullmatch(bundle))
     ):
         raise StoreError(
-            f"the options of store `{_shown(url)}` are malformed",
+            f"the options of store `{shown_url(url)}` are malformed",
             remedy="write `?bundle=NAME` in lower case, each option once, and `%3F` for a `?` in a"
             " password",
         )
     return StoreAddress(scheme, location, bundle, options, dict(client or {}), clock)
-
-
-def _shown(url: str) -> str:
-    """`url` without its query and whatever may be a user or a password."""
-    bare, _, query = url.partition("?")
-    scheme = bare.partition(":")[0]
-    if "@" in bare:
-        return f"{scheme}://***@{bare.rpartition('@')[2]}"
-    return f"{scheme}://***" if "@" in query.partition("=")[0] else bare

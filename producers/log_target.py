@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Final, cast
 
 from streamwarden.errors import ConfigurationError
+from streamwarden.urls import shown_url
 
 from .connection import connection_of
 
@@ -52,8 +53,8 @@ def log_target(url: str, options: Mapping[str, object] | None = None) -> LogTarg
     """
     scheme, colon, rest = url.partition(":")
     location, mark, query = rest.partition("?")
-    hidden = "@" in location or "@" in query.partition("=")[0]
-    shown = f"{scheme}:…" if hidden else f"{scheme}:{location}"
+    # An option may have an `@` in its value; one in a name is the rest of a password with a `?`.
+    shown = shown_url(url if "@" in query.partition("=")[0] else f"{scheme}:{location}")
     if not colon or scheme not in ("kafka", "file") or not location:
         raise ConfigurationError(f"`{shown[:200]}` is no decision log", remedy=_HOW)
     pairs: list[tuple[str, str]] = [("", "")]

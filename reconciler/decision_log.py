@@ -21,6 +21,7 @@ from typing import Any, BinaryIO, Final, NamedTuple
 import msgspec
 
 from streamwarden.errors import ConfigurationError, ReconcileError
+from streamwarden.urls import shown_url
 
 from ..policy.parking import parse_parked
 from ..policy.stamp import STAMP_HEADER, Stamp, StampError
@@ -191,8 +192,9 @@ def check_log_place(place: str) -> None:
     """Raises ConfigurationError for what names no log."""
     if place.startswith("kafka://"):
         host, slash, topic = place[8:].partition("/")
-        if host and slash and topic:
+        if host and slash and topic and "@" not in place:  # users are client settings
             return
+        place = shown_url(place)
     elif Path(place.removeprefix("file:")).is_file():
         return
     raise ConfigurationError(

@@ -7,15 +7,16 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable, Mapping
+from http.client import HTTPException
 from pathlib import Path
 from typing import Any
 from urllib.error import HTTPError
-from urllib.parse import urlsplit
 
 from prometheus_client import CollectorRegistry, Gauge, exposition
 from prometheus_client.exposition import basic_auth_handler, generate_latest
 
-from streamwarden.errors import ConfigurationError, ReconcileError
+from streamwarden.errors import ReconcileError
+from streamwarden.urls import http_url
 
 __all__ = ["push", "write_open", "write_textfile"]
 
@@ -70,38 +71,34 @@ def _not_written(path: Path, error: OSError) -> ReconcileError:
 def push(report: Mapping[str, Any], url: str) -> None:
     """Push the figures to the push gateway at `url`; user and password may stand in it.
 
-    Those of the last successful run stay where this one was none. Raises ReconcileError.
+    Those of the last successful run stay where this one was none. Raises ConfigurationError for a
+    URL that is none, ReconcileError where it does not take them.
     """
-    parts = urlsplit(url)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise ConfigurationError(
-            "`--metrics-push` names no push gateway", remedy="write such as `http://host:9091`"
-        )
-    place = parts.hostname if parts.port is None else f"{parts.hostname}:{parts.port}"
-    bare = f"{parts.scheme}://{place}{parts.path}"
+    gateway_url = http_url(url, "--metrics-push")
     key = {"bundle": report["bundle"].partition("@")[0]}
 
     def handler(**request: Any) -> Any:
-        return basic_auth_handler(**request, username=parts.username, password=parts.password)
+        user, password = gateway_url.user, gateway_url.password
+        return basic_auth_handler(**request, username=user, password=password)
 
-    more: dict[str, Any] = {} if parts.username is None else {"handler": handler}
+    more: dict[str, Any] = {} if gateway_url.user is None else {"handler": handler}
     # Added, not replaced: a run that was no success must not take away when the last one was.
     gateway: Any = exposition  # its annotations leave the handlers open
     send = gateway.push_to_gateway if report["complete"] else gateway.pushadd_to_gateway
     try:
         send(
-            bare,
+            gateway_url.bare,
             job=_JOB,
             registry=_registry(report, None),
             grouping_key=key,
             timeout=_TIMEOUT_S,
             **more,
         )
-    except OSError as error:
+    except (OSError, HTTPException) as error:
         if isinstance(error, HTTPError):
             error.close()
         raise ReconcileError(
-            f"the metrics cannot be pushed to `{place}`: {error}",
+            f"the metrics cannot be pushed to `{gateway_url.place}`: {error}",
             remedy="check that the push gateway is there",
         ) from None
 

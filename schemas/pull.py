@@ -12,9 +12,10 @@ from streamwarden.errors import ConfigurationError, StoreError
 from .registry_client import (
     RegisteredSchema,
     RegistryClient,
+    bare_configuration,
     connected,
     failure_of,
-    shown_url,
+    shown_registry,
     tags_of,
 )
 from .schema_directory import (
@@ -55,10 +56,12 @@ def pull(
 
     Subjects of the directory that are not pulled stay. `timeout_s` is for each request. Raises
     StoreError where the registry cannot be read, ConfigurationError where the directory holds other
-    schemas under the same ids; then nothing has been written.
+    schemas under the same ids, or the URL is none; then nothing has been written.
     """
     given = {"url": registry} if isinstance(registry, str) else dict(registry)
-    shown = shown_url(str(given.get("url", "")))
+    if client is None:
+        given = bare_configuration(given, "registry")
+    shown = shown_registry(str(given.get("url", "")))
     folder = Path(directory)
     present = read_index(folder) or []
     try:

@@ -8,30 +8,34 @@ credentials.
 from __future__ import annotations
 
 import importlib
+import re
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from typing import Any, Final, Protocol, cast
-from urllib.parse import unquote, urlsplit, urlunsplit
 
 from streamwarden.errors import ConfigurationError
+from streamwarden.urls import http_url, shown_url
 
 __all__ = [
     "RegisteredSchema",
     "RegistryClient",
     "SchemaText",
+    "bare_configuration",
     "close_client",
     "connect",
     "connected",
     "content_of",
     "failure_of",
     "references_of",
-    "shown_url",
+    "shown_registry",
     "tags_of",
 ]
 
 _REFERENCES_MAX: Final = 1000
-#: In the place of a URL of which nobody knows where its password ends.
-_HIDDEN: Final = "***"
+#: Between the URLs of several registries. A comma elsewhere belongs to what is around it.
+_BETWEEN: Final = re.compile(r"\s*,\s*(?=[a-z]+://)")
+#: The client's own for tests: it is in memory, and has no host.
+_MOCK: Final = "mock://"
 
 
 class SchemaText(Protocol):
@@ -142,6 +146,7 @@ def _named(text: SchemaText) -> list[tuple[tuple[str, int], SchemaText | None]]:
 
 def connect(configuration: Mapping[str, Any]) -> RegistryClient:
     """Confluent's client for a configuration. Raises ConfigurationError."""
+    bare = bare_configuration(configuration)
     try:
         module = importlib.import_module("confluent_kafka.schema_registry")
     except ImportError:
@@ -150,7 +155,7 @@ def connect(configuration: Mapping[str, Any]) -> RegistryClient:
             remedy="install `streamwarden[registry]`",
         ) from None
     try:
-        return cast("RegistryClient", module.SchemaRegistryClient.new_client(_bare(configuration)))
+        return cast("RegistryClient", module.SchemaRegistryClient.new_client(bare))
     except (ValueError, TypeError, OSError):
         raise ConfigurationError(
             "cannot be asked with this configuration",
@@ -180,34 +185,34 @@ def close_client(client: RegistryClient) -> None:
         close()
 
 
-def _bare(configuration: Mapping[str, Any]) -> dict[str, Any]:
-    """The configuration with credentials taken out of the URL, so that nothing can log them."""
+def bare_configuration(
+    configuration: Mapping[str, Any], setting: str = "schemas"
+) -> dict[str, Any]:
+    """The configuration with credentials taken out of the URLs, so that nothing can log them.
+
+    Raises ConfigurationError, which names the `setting`, for a URL that is none; asks nobody.
+    """
+    given = configuration.get("url")
+    if not isinstance(given, str) or not given.strip():
+        raise ConfigurationError(
+            f"`{setting}` names no `url` of a schema registry",
+            remedy="write `http://HOST:PORT`, or a configuration of Confluent's client with `url`",
+        )
     bare = dict(configuration)
-    urls: list[str] = []
-    for url in str(bare.get("url", "")).split(","):
-        parts = urlsplit(url.strip())
-        user, at, host = parts.netloc.rpartition("@")
-        if at and "basic.auth.user.info" not in bare:
-            bare["basic.auth.user.info"] = ":".join(unquote(p) for p in user.split(":", 1))
-        urls.append(urlunsplit(parts._replace(netloc=host)))
-    bare["url"] = ",".join(urls)
+    if given.startswith(_MOCK):
+        return bare
+    urls = [http_url(url, setting) for url in _BETWEEN.split(given)]
+    for url in urls:
+        if url.user is not None and "basic.auth.user.info" not in bare:
+            password = "" if url.password is None else f":{url.password}"
+            bare["basic.auth.user.info"] = url.user + password
+    bare["url"] = ",".join(url.bare for url in urls)
     return bare
 
 
-def shown_url(url: str) -> str:
-    """A URL, or several, for people: without credentials and query."""
-    return ",".join(_shown(each.strip()) for each in url.split(","))
-
-
-def _shown(url: str) -> str:
-    try:
-        parts = urlsplit(url)
-    except ValueError:
-        return _HIDDEN
-    _, at, host = parts.netloc.rpartition("@")
-    if "@" in url and not at:
-        return _HIDDEN  # a password goes on behind a `/`, `?` or `#` that is not escaped
-    return urlunsplit((parts.scheme, host, parts.path, "", ""))
+def shown_registry(url: str) -> str:
+    """The URL of a registry, or several, for people: without credentials and query."""
+    return ",".join(map(shown_url, _BETWEEN.split(url)))
 
 
 def failure_of(error: Exception) -> str:

@@ -24,12 +24,13 @@ from .registry import NotFound, Schema, SchemaAnswer, SubjectVersion, Unavailabl
 from .registry_client import (
     RegistryClient,
     SchemaText,
+    bare_configuration,
     close_client,
     connect,
     content_of,
     failure_of,
     references_of,
-    shown_url,
+    shown_registry,
     tags_of,
 )
 
@@ -52,8 +53,8 @@ _HTTP_NOT_FOUND: Final = 404
 class RegistrySource:
     """The schemas of a registry; `configuration` is that of Confluent's client, or a URL alone.
 
-    Credentials in the URL are used and never shown. Nothing is asked before the first lookup.
-    `client` is for tests.
+    Credentials in the URL are used and never shown. Nothing is asked before the first lookup, and a
+    URL that is none is ConfigurationError at once. `client` is for tests.
     """
 
     def __init__(
@@ -65,13 +66,13 @@ class RegistrySource:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         given = {"url": configuration} if isinstance(configuration, str) else dict(configuration)
-        self.url = shown_url(str(given.get("url", "")))
+        self.url = shown_registry(str(given.get("url", "")))
         self._timeout_s, self._clock = timeout_s, clock
         self._configuration = {
             "timeout": timeout_s,
             "max.retries": 1,
             "retries.wait.ms": 50,
-            **given,
+            **(bare_configuration(given) if client is None else given),
         }
         self._given_client = client
         self._client: RegistryClient | None = client

@@ -310,6 +310,6 @@ def _subject_checks(
 
 
 def _shown(schemas: str) -> str:
-    from ..schemas.registry_client import shown_url  # noqa: PLC0415 - directories need no client
+    from ..schemas.registry_client import shown_registry  # noqa: PLC0415 - directories need none
 
-    return shown_url(schemas) if "://" in schemas else schemas
+    return shown_registry(schemas) if "://" in schemas else schemas

@@ -61,8 +61,9 @@ class Secrets:
         try:
             parts = urlsplit(url)
             password, options = parts.password, parse_qsl(parts.query)
-        except ValueError:
-            return
+        except ValueError:  # of a malformed one: whatever may be its password
+            user = url.partition("://")[2].rpartition("@")[0]
+            password, options = user.partition(":")[2], []
         if password:
             self._values.update((password, unquote(password)))
         for name, value in options:

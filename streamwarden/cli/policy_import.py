@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import http.client
 import json
 import re
 import tempfile
@@ -12,11 +13,12 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
-from urllib.parse import unquote, urlsplit, urlunsplit
+from urllib.parse import unquote
 
 import click
 
 from streamwarden.errors import ConfigurationError
+from streamwarden.urls import http_url, shown_url
 
 from ..policy.contracts import Contract, Imported, import_contract
 from ..policy.formatting import formatted
@@ -155,31 +157,26 @@ def _read(path: Path) -> Mapping[str, Any]:
 
 def _fetched(url: str, timeout_s: float) -> Mapping[str, Any]:
     SECRETS.note_url(url)
-    parts = urlsplit(url)
-    if parts.scheme not in ("http", "https"):
-        raise ConfigurationError(
-            f"`{parts.scheme}:` is no URL of a schema registry", remedy="use http: or https:"
-        )
-    host = parts.netloc.rpartition("@")[2]
-    request = urllib.request.Request(urlunsplit(parts._replace(netloc=host)))  # noqa: S310 - checked
-    if parts.username is not None:
-        user = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
+    place = http_url(url, "FILE|URL")
+    request = urllib.request.Request(place.bare)  # noqa: S310 - checked
+    if place.user is not None:
+        user = f"{place.user}:{place.password or ''}"
         request.add_header("Authorization", f"Basic {base64.b64encode(user.encode()).decode()}")
     try:
         with urllib.request.urlopen(request, timeout=timeout_s) as answer:  # noqa: S310 - checked
-            return _object(answer.read(_ANSWER_MAX_BYTES + 1), url)
+            return _object(answer.read(_ANSWER_MAX_BYTES + 1), shown_url(url))
     except urllib.error.HTTPError as error:
         said = f"the registry says {error.code} {error.reason}"
         remedy = "name a version, as in http://HOST/subjects/SUBJECT/versions/latest"
         if error.code in _REFUSALS:
             remedy = "name a user who may read it, as in http://USER:PASSWORD@HOST/…"
-    except OSError as error:
+    except (OSError, http.client.HTTPException) as error:
         said = f"the registry cannot be reached: {_reason(error)}"
         remedy = "check host and port, and that the registry runs and can be reached from here"
-    raise ConfigurationError(f"cannot read `{SECRETS.hide(url)}`: {said}", remedy=remedy)
+    raise ConfigurationError(f"cannot read `{shown_url(url)}`: {said}", remedy=remedy)
 
 
-def _reason(error: OSError) -> str:
+def _reason(error: Exception) -> str:
     """What the system says, without its number."""
     cause: object = getattr(error, "reason", error)
     return str(getattr(cause, "strerror", None) or cause).lower()

@@ -12,6 +12,7 @@ from typing import Any, TypeVar, cast
 import click
 
 from streamwarden.errors import ConfigurationError, ReconcileError
+from streamwarden.urls import http_url
 
 from ..policy.bundle import Bundle
 from ..reconciler.report import Report
@@ -268,6 +269,7 @@ def form_options(function: _F) -> _F:
     ) -> object:
         if metrics_push is not None:
             SECRETS.note_url(metrics_push)
+            http_url(metrics_push, "--metrics-push")
         # Before the work, which may last for hours.
         scope: Scope | None = rest.get("scope")
         differences = None if scope is None else scope.log_differences

@@ -334,6 +334,15 @@ def test_a_registry_is_asked_by_url(run: Run) -> None:
     assert "secret" not in bad.stderr
 
 
+def test_a_malformed_url_is_told_without_its_password(run: Run) -> None:
+    """And not as an accident: somebody forgot to escape it."""
+    for url in ("http://me:secret@[x/subjects/a/versions/1", "http://me:x/secret@h/subjects/a"):
+        done = run("policy", "import", url)
+        assert (done.exit_code, done.stdout) == (1, "")
+        assert "its host or port is malformed" in done.stderr
+        assert "secret" not in done.stderr
+
+
 def test_tags_of_the_metadata_have_wildcards() -> None:
     """`*` is one part of a name, `**` any number of them."""
     assert matches_name("shop.*.email", "shop.Order.email")

@@ -482,7 +482,7 @@ def test_a_child_process_logs_its_own_decisions(tmp_path: Path) -> None:
         ("redis://host/0", {}, "no decision log"),
         ("kafka://host:9092", {}, "no decision log"),
         ("kafka://user:secret@host:9092/t", {}, "no decision log"),
-        ("kafka://user:secret?x@host:9092/t", {}, "`kafka:…` are malformed"),
+        ("kafka://user:secret?x@host:9092/t", {}, "`kafka:***` are malformed"),
         ("kafka://host:9092/t?allow=2", {}, "share from 0 to 1"),
         ("kafka://host:9092/t?acks=0", {}, "takes no `acks`"),
         ("kafka://host:9092/t", {"shadows": 1}, "takes no `shadows`"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import threading
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
@@ -274,19 +275,19 @@ def test_figures_are_pushed(world: World) -> None:
     report = world.run("t1").to_dict()
 
     with gateway(200) as (place, pushed):
-        push(report, f"http://ann:secret@{place}")
+        push(report, f"http://ann:s%40cret@{place}")
         push({**report, "complete": False}, f"http://{place}")
 
     (whole, part) = pushed
     assert whole[:2] == ("PUT", "/metrics/job/streamwarden_reconcile/bundle/b")
-    assert whole[2].startswith("Basic ")
+    assert whole[2] == f"Basic {base64.b64encode(b'ann:s@cret').decode()}"
     assert figures(whole[3].decode())["findings", "now-rejected", "t1"] == 2
     assert (part[0], part[2]) == ("POST", "")
     assert ("last_success_timestamp_seconds",) not in figures(part[3].decode())
     with gateway(500) as (place, _), pytest.raises(ReconcileError) as caught:
         push(report, f"http://ann:secret@{place}")
     assert "secret" not in str(caught.value)
-    with pytest.raises(ConfigurationError, match="names no push gateway"):
+    with pytest.raises(ConfigurationError, match="`--metrics-push` is"):
         push(report, place)
 
 

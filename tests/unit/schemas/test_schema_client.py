@@ -12,7 +12,7 @@ from uuid import UUID
 import pytest
 
 from streamwarden.schemas.registry import NotFound, Schema, SubjectVersion, Unavailable
-from streamwarden.schemas.registry_client import connect, shown_url
+from streamwarden.schemas.registry_client import connect, shown_registry
 from streamwarden.schemas.schema_client import RegistrySource
 from streamwarden.schemas.schema_sources import open_schemas
 
@@ -220,7 +220,7 @@ def test_everything_else_means_that_it_is_unavailable(error: Exception, reason: 
 
     found = source(registry).schema(7)
 
-    assert Unavailable(7, f"the schema registry `http://registry:8081` {reason}") == found
+    assert Unavailable(7, f"the schema registry `http://***@registry:8081` {reason}") == found
 
 
 @pytest.mark.parametrize("empty", [None, ""])
@@ -274,7 +274,7 @@ def test_one_deadline_for_a_lookup() -> None:
     spent = time.monotonic() - started
 
     assert (
-        Unavailable(7, "the schema registry `http://registry:8081` did not answer within 0.2 s")
+        Unavailable(7, "the schema registry `http://***@registry:8081` did not answer within 0.2 s")
         == found
     )
     assert 0.15 < spent < 2
@@ -326,14 +326,13 @@ def test_the_newest_schema_of_a_subject() -> None:
     ("url", "shown"),
     [
         ("http://registry:8081", "http://registry:8081"),
-        ("https://user:pa%40ss@registry/apis/v7?key=SECRET", "https://registry/apis/v7"),
-        ("http://u:p@one:1, http://u:p@two:2", "http://one:1,http://two:2"),
-        ("http://u:p/q@one:1,http://u:p?q@two:2,http://u:p#q@three", "***,***,***"),
-        ("http://u:p@[one", "***"),
+        ("https://user:pa%40ss@registry/apis/v7?key=SECRET", "https://***@registry/apis/v7"),
+        ("http://u:p@one:1, http://u:p@two:2", "http://***@one:1,http://***@two:2"),
+        ("http://u:p,q@one:1,http://u:p?q@two:2", "http://***@one:1,http:***"),
     ],
 )
 def test_a_url_is_shown_without_credentials(url: str, shown: str) -> None:
-    assert shown == shown_url(url)
+    assert shown == shown_registry(url)
 
 
 def test_credentials_go_from_the_url_to_the_client() -> None:
@@ -345,12 +344,11 @@ def test_credentials_go_from_the_url_to_the_client() -> None:
     assert client._rest_client.auth == ("user", "pa@ss")
 
 
-@pytest.mark.parametrize("schemas", ["ftp://registry", {"url": "http://r", "timeoutt": 1}, {}])
-def test_a_configuration_that_makes_no_sense(schemas: Any) -> None:
+def test_a_property_that_the_client_does_not_have() -> None:
     """It is noticed at the first lookup; a guard says so and does not blame the event."""
     pytest.importorskip("authlib", reason="the client's own dependencies are not installed")
 
-    found = open_schemas(schemas).schema(1)
+    found = open_schemas({"url": "http://r", "timeoutt": 1}).schema(1)
 
     assert isinstance(found, Unavailable)
     assert "cannot be asked with this configuration" in found.reason
