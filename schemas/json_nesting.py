@@ -78,12 +78,13 @@ def is_nested(data: bytes, depth: int) -> bool:
 
 def _outside_strings(bare: bytes) -> tuple[bytes, bytes]:
     """The brackets in `bare` that are not in a string, and the quote of one that does not end."""
+    quotes, begun = bare.count(b'"'), b""
+    if quotes % 2:
+        bare, begun = bare[: bare.rindex(b'"')], b'"'
     # Where no string has brackets, its quotes stand side by side.
-    outside, quote, rest = bare.replace(b'""', b"").partition(b'"')
-    if b'"' not in rest:
-        return outside, quote
-    parts = bare.split(b'"')
-    return b"".join(parts[::2]), b"" if len(parts) % 2 else b'"'
+    if bare.count(b'""') == quotes // 2:
+        return bare.translate(None, b'"'), begun
+    return b"".join(bare.split(b'"')[::2]), begun
 
 
 def _climbs(brackets: bytes, levels: int) -> bool:
