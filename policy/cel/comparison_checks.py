@@ -59,6 +59,10 @@ class ComparisonChecks(ABC):
     def type_of(self, node: Expr) -> Type:
         """The type of an expression; problems are noted."""
 
+    @abstractmethod
+    def field_type(self, operand: Expr, type_: Type, name: str, span: Span) -> Type:
+        """The type of `operand.name`; a name that there is not is noted."""
+
     def problem(
         self, code: str, message: str, span: Span, remedy: str = "", severity: str = "error"
     ) -> None:
@@ -167,8 +171,10 @@ class ComparisonChecks(ABC):
     # What a schema leaves out.
 
     def _null(self, node: Call, left: Type, right: Type) -> None:
-        """Note `== null` of a part of the event that the schema never leaves null."""
+        """Note `== null` of a part of the event that is never null, and the reverse."""
         for type_, part, other in ((left, node.args[0], right), (right, node.args[1], left)):
+            if type_.kind == "null_type" and self._is_part(part, type_):
+                self._always_null(node, part, other)
             if other.kind != "null_type" or node.function != "==" or id(node) in self.denied:
                 continue
             if type_.kind in _NULL_TAKEN or not self._is_part(part, type_):
@@ -179,6 +185,12 @@ class ComparisonChecks(ABC):
                 remedy = f"write `!has({unparse(part)})` where it may be missing"
             severity = "warning" if id(node) in self.alternative else "error"
             self.problem("SW123", message, node.span, remedy, severity)
+
+    def _always_null(self, node: Call, part: Expr, other: Type) -> None:
+        if other.kind not in _NULL_TAKEN:
+            verdict = "never" if node.function == "==" else "always"
+            message = f"`{unparse(part)}` is always null, by the schema, so this is {verdict} true"
+            self.problem("SW123", message, node.span)
 
     def _is_part(self, node: Expr, type_: Type) -> bool:
         """Whether a node is a field or element whose type is a schema's word."""
@@ -246,6 +258,19 @@ class ComparisonChecks(ABC):
             self.wrong_operands(node, [element, container], remedy)
         elif not self.can_be(container, "record", "list", "map"):
             self.wrong_operands(node, [element, container])
+        else:
+            self._name_in(node, element, container)
+
+    def _name_in(self, node: Call, element: Type, container: Type) -> None:
+        """Note what is none of the names of a record's fields."""
+        name = node.args[0]
+        if any(each.kind != "record" for each in alternatives(container)):
+            return
+        if not self.can_be(element, "string"):
+            message = f"{self.a(element)} is never the name of a field"
+            self.problem("SW123", message, node.span)
+        elif isinstance(name, Literal):
+            self.field_type(node.args[1], container, str(name.value), name.span)
 
     def _listed(self, node: ListExpr, type_: Type) -> Type:
         """The type of a list that is written down, also where its elements differ."""

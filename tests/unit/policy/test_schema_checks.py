@@ -25,6 +25,7 @@ AVRO = {
         {"name": "old_kind", "type": ["null", "Kind"], "default": None},
         {"name": "note", "type": ["null", "string"]},
         {"name": "flag", "type": ["null", "boolean"]},
+        {"name": "nothing", "type": "null"},
         {
             "name": "payer",
             "type": {
@@ -48,6 +49,7 @@ JSON = {
         "note": {"oneOf": [{"type": "null"}, {"type": "string"}]},
         "payer": {"$ref": "#/$defs/payer"},
         "lines": {"type": "array", "maxItems": 20, "items": {"type": "object"}},
+        "nothing": {"type": "null"},
     },
     "$defs": {
         "payer": {
@@ -96,6 +98,10 @@ def codes(schemas: Path, subject: str, condition: str) -> list[str]:
         ('value.kind == "CRAD"', "SW131", "no value `CRAD`", "did you mean `CARD`?"),
         ('value.kind != "card"', "SW131", "no value `card`", "did you mean `CARD`?"),
         ('value.kind in ["CARD", "GOLD"]', "SW131", "no value `GOLD`", "`CARD`, `CASH`"),
+        ('value.nothing == "x"', "SW123", "`value.nothing` is always null", ""),
+        ("2 != value.nothing", "SW123", "so this is always true", ""),
+        ('"amuont" in value', "SW125", "no field `amuont`", "did you mean `amount`?"),
+        ("3 in value.payer", "SW123", "int is never the name of a field", ""),
     ],
 )  # fmt: skip
 def test_what_no_event_can_be_is_refused(
@@ -112,6 +118,17 @@ def test_what_no_event_can_be_is_refused(
     assert remedy in first.remedy
     with pytest.raises(PolicyError):
         Guard.from_directory(folder / "policies", schemas=schemas)
+
+
+def test_names_are_looked_for_in_records(schemas: Path) -> None:
+    """A warning where the schema allows for others; nothing for those it names, or computed ones."""
+    wrong = "effect: warn, when: '\"contry\" in value.payer'"
+    for subject, severity in (("avro", "error"), ("json", "warning")):
+        (problem,) = found(schemas, subject, wrong)
+        assert (problem.code, problem.severity) == ("SW125", severity)
+        assert problem.remedy == "did you mean `country`?"
+        assert not codes(schemas, subject, '"country" in value.payer')
+        assert not codes(schemas, subject, "string(value.amount) in value.payer")
 
 
 def test_the_place_is_that_of_the_part(schemas: Path) -> None:
