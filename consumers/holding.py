@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Iterable
+
+from confluent_kafka import Message
 
 from streamwarden.errors import DecisionLogFullError, SchemaUnavailableError
 
 from ..policy.guard import Guard
+from .assigned import Place
 
 __all__ = ["Holding"]
 
@@ -22,11 +26,12 @@ _LOG_HOLD_S, _LOG_TOLD_EVERY_S = 0.05, 60.0
 class Holding:
     """What cannot be decided now is decided later: how long that is, and for how long it may be."""
 
-    __slots__ = ("_guard", "_log_told_at", "_until", "_wait_until")
+    __slots__ = ("_guard", "_log_told_at", "_until", "_waits_until")
 
     def __init__(self, guard: Guard) -> None:
         self._guard = guard
-        self._wait_until: float | None = None  # for a schema, across tries
+        # For a schema, across tries: by partition, since others may go on meanwhile.
+        self._waits_until: dict[Place, float] = {}
         self._until = 0.0  # nothing is read, until the next try
         self._log_told_at = float("-inf")
 
@@ -39,33 +44,44 @@ class Holding:
         self._until = 0.0
         return False
 
-    def over(self) -> None:
-        """An event was decided on."""
-        self._wait_until = None
+    @property
+    def waits(self) -> bool:
+        """True where a schema is waited for, for any partition."""
+        return bool(self._waits_until)
 
-    def begins(self, raised: BaseException) -> bool:
-        """Whether what raised that is tried again in a moment.
+    def over(self, decided: Iterable[Message]) -> None:
+        """These were decided on."""
+        self.forget((each.topic() or "", each.partition() or 0) for each in decided)
+
+    def forget(self, places: Iterable[Place]) -> None:
+        """What is read next of these partitions has not been waited for."""
+        for place in places:
+            self._waits_until.pop(place, None)
+
+    def begins(self, raised: BaseException, message: Message) -> bool:
+        """Whether `message`, of which that was raised, is tried again in a moment.
 
         Raises it where a schema was waited for long enough.
         """
         if isinstance(raised, SchemaUnavailableError):
-            self._for_schema(raised)
+            self._for_schema(raised, (message.topic() or "", message.partition() or 0))
         elif isinstance(raised, DecisionLogFullError):
             self._for_log(raised)
         else:
             return False
         return True
 
-    def _for_schema(self, error: SchemaUnavailableError) -> None:
+    def _for_schema(self, error: SchemaUnavailableError, place: Place) -> None:
         now = time.monotonic()
-        if self._wait_until is None:
-            self._wait_until = now + self._guard.failing.schema_wait_s
+        until = self._waits_until.get(place)
+        if until is None:
+            until = self._waits_until[place] = now + self._guard.failing.schema_wait_s
             self._guard.count("schema/waited")
             log.warning("waiting for a schema: %s", error)
-        if now >= self._wait_until:
-            self._wait_until = None
+        if now >= until:
+            self._waits_until.clear()
             raise error
-        self._until = min(now + _HOLD_S, self._wait_until)
+        self._until = min(now + _HOLD_S, until)
 
     def _for_log(self, error: DecisionLogFullError) -> None:
         """However long that takes."""

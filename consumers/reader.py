@@ -195,12 +195,14 @@ class Reader:
                 batches.judge(messages, at, taken)
             except BaseException as raised:
                 self._ready.extend(taken)
-                self._put_back(messages[batches.stopped_at :])
-                if self._holding.begins(raised):
+                stopped_at = batches.stopped_at
+                self._put_back(messages[stopped_at:])
+                self._holding.over(messages[at:stopped_at])
+                if self._holding.begins(raised, messages[stopped_at]):
                     return []
                 raise
-            if batches.stopped_at > at:
-                self._holding.over()
+            if self._holding.waits:
+                self._holding.over(messages[at : batches.stopped_at])
             at = batches.stopped_at + 1
             if at <= len(messages) and (told := self._told(messages[at - 1])) is not None:
                 taken.append(told)
@@ -435,6 +437,7 @@ class Reader:
         for place in places:
             self._handed.pop(place, None)
         self._pausing.forget(places)
+        self._holding.forget(places)
         self.ends -= places
 
     def gone(self, partitions: list[TopicPartition]) -> None:

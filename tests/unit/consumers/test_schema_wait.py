@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from confluent_kafka import Message
+from confluent_kafka import Message, TopicPartition
 
 from streamwarden.consumers.consumer import GuardedConsumer
 from streamwarden.consumers.messages import GuardedMessage
@@ -141,6 +141,50 @@ def test_it_stops_before_the_event(
 
     assert found == [0, 1, 2, 3]
     assert committed() == [4, -1001]
+
+
+@pytest.mark.slow
+def test_what_other_partitions_bring_puts_the_end_off_no_further(make: Make, send: Send) -> None:
+    """It stops before the event after `schema_wait_s`, however much else could be decided."""
+    send([framed(1)], 1)
+    consumer = make(schema_wait_s=1.5)
+    consumer.subscribe(["payments"])
+    until = time.monotonic() + 20
+
+    def read_on() -> None:
+        while time.monotonic() < until:
+            send([plain(2)], 0)
+            consumer.poll(0.1)
+
+    with pytest.raises(SchemaUnavailableError):
+        read_on()
+
+    assert consumer.guard.counters["schema/waited"] == 1
+
+
+@pytest.mark.slow
+def test_a_partition_that_is_given_again_is_waited_for_anew(
+    make: Make, send: Send, source: Moody
+) -> None:
+    """The time that it was another member's is no waiting."""
+    send([framed(1)])
+    consumer = make(schema_wait_s=1.0)
+    place = TopicPartition("payments", 0, 0)
+    consumer.assign([place])
+    counters, until = consumer.guard.counters, time.monotonic() + 20
+    while not counters["schema/waited"]:
+        assert consumer.poll(0.1) is None
+        assert time.monotonic() < until
+    consumer.unassign()
+    time.sleep(1.1)
+
+    consumer.assign([place])
+    while counters["schema/waited"] < 2:
+        assert consumer.poll(0.1) is None
+        assert time.monotonic() < until
+    source.up = True
+
+    assert read_singly(consumer, 1) == [0]
 
 
 @pytest.mark.slow
