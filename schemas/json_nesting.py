@@ -31,6 +31,8 @@ _AT_ONCE: Final = 768
 _NOT_STRUCTURE: Final = bytes(sorted(set(range(256)) - set(b'[]{}"')))
 #: Lists that begin, then lists that end.
 _RUN: Final = re.compile(rb"(\[*)\]*")
+#: So many of those are looked at one by one; more are made fewer first.
+_RUNS_MAX: Final = 64
 _ALIKE: Final = bytes.maketrans(b"{}", b"[]")
 
 
@@ -58,7 +60,9 @@ def is_too_deep(data: bytes, error: Exception) -> bool:
     """Whether `data`, refused with `error`, is nested too deeply for any stack."""
     if not isinstance(error, RecursionError):
         return False
-    return isinstance(error, _TooDeepError) or is_nested(data, sys.getrecursionlimit())
+    # What is deeper than half of its length ends too early: no fresh stack makes that JSON.
+    limit = min(sys.getrecursionlimit(), len(data) // 2 + 1)
+    return isinstance(error, _TooDeepError) or is_nested(data, limit)
 
 
 def is_nested(data: bytes, depth: int) -> bool:
@@ -88,6 +92,11 @@ def _outside_strings(bare: bytes) -> tuple[bytes, bytes]:
 
 
 def _climbs(brackets: bytes, levels: int) -> bool:
+    """Whether so many more levels are open somewhere."""
+    while brackets.count(b"][") > _RUNS_MAX:
+        brackets = brackets.replace(b"][", b"")  # as deep as before, only less often
+        if brackets.count(b"[") < levels:
+            return False
     level = 0
     for run in _RUN.finditer(brackets):
         start, middle = run.span(1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import sys
 from typing import cast
 
@@ -152,6 +153,22 @@ def test_valid_json_is_refused_by_how_deep_it_is_alone(
     else:
         with pytest.raises(RecursionError):
             wary(untouched)(data)
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from([b"[]", b"[[]", b"[]]", b"[[]][]", b"]][[", b"[", b"]"]),
+            st.sampled_from([1, 2, 30, 130, 400]),
+        ),
+        max_size=8,
+    )
+)
+def test_brackets_are_followed_however_often_they_turn(parts: list[tuple[bytes, int]]) -> None:
+    data = b"".join(piece * times for piece, times in parts)
+    heights = list(itertools.accumulate((1 if each == b"["[0] else -1 for each in data), initial=0))
+    assert is_nested(data, max(heights) or 1) == (max(heights) > 0)
+    assert not is_nested(data, max(heights) + 1)
 
 
 def deepest(value: object) -> int:

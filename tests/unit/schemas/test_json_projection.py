@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 
+from streamwarden.schemas import json_projection
+from streamwarden.schemas.json_nesting import LONG
 from streamwarden.schemas.json_projection import (
     DecodeError,
     JsonProjection,
@@ -130,6 +132,20 @@ def test_depth_does_not_hang_on_the_caller() -> None:
         return read(data, ("a",)) if depth == 0 else at_depth(depth - 1)
 
     assert at_depth(sys.getrecursionlimit() - 200) == at_depth(0)
+
+
+def test_what_ends_too_early_is_not_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A fresh stack takes much longer than a good event; what is not closed needs none."""
+
+    def fresh(*_: object) -> object:
+        raise AssertionError("tried again")
+
+    monkeypatch.setattr(json_projection, "on_fresh_stack", fresh)
+
+    with pytest.raises(DecodeError, match="nested too deeply"):
+        decode_json(b"[" * (LONG - 1))
+    with pytest.raises(DecodeError, match="nested too deeply"):
+        read(b"[" * (LONG - 1), ("a",))
 
 
 @pytest.mark.parametrize("level", [b"[", b'{"a":', b'{"\\"[":', b'{"[[": 1, "a": '])
