@@ -20,6 +20,7 @@ from ..policy.decision import Decision
 from ..policy.model import Effect, MaskField
 from ..policy.plan import Outcome, Plan
 from ..schemas.event import Event
+from ..schemas.json_nesting import NESTING_MAX, is_nested
 from ..schemas.json_projection import DecodeError, decode_json
 from ..schemas.views import is_framed
 from .firing import Firing
@@ -100,9 +101,11 @@ class Branch:
         outcome = self.side.outcome(self.hits)
         if self.undecodable is not None or self.side.objects(self.case.event):
             return self.decision.effect
-        if outcome.masks and self.case.event.value is not None and self.case.decoded is OPAQUE:
-            return self.decision.effect  # perhaps the masks cannot be applied
-        return outcome.effect
+        value = self.case.event.value
+        if not outcome.masks or value is None:
+            return outcome.effect
+        doubtful = self.case.decoded is OPAQUE or is_nested(value, NESTING_MAX)
+        return self.decision.effect if doubtful else outcome.effect  # perhaps they do not apply
 
     @property
     def masks(self) -> tuple[MaskField, ...]:

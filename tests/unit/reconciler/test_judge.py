@@ -611,6 +611,21 @@ def test_findings_show_nothing_sensitive() -> None:
     assert "alice" not in json.dumps(written)
 
 
+def test_masks_that_cannot_be_applied_are_known_to_a_replay() -> None:
+    """What is nested deeply would come near the beginning; the guard has rejected it, and rightly."""
+    deep = b'{"card": "%s", "x": %s1%s}' % (b"4" * 5_000, b"[ " * 600, b"]" * 600)
+    masks = (
+        "{id: card, when: has(value.card), effect: mask, mask: [{field: value.card, with: redact}]}"
+    )
+    bundle = make_bundle(policy(masks), number=1)
+    past = Past(bundle)
+
+    decision = past.guarded(bundle, deep)
+
+    assert "nested too deeply" in decision.reasons()
+    assert (list(past.topics), past.kinds(bundle)) == (["quarantine.t"], [])
+
+
 def test_a_finding_is_the_same_every_time() -> None:
     """No clock and no random id: two replays write the same bytes."""
     past = Past(V1, V2)
