@@ -83,9 +83,12 @@ def servers_of(page: str) -> set[str]:
     return {name for name, place in SERVERS.items() if place in ran}
 
 
-def run_page(page: str, folder: Path, places: Mapping[str, str]) -> None:
-    """Do what the page says, in `folder`; `places` are the servers' real addresses, by name."""
-    output = ""
+def run_page(page: str, folder: Path, places: Mapping[str, str]) -> int:
+    """Do what the page says, in `folder`; `places` are the servers' real addresses, by name.
+
+    How many of its blocks were run or checked.
+    """
+    output, tried = "", 0
     for block in blocks_of(page):
         text = block.text
         for name, place in places.items():
@@ -98,13 +101,18 @@ def run_page(page: str, folder: Path, places: Mapping[str, str]) -> None:
                 file.write_text(text)
             case ["check"]:
                 _check(block, text, folder)
+                tried += 1
             case ["run" | "run:", *how]:
+                tried += 1
                 output = _run(block, text, folder, how[0] if how else "")
             case ["prints"]:
                 for line in text.splitlines():
                     assert line.strip() in output, f"{block}: `{line}` is not in:\n{output}"
-            case _:
+            case [] | ["shown"]:
                 continue
+            case _:
+                raise AssertionError(f"{block}: nobody knows what `{block.said}` means")
+    return tried
 
 
 def _check(block: Block, text: str, folder: Path) -> None:

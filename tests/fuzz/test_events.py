@@ -5,6 +5,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from hypothesis import given
@@ -30,13 +32,14 @@ from streamwarden.policy.waiting import (
 )
 from streamwarden.schemas.avro_projection import AvroProjection
 from streamwarden.schemas.avro_splice import AvroMask, AvroSplicer, UnmaskableError
-from streamwarden.schemas.avro_types import SchemaError, parse_schema
+from streamwarden.schemas.avro_types import AvroType, SchemaError, parse_schema
 from streamwarden.schemas.avro_wire import AvroError
 from streamwarden.schemas.event import Event
 from streamwarden.schemas.framing import Frame, frame_of, schema_id, with_id
 from streamwarden.schemas.json_projection import DecodeError, JsonProjection, Shape, decode_json
-from streamwarden.schemas.json_splice import splice
+from streamwarden.schemas.json_splice import Edit, splice
 from streamwarden.schemas.views import header_value, key_view, value_view
+from tests.property.avro_schemas import agrees, is_dict, same
 
 from .damage import damaged, damaged_text
 
@@ -76,6 +79,11 @@ DECISION = (
     b'{"v":1,"id":"x","at":1767225600000,"effect":"reject","kind":"held","matches":[{"rule":"r"}]}'
 )
 NUMBERS = (b"0", b"12", b"1767225600000")
+WHOLE = JsonProjection(Shape(whole=True))
+FORMATS = ("auto", "json", "text", "bytes", "avro")
+UNSEEN = ("not valid UTF-8", "number that is out of range", "symbol that the enum does not have")
+#: The reason for what nobody has thought of.
+FALLBACK = "the Avro bytes cannot be read"
 
 
 @given(damaged(*FRAMED), st.none() | damaged(FRAMED[0][:5], FRAMED[2][:17]))
@@ -94,41 +102,71 @@ def test_framing(data: bytes, named: bytes | None) -> None:
 
 @given(damaged(*JSON))
 def test_json(data: bytes) -> None:
-    """The parts that rules read, and masks cut out: a value, or why there is none."""
+    """The parts that rules read are those of the whole value; what is no JSON has none."""
     shape = Shape.of([("card",), ("tags",)], [("n",)])
-    try:
-        whole = decode_json(data)
-    except DecodeError:
-        return
-    again = JsonProjection(Shape(whole=True))
-    assert repr(again.plain(again.decode(data))) == repr(whole)  # NaN is not equal to itself
-    _quietly(lambda: JsonProjection(shape).decode(data))
+    whole = _or_refusal(lambda: _shown(WHOLE, data))
+    decoded = _or_refusal(lambda: decode_json(data))
+    part = _or_refusal(lambda: _shown(JsonProjection(shape), data))
+
+    assert repr(whole) == repr(decoded)  # NaN is not equal to itself, nor are errors
+    if isinstance(whole, DecodeError):
+        assert isinstance(part, DecodeError) or _is_unseen(whole)
+    elif is_dict(whole):
+        assert is_dict(part)
+        for name in ("card", "tags", "n"):
+            assert (name in part) == (name in whole)
+        if not isinstance(whole.get("card"), list | dict):
+            assert repr(part.get("card")) == repr(whole.get("card"))
 
 
 @given(damaged(*JSON))
 def test_json_masks(data: bytes) -> None:
-    """Bytes that are JSON again where they were, and are refused where they were not."""
-    edits: Any = [(("card",), _starred), (("tags", None), None)]
-    try:
-        masked = splice(data, edits)
-    except DecodeError:
+    """What is masked is gone and the rest is as it was; what is no JSON is refused."""
+    edits: list[Edit] = [(("card",), _starred), (("tags", None), _dropped)]
+    wanted = _or_refusal(lambda: decode_json(data))
+    masked = _or_refusal(lambda: splice(data, edits))
+
+    if isinstance(wanted, DecodeError):
+        assert isinstance(masked, DecodeError) or _is_unseen(wanted)
         return
-    try:
-        decode_json(data)
-    except DecodeError:
-        return
-    decode_json(masked)
+    if is_dict(wanted):
+        wanted |= {"card": "***"} if "card" in wanted else {}
+        wanted |= {"tags": []} if type(wanted.get("tags")) is list else {}
+    assert isinstance(masked, bytes)
+    assert repr(decode_json(masked)) == repr(wanted)
 
 
 @given(damaged(*AVRO))
 def test_avro(data: bytes) -> None:
-    """Read strictly and loosely, all and in part, and masked."""
-    whole = JsonProjection(Shape(whole=True)).root
-    part = JsonProjection(Shape.of([("card",), ("more", "x")])).root
-    for node, strict in ((whole, True), (part, True), (part, False)):
-        AvroProjection(ROOT, node, strict=strict).decode(data, 0)  # an AvroError is a value
-    splicer = AvroSplicer(ROOT, [AvroMask(("card",), "last4"), AvroMask(("tags", None), "redact")])
-    _quietly(lambda: splicer.splice(data, 0))
+    """Read strictly and loosely, all and in part, it is the same value; what is none is refused."""
+    shape = Shape.of([("card",), ("more", "x")])
+    part = JsonProjection(shape)
+    whole = _avro(ROOT, data)
+    strictly, loosely = (
+        AvroProjection(ROOT, part.root, strict=strict).decode(data, 0) for strict in (True, False)
+    )
+
+    if isinstance(whole, AvroError):
+        assert whole.reason != FALLBACK
+        assert isinstance(strictly, AvroError)
+        return
+    assert agrees(part.plain(strictly), whole, shape)
+    assert same(part.plain(loosely), part.plain(strictly))
+
+
+@given(damaged(*AVRO))
+def test_avro_masks(data: bytes) -> None:
+    """What is masked is gone and the rest is as it was; what the schema does not say is refused."""
+    masks = [AvroMask(("card",), "text", lambda _: "***"), AvroMask(("tags", None), "redact")]
+    whole: Any = _avro(ROOT, data)
+    masked = _or_refusal(lambda: AvroSplicer(ROOT, masks).splice(data, 0))
+
+    if isinstance(whole, AvroError):
+        assert isinstance(masked, DecodeError) or _is_unseen(whole)
+        return
+    assert isinstance(masked, bytes)
+    card = None if whole["card"] is None else "***"
+    assert same(_avro(ROOT, masked), {**whole, "card": card, "tags": [""] * len(whole["tags"])})
 
 
 @given(damaged_text(SCHEMA))
@@ -136,18 +174,33 @@ def test_avro_schemas(text: str) -> None:
     """A type that can be read by, or why it is none."""
     try:
         root = parse_schema(text).root
-    except SchemaError:
+    except SchemaError as error:
+        assert str(error)
         return
-    AvroProjection(root, JsonProjection(Shape(whole=True)).root, strict=True).decode(AVRO[0], 0)
+
+    found = _avro(root, AVRO[0])
+
+    assert not isinstance(found, AvroError) or found.reason != FALLBACK
 
 
 @given(damaged(*JSON, *FRAMED, b"plain text"))
 def test_keys_and_headers(data: bytes) -> None:
     """What rules see of a key, a header and a value that is no JSON."""
-    header_value(data)
-    for name in ("auto", "json", "text", "bytes", "avro"):
-        _quietly(lambda name=name: key_view(data, name))
-        _quietly(lambda name=name: value_view(data, name))
+    seen = header_value(data)
+    json_of = repr(_or_refusal(lambda: decode_json(data)))
+    framed = data.startswith(b"\0")
+
+    assert data == (seen.encode() if isinstance(seen, str) else seen)
+    for view, auto, text in (
+        (key_view, repr(seen), repr(seen)),
+        (value_view, json_of, repr(seen) if isinstance(seen, str) else None),
+    ):
+        said = {name: _or_refusal(partial(view, data, name)) for name in FORMATS}
+        assert said["bytes"] == data
+        assert repr(said["json"]) == json_of
+        assert isinstance(said["avro"], DecodeError)
+        assert isinstance(said["text"], DecodeError) if text is None else repr(said["text"]) == text
+        assert isinstance(said["auto"], DecodeError) if framed else repr(said["auto"]) == auto
 
 
 @given(damaged(*STAMPS, sign(STAMP, KEYS, "t", b"k", b"v").encode()))
@@ -198,12 +251,29 @@ def _starred(_: bytes) -> bytes:
     return b'"***"'
 
 
-def _quietly(parse: Any) -> None:
-    """Call it; refusing the bytes is fine."""
+def _dropped(_: bytes) -> None:
+    return None
+
+
+def _or_refusal(parse: Callable[[], object]) -> object:
+    """What it gives, or the error by which it refuses the bytes."""
     try:
-        parse()
-    except (DecodeError, UnmaskableError):
-        return
+        return parse()
+    except (DecodeError, UnmaskableError) as error:
+        return error
+
+
+def _is_unseen(error: DecodeError | AvroError) -> bool:
+    """True for what is wrong inside a single value, which is not looked into without need."""
+    return any(reason in str(error) for reason in UNSEEN)
+
+
+def _shown(projection: JsonProjection, data: bytes) -> object:
+    return projection.plain(projection.decode(data))
+
+
+def _avro(root: AvroType, data: bytes) -> object:
+    return AvroProjection(root, WHOLE.root, strict=True).decode(data, 0)
 
 
 PLACE = KeyPlace("g", 3, "0" * 32)
