@@ -4,7 +4,8 @@ The range of a partition begins at the first offset still there, or with `since`
 that is not older, and ends at the last stable offset: what was written later, or belongs to a
 transaction still open, is not part of the run. `until` filters by timestamp and does not shorten
 the range, since timestamps set by producers need not be in order: one record from the future would
-hide everything behind it.
+hide everything behind it. The embedded broker finds no record by its time, so that there `since`
+only filters, too.
 """
 
 from __future__ import annotations
@@ -36,6 +37,7 @@ from ..producers.codes import (
     error_of,
     settled,
 )
+from ..producers.record_time import EMBEDDED_CLUSTER
 from .clients import admin_config, consumer_config, reason_of
 
 __all__ = ["SLICE_MAX_OFFSETS", "Partition", "Slice", "all_topics", "cut", "freeze"]
@@ -147,16 +149,17 @@ def freeze(
     """
     admin = AdminClient(admin_config(config))
     deadline = time.monotonic() + timeout_s
+    cluster = ""
     with suppress(KafkaException):
         # Asked for, the leaders are known at once; else sometimes a second later.
-        admin.list_topics(timeout=timeout_s)
+        cluster = str(admin.list_topics(timeout=timeout_s).cluster_id)
     places = [TopicPartition(topic, number) for topic in topics for number in topics[topic]]
     starts = _offsets(admin, places, _EARLIEST, deadline)
     stable = _offsets(admin, places, _LATEST, deadline)
     highs = _offsets(admin, places, _LATEST, deadline, isolation=IsolationLevel.READ_UNCOMMITTED)
     found = (
         _offsets(admin, places, OffsetSpec.for_timestamp(since_ms), deadline)
-        if since_ms is not None
+        if since_ms is not None and not cluster.startswith(EMBEDDED_CLUSTER)
         else None
     )
     ids = _topic_ids(admin, list(topics), deadline) if identify else {}

@@ -12,7 +12,8 @@ first member joins at once; whenever one joins or leaves later, the others wait 
 It never proves anything about:
 
 - transactions and `read_committed`: aborted records are visible, zombies commit;
-- timestamps: those in delivery reports are made up, and looking up offsets by time finds nothing;
+- timestamps: those in delivery reports are made up, and looking up offsets by time finds nothing
+  (`reconcile --since` reads all there, and filters);
 - topic administration and access rights: no topic settings, no ACLs, no compaction, no retention;
 - more than 5 MiB a partition: the oldest records disappear;
 - restarts, replication, and anything else that needs a disk.

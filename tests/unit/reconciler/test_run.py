@@ -98,6 +98,44 @@ def test_a_clean_run(options: Options) -> None:
 
 
 @pytest.mark.parametrize(
+    ("days", "expected"),
+    [
+        ({"since": 2}, {0, 1}),
+        ({"until": 2}, {2, 3}),
+        ({"since": 3, "until": 1}, {1, 2}),
+        ({"since": 0}, set[int]()),
+    ],
+)
+def test_a_range_of_time_on_a_broker_that_knows_no_times(
+    embedded_broker: EmbeddedBroker, tmp_path: Path, days: dict[str, int], expected: set[int]
+) -> None:
+    """It finds no offset by time: all is read, and filtered."""
+    day_ms, now, path = 86_400_000, 1_800_000_000_000, tmp_path / "findings.jsonl"
+    embedded_broker.create_topic("t", 2)
+    producer = Producer({"bootstrap.servers": embedded_broker.bootstrap, "log_level": 0})
+    for age in range(4):
+        at = now - age * day_ms - day_ms // 2
+        producer.produce("t", b'{"amount": %d}' % age, partition=age % 2, timestamp=at)
+    assert producer.flush(30) == 0
+    asked: dict[str, Any] = {name: now - ago * day_ms for name, ago in days.items()}
+
+    report = reconcile(
+        ReconcileOptions(
+            config={"bootstrap.servers": embedded_broker.bootstrap, "log_level": 0},
+            topics=("t",),
+            bundle=V2,
+            findings=path,
+            now=now,
+            **asked,
+        )
+    )
+    found = [msgspec.json.decode(line) for line in path.read_bytes().splitlines()]
+
+    assert (report.account.events, report.complete) == (len(expected), True)
+    assert {each["partition"] + 2 * each["offset"] for each in found} == expected
+
+
+@pytest.mark.parametrize(
     ("wrong", "message"),
     [
         ({"topics": ()}, "no topic was named"),

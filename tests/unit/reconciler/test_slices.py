@@ -49,8 +49,9 @@ class FakeAdmin:
         self.trouble = trouble
         self.asked: list[list[int]] = []
 
-    def list_topics(self, timeout: float = -1) -> None:
+    def list_topics(self, timeout: float = -1) -> SimpleNamespace:
         assert timeout > 0
+        return SimpleNamespace(cluster_id="abc")
 
     def describe_topics(self, *_topics: Any, **_how: Any) -> dict[str, Future[Any]]:
         raise KafkaException(KafkaError(KafkaError.UNSUPPORTED_VERSION))
