@@ -15,13 +15,15 @@ from .bundle import Bundle
 from .case_documents import Case, Expectation
 from .compiler.framed import FramedValues
 from .decision import Decision
+from .diff import Field
 from .keys import KeyRing
 from .model import Effect, Mode
+from .paths import format_path
 from .plan import SyntheticRule
 from .plan_table import PlanTable
-from .testing import run_cases
+from .testing import CaseResult, run_cases
 
-__all__ = ["Both", "both_bundles", "different", "tried_cases"]
+__all__ = ["Both", "both_bundles", "different", "other_masks", "tried_cases"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +71,24 @@ def different(before: Decision, after: Decision) -> bool:
     )
 
 
+def other_masks(before: Decision, after: Decision) -> tuple[Field, ...]:
+    """The fields that are masked differently, each with how; None where it is left as it is.
+
+    Nothing of the values: what one mask hides, another one may show.
+    """
+    if before.masked_value == after.masked_value:
+        return ()
+    was, now = (
+        {format_path(("value", *mask.path)): mask.how for mask in decision.masks}
+        for decision in (before, after)
+    )
+    return tuple(
+        Field(path, was.get(path), now.get(path))
+        for path in dict.fromkeys([*was, *now])
+        if was.get(path) != now.get(path)
+    )
+
+
 def _counted(decision: Decision) -> set[tuple[str, str]]:
     """The rules that count; what a bundle itself says is the same under any name of the bundle."""
     counted = (entry.rule for entry in decision.outcome.entries if entry.counts)
@@ -86,20 +106,18 @@ def tried_cases(
     *,
     mask_keys: KeyRing | None = None,
     framed: FramedValues | None = None,
-) -> Iterator[tuple[Case, Decision, Decision]]:
-    """Every case of both bundles (one that is in both once), decided by each of them.
+) -> Iterator[tuple[CaseResult, CaseResult]]:
+    """Every case of both bundles (one that is in both once), tried with each of them.
 
-    `now` (nanoseconds) is the clock of cases that name none. Cases that cannot be tried are left
-    out: `policy test` tells them.
+    `now` (nanoseconds) is the clock of cases that name none. A case that cannot be tried has no
+    decision, and its failure says why.
     """
     cases = _distinct([*after.tests, *before.tests])
     ran = [
         run_cases(bundle, cases, clock=lambda: now, mask_keys=mask_keys, framed=framed)
         for bundle in (before, after)
     ]
-    for was, is_ in zip(*ran, strict=True):
-        if was.decision is not None and is_.decision is not None:
-            yield was.case, was.decision, is_.decision
+    yield from zip(*ran, strict=True)
 
 
 def _distinct(cases: Sequence[Case]) -> list[Case]:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import re
 import time
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
@@ -19,7 +20,7 @@ from ..policy.bundle import Bundle
 from ..policy.compiler.framed import FramedValues
 from ..policy.decision import Decision
 from ..policy.diff import Change, Field
-from ..policy.diff_events import both_bundles, different, tried_cases
+from ..policy.diff_events import both_bundles, different, other_masks, tried_cases
 from ..policy.diff_meaning import Meaning, Verdict, meanings, overall
 from ..policy.keys import KeyRing
 from ..schemas.event import Event
@@ -49,6 +50,8 @@ _VALUE_MAX_CHARS = 300
 _ENTRIES_SHOWN = 10
 #: Events that decide differently and are told one by one; all are counted.
 _EVENTS_SHOWN = 100
+#: Reasons for which cases could not be decided that are told, those of the most cases.
+_REASONS_SHOWN = 5
 
 
 @click.command("diff")
@@ -102,7 +105,7 @@ def diff(
     Where it can be proved a change is said to have tightened or loosened the policy: tightened, it
     lets nothing through that was held or rejected before. Everything else is changed. Cases of
     tests documents, and the events of --events, are decided by both as if they were enforced; the
-    ones that come out differently are told.
+    ones that come out differently are told. Cases on topics with an Avro schema need --schemas.
     """
     if files and topic is None and line_format == "value":
         raise ConfigurationError("no topic was named", remedy="say --topic TOPIC")
@@ -132,6 +135,7 @@ def diff(
         print_changes(found, output)
         _print_verdict(found, new, output)
         _print_events(tried, output)
+    _warn_of_undecided(tried.undecided, output)
     tried.nothing.tell(output, [old, new], stage, asked.now)
     return VIOLATIONS if exit_code and (found or tried.different) else OK
 
@@ -233,6 +237,7 @@ def _short(value: object) -> str:
 class _Tried:
     """What both bundles said of events; `shown` are the first that come out differently.
 
+    `undecided` counts the cases that could not be tried, by the reason why, and `cases` the others.
     `nothing` are the events about which neither has anything to say.
     """
 
@@ -240,6 +245,7 @@ class _Tried:
     events: int
     different: int
     shown: tuple[tuple[str, Decision, Decision], ...]
+    undecided: Mapping[str, int]
     nothing: Unjudged
 
     def to_dict(self) -> dict[str, object]:
@@ -247,17 +253,35 @@ class _Tried:
             "cases": self.cases,
             "events": self.events,
             "different": self.different,
+            "undecided": sum(self.undecided.values()),
+            "undecided_because": dict(self.undecided),
             "unjudged": dict(self.nothing.topics),
             "differences": [
-                {"event": name, "before": _said(before), "after": _said(after)}
+                {
+                    "event": name,
+                    "before": _said(before),
+                    "after": _said(after),
+                    "masks": [
+                        {"field": mask.name, "before": mask.before, "after": mask.after}
+                        for mask in other_masks(before, after)
+                    ],
+                }
                 for name, before, after in self.shown
             ],
         }
 
 
 def _said(decision: Decision) -> dict[str, object]:
-    rules = [f"{match.policy}/{match.rule}" for match in decision.matches if match.counts]
-    return {"effect": decision.effect.value, "rules": rules, "reasons": decision.reasons()}
+    return {
+        "effect": decision.effect.value,
+        "rules": _rules(decision),
+        "reasons": decision.reasons(),
+    }
+
+
+def _rules(decision: Decision) -> list[str]:
+    """The rules that count."""
+    return [f"{match.policy}/{match.rule}" for match in decision.matches if match.counts]
 
 
 @dataclass(frozen=True, slots=True)
@@ -275,7 +299,8 @@ class _Asked:
         counts = {"case": 0, "event": 0}
         number, nothing = 0, Unjudged()
         shown: list[tuple[str, Decision, Decision]] = []
-        for kind, name, before, after in self._decided(old, new, framed):
+        undecided = Counter[str]()
+        for kind, name, before, after in self._decided(old, new, framed, undecided):
             counts[kind] += 1
             if kind == "event":
                 nothing.note(before, after)
@@ -283,13 +308,18 @@ class _Asked:
                 number += 1
                 if len(shown) < _EVENTS_SHOWN:
                     shown.append((name, before, after))
-        return _Tried(counts["case"], counts["event"], number, tuple(shown), nothing)
+        return _Tried(counts["case"], counts["event"], number, tuple(shown), undecided, nothing)
 
     def _decided(
-        self, old: Bundle, new: Bundle, framed: FramedValues | None
+        self, old: Bundle, new: Bundle, framed: FramedValues | None, undecided: Counter[str]
     ) -> Iterator[tuple[str, str, Decision, Decision]]:
+        """What is decided; why a case is not goes into `undecided`."""
         tried = tried_cases(old, new, self.now, mask_keys=self.mask_keys, framed=framed)
-        for case, before, after in tried:
+        for was, now in tried:
+            case, before, after = was.case, was.decision, now.decision
+            if before is None or after is None:
+                undecided["; ".join((was if before is None else now).failures)] += 1
+                continue
             yield "case", f"{case.file}:{case.line} {case.policy}: {case.note}", before, after
         if not self.files:
             return
@@ -320,9 +350,8 @@ def _print_events(tried: _Tried, output: Output) -> None:
     for name, before, after in tried.shown:
         shown = Text(f"! {escaped(name)}: ", "bold")
         shown.append(f"{before.effect.value} → {after.effect.value}", "yellow")
-        for title, decision in (("before", before), ("after", after)):
-            if said := decision.reasons():
-                shown.append(f"\n    {title}: {escaped(said)}", "dim")
+        for line in _differences(before, after):
+            shown.append(f"\n    {escaped(line)}", "dim")
         output.print(shown)
     if tried.different > len(tried.shown):
         output.print(f"and {tried.different - len(tried.shown):,} more that decide differently")
@@ -336,3 +365,28 @@ def _print_events(tried: _Tried, output: Output) -> None:
     for topic, number in sorted(tried.nothing.topics.items(), key=lambda pair: (-pair[1], pair[0])):
         said = f"nothing judges the {counted(number, 'event')} of topic {escaped(topic)} in A or B"
         output.print(Text(said, "red"))
+
+
+def _differences(before: Decision, after: Decision) -> Iterator[str]:
+    """How two decisions differ beside the effect, in lines of words."""
+    was, now = before.reasons(), after.reasons()
+    if was != now:
+        yield from (f"{title}: {said}" for title, said in (("before", was), ("after", now)) if said)
+    elif was:
+        yield f"both: {was}"
+    if was == now:  # rules that are weaker than the one that decides
+        old, new = _rules(before), _rules(after)
+        for title, rules, others in (("only before", old, new), ("only after", new, old)):
+            if more := [rule for rule in rules if rule not in others]:
+                yield f"{title}: {', '.join(more)}"
+    for mask in other_masks(before, after):
+        yield f"mask of {mask.name}: {mask.before or 'none'} → {mask.after or 'none'}"
+
+
+def _warn_of_undecided(undecided: Mapping[str, int], output: Output) -> None:
+    """Cases of which nothing is known, with the reasons of the most of them."""
+    told = sorted(undecided.items(), key=lambda pair: (-pair[1], pair[0]))
+    for reason, number in told[:_REASONS_SHOWN]:
+        output.warn(f"{counted(number, 'case')} could not be decided: {reason}")
+    if more := sum(number for _, number in told[_REASONS_SHOWN:]):
+        output.warn(f"{counted(more, 'more case')} could not be decided for other reasons")
