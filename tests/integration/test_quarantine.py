@@ -378,7 +378,7 @@ def test_a_dry_run_says_what_would_be_and_writes_nothing(
     assert report.dry_run
     assert report.counts == {"released": 1, "refused": 1}
     assert consume_all(guarded.topic) == []
-    assert all(event.reviews == () for event in list_parked(quarantine_of(guarded)).events)
+    assert [event.reviews for event in list_parked(quarantine_of(guarded)).events] == [(), ()]
 
 
 def test_a_limit_counts_what_is_let_go(guarded: Guarded) -> None:

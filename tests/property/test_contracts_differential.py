@@ -35,6 +35,14 @@ pytest.importorskip("celpy")
 pytest.importorskip("google.protobuf")
 
 
+#: Rules that say the same of every event: they fail, are off, or act the other way round.
+ONE_VERDICT = {
+    *("c3", "c12", "c13", "c20", "c21", "c23", "f22"),
+    *("a0", "a1", "a3", "a4", "a6", "a7", "a8", "a9", "a11", "a13", "a14"),
+}
+ONE_VERDICT_JSON = {"f2", "f8", "f13", "f14", "a0", "a2", "a3"}
+
+
 def rules(
     conditions: list[str], fields: list[tuple[str, list[str]]], actions: list[Json]
 ) -> list[Json]:
@@ -154,19 +162,26 @@ def ours(folder: Path, world: World, rule: Json) -> tuple[Callable[[Json], bool]
     return passes, found.notices
 
 
-def compare(folder: Path, world: World, rule: Json) -> None:
+def compare(folder: Path, world: World, rule: Json) -> set[bool]:
+    """The verdicts of both on 25 events, of which there are one or two."""
     draw = random.Random(str(rule["expr"]))
     theirs, (mine, _) = peer(world, rule), ours(folder, world, rule)
+    verdicts = set[bool]()
     for _ in range(25):
         value = world.event(draw)
-        assert (mine(value), rule["expr"], value) == (theirs(value), rule["expr"], value)
+        verdict = mine(value)
+        assert (verdict, rule["expr"], value) == (theirs(value), rule["expr"], value)
+        verdicts.add(verdict)
+    return verdicts
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("rule", rules(CONDITIONS, FIELDS, ACTIONS), ids=lambda rule: rule["name"])
 def test_the_verdicts_are_the_same(rule: Mapping[str, Any], tmp_path: Path) -> None:
-    """Rule by rule, on events of Avro."""
-    compare(tmp_path, AVRO, dict(rule))
+    """Rule by rule, on events of Avro of which most rules refuse some and pass others."""
+    verdicts = compare(tmp_path, AVRO, dict(rule))
+
+    assert (len(verdicts) == 1) == (rule["name"] in ONE_VERDICT)
 
 
 @pytest.mark.slow
@@ -177,7 +192,9 @@ def test_the_verdicts_on_fields_of_json_are_the_same(
     rule: Mapping[str, Any], tmp_path: Path
 ) -> None:
     """Rule by rule, on events of a JSON Schema: branches, references, elements, missing members."""
-    compare(tmp_path, JSON, dict(rule))
+    verdicts = compare(tmp_path, JSON, dict(rule))
+
+    assert (len(verdicts) == 1) == (rule["name"] in ONE_VERDICT_JSON)
 
 
 FLAGGED = World(

@@ -151,6 +151,12 @@ def test_nothing_of_the_language_is_left_out() -> None:
 
 def test_limits_are_those_of_the_page() -> None:
     """Length and nesting."""
-    for text in ("1 + " * 25_001 + "1", "(" * 81 + "1" + ")" * 81):
-        with pytest.raises(CelSyntaxError):
-            parse(text)
+    assert "at most 100,000 characters and nests 80 levels deep" in TEXT
+    for text, longer, problem in (
+        ("'%s'" % ("x" * 99_998), "'%s'" % ("x" * 99_999), "longer than 100,000 characters"),
+        ("[" * 80 + "]" * 80, "[" * 81 + "]" * 81, "more than 80 levels deep"),
+        ("(" * 80 + "1" + ")" * 80, "(" * 81 + "1" + ")" * 81, "more than 80 levels deep"),
+    ):
+        parse(text)
+        with pytest.raises(CelSyntaxError, match=problem):
+            parse(longer)

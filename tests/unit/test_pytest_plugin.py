@@ -166,6 +166,7 @@ def test_without_policies_it_says_what_to_set(pytester: pytest.Pytester) -> None
 
     result = run(pytester)
 
+    result.assert_outcomes(errors=1)
     result.stdout.fnmatch_lines(["*no policies were named; set `streamwarden_policies` or mark*"])
 
 
