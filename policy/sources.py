@@ -112,6 +112,7 @@ class StoreSource:
         self._digest = ""
         self._told = ""
         self._refused = ""
+        self._unwritten: ActiveBundle | None = None  # in use, and not on disk for want of room
         self._heard_at = time.monotonic()
         self._stale = False
         self.last_success: float | None = None
@@ -221,6 +222,8 @@ class StoreSource:
                 stop.wait(_jittered(_POLL_S))
             if not stop.is_set():
                 self._look(follower)
+                if self._unwritten is not None:
+                    self._keep(follower, self._unwritten)
 
     def _look(self, follower: Follower) -> None:
         try:
@@ -268,14 +271,21 @@ class StoreSource:
         self._number = max(self._number, done.number)
         self._refused = ""
         log.info("activation %d by %s: %s", done.epoch, done.by, done.reason)
+        self._keep(follower, active)
+
+    def _keep(self, follower: Follower, active: ActiveBundle) -> None:
+        """Keep it on disk; what the disk does not take is tried again after the next look."""
         if self._file is None:
             return
+        unwritten, self._unwritten = self._unwritten, None
         try:
             self._file.write(active)
         except StoreError as error:
             self._refuse(follower, "last_known_good_newer_format", str(error))
         except OSError as error:
-            self._drop(follower, "write_failed", error)
+            self._unwritten = active
+            if active is not unwritten:  # told once
+                self._drop(follower, "write_failed", error)
 
     # ---------------------------------------------------------------- trouble
 

@@ -97,6 +97,25 @@ def test_a_guard_without_policy_takes_the_first_one(store: Moody) -> None:
         refusing.close()
 
 
+def test_what_the_disk_does_not_take_is_written_once_it_does(store: Moody, tmp_path: Path) -> None:
+    """It is used meanwhile, told once, and there for a start without the store."""
+    folder = tmp_path / "kept"
+    folder.write_text("in the way")
+    put(store, bundle("a"))
+
+    with follow(store, last_known_good=folder / "policy.json") as guard:
+        guard.start()
+        until(lambda: guard.counters["dropped/last_known_good/write_failed"] == 1)
+        folder.unlink()
+        until((folder / "policy.json").exists)
+        assert guard.counters["dropped/last_known_good/write_failed"] == 1
+    store.failure = UNREACHABLE
+
+    with follow(store, last_known_good=folder / "policy.json") as again:
+        again.start()
+        assert again.bundle.label == "payments@1"
+
+
 def test_a_directory_that_is_not_there(tmp_path: Path) -> None:
     """A mistyped path refuses to start; `fail_open` starts, counts it, and follows once it is there."""
     url = f"dir:{tmp_path / 'store'}"
