@@ -158,11 +158,13 @@ class GuardedConsumer:
         self._client.subscribe(
             topics, on_assign=watch.assigned, on_revoke=watch.revoked, on_lost=watch.lost
         )
+        self._reader.subscribed = True
 
     def unsubscribe(self) -> None:
         """As the client's."""
         self._reader.settle()
         self._client.unsubscribe()
+        self._reader.subscribed = False
 
     def poll(self, timeout: float | None = -1) -> Polled | None:
         """The next event that passes; None when there was none for `timeout` seconds.
@@ -196,7 +198,8 @@ class GuardedConsumer:
         partitions paused; after the last attempt its exception is raised here, with the position
         before the event, or the event is parked (`on_handler_error`). Ends by `stop()`, after
         `max_messages`, after `idle_timeout_s` without an event, or with `until_end` where the
-        partitions ended when they were assigned.
+        partitions ended when they were assigned. Raises ConfigurationError where nothing was
+        subscribed to or assigned.
         """
         chosen: Any = handler or self._handler
         if chosen is None:
@@ -204,15 +207,20 @@ class GuardedConsumer:
                 "there is nothing to run",
                 remedy="give a handler, or name one by `@consumer.handler`",
             )
-        limits = RunLimits(max_messages, idle_timeout_s, until_end)
         once = self._exactly_once
-        if once is not None:
-            return self._runner.run_with(lambda stopping: once.run(chosen, limits, stopping))
-        if self._in_transactions:
+        if once is None and self._in_transactions:
             raise ConfigurationError(
                 "`run` does not begin the transactions of `producer`",
                 remedy="read by `poll()`, or give `transactional_id` instead of `producer`",
             )
+        if not self._reader.subscribed and not self._client.assignment():
+            raise ConfigurationError(
+                "there is nothing to read: no topic is subscribed to, no partition assigned",
+                remedy="call `subscribe()` or `assign()` before `run()`",
+            )
+        limits = RunLimits(max_messages, idle_timeout_s, until_end)
+        if once is not None:
+            return self._runner.run_with(lambda stopping: once.run(chosen, limits, stopping))
         return self._runner.run(chosen, limits)
 
     def handler(self, function: _Handled) -> _Handled:

@@ -86,6 +86,8 @@ class Reader:
         self.began: dict[Place, int] = {}
         #: True where a group gives the partitions, and not the application.
         self.grouped = False
+        #: True from `subscribe()` to `unsubscribe()`.
+        self.subscribed = False
         #: Within transactions positions and offsets are theirs, and not capped here.
         self.in_transactions = False
         #: Called before partitions go, and after they were lost.

@@ -95,6 +95,18 @@ def test_a_run_awaits_its_handler(make: Make, send: Send, committed: Committed) 
     assert committed()[0] == 20
 
 
+def test_a_run_without_anything_to_read_is_refused(make: Make) -> None:
+    """It would wait for ever."""
+
+    async def main() -> None:
+        async with make() as consumer:
+            for asked in ({}, {"until_end": True}):
+                with pytest.raises(ConfigurationError, match="nothing to read"):
+                    await consumer.run(print, **asked)
+
+    run(main())
+
+
 def test_calls_get_their_turn_while_a_run_waits(make: Make) -> None:
     """Also from tasks besides the handler; closing ends the run."""
 

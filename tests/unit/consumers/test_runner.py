@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 
 import pytest
+from confluent_kafka import TopicPartition
 
 from streamwarden.consumers.consumer import GuardedConsumer
 from streamwarden.consumers.messages import GuardedMessage
@@ -40,6 +41,38 @@ def test_everything_up_to_the_end_is_handled_and_committed(
     assert count == len(handled) == 50
     assert len(records("quarantine.payments")) == 30
     assert committed() == [60, 20]
+
+
+@pytest.mark.parametrize("settings", [{}, {"transactional_id": "x"}])
+@pytest.mark.parametrize("asked", [{}, {"until_end": True}])
+def test_a_run_without_anything_to_read_is_refused(
+    make_consumer: Make, settings: dict[str, str], asked: dict[str, bool]
+) -> None:
+    """It would wait for ever: nothing was subscribed to or assigned, or is any more."""
+    consumer = make_consumer(**settings)
+
+    with pytest.raises(ConfigurationError, match="nothing to read"):
+        consumer.run(print, **asked)
+    consumer.subscribe(["payments"])
+    consumer.unsubscribe()
+    with pytest.raises(ConfigurationError, match="nothing to read"):
+        consumer.run(print, **asked)
+    consumer.assign([TopicPartition("payments", 0)])
+    consumer.unassign()
+    with pytest.raises(ConfigurationError, match="nothing to read"):
+        consumer.run(print, **asked)
+
+
+@pytest.mark.parametrize("how", ["assign", "incremental_assign"])
+def test_assigned_partitions_are_something_to_read(
+    make_consumer: Make, send: Send, how: str
+) -> None:
+    """However they were assigned."""
+    send([CLEAN] * 3)
+    consumer = make_consumer()
+    getattr(consumer, how)([TopicPartition("payments", 0, 0)])
+
+    assert consumer.run(lambda _: None, until_end=True) == 3
 
 
 def test_a_decorator_names_the_handler(make_consumer: Make, send: Send) -> None:
