@@ -17,6 +17,7 @@ __all__ = [
     "ListNode",
     "MapNode",
     "Node",
+    "Repaired",
     "ScalarNode",
     "Source",
     "data_of",
@@ -27,18 +28,21 @@ __all__ = [
 #: Deeper than any event that people describe by hand, and far from the interpreter's own limit.
 DEPTH_MAX: Final = 64
 
+#: What was written in a line, and each move since: behind which column (from 1), and how far.
+Repaired: TypeAlias = "tuple[str, tuple[tuple[int, int], ...]]"
+
 
 @dataclass(slots=True)
 class Source:
     """A file's text (every line end one line feed) and the places in it.
 
-    `repaired` has what was written in the lines that had quotes put in to read on, and the column
-    of the quote: places and lines are told as in the file.
+    `repaired` has what was written in the lines that were corrected to read on, and how far what
+    stands behind which column was moved: places and lines are told as in the file.
     """
 
     file: str
     text: str
-    repaired: dict[int, tuple[str, int]] = field(default_factory=dict[int, tuple[str, int]])
+    repaired: dict[int, Repaired] = field(default_factory=dict[int, "Repaired"])
     _starts: list[int] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -51,9 +55,14 @@ class Source:
     def location(self, index: int) -> Location:
         """The place of the character at `index`."""
         line = bisect_right(self._starts, index)
-        column = index - self._starts[line - 1] + 1
-        if line in self.repaired and column > self.repaired[line][1]:
-            column -= 1
+        return self.place(line, index - self._starts[line - 1] + 1)
+
+    def place(self, line: int, column: int) -> Location:
+        """The place in the file of a line and column of the text, both from 1."""
+        if line in self.repaired:
+            for behind, shift in reversed(self.repaired[line][1]):
+                if column > behind:
+                    column = max(1, column - shift)
         return Location(self.file, line, column)
 
     def shown_at(self, index: int) -> str:

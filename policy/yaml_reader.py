@@ -14,6 +14,7 @@ from streamwarden.errors import Location
 
 from .nodes import DEPTH_MAX, ListNode, MapNode, Node, ScalarNode, Source
 from .problems import Problems, quoted
+from .yaml_columns import realign
 from .yaml_events import YamlError, YamlEvent, yaml_events
 from .yaml_repair import Repair, repair
 
@@ -71,9 +72,17 @@ class _Broken(Exception):  # noqa: N818 - never leaves this module, and is no er
     """The text cannot be followed beyond this place."""
 
     def __init__(
-        self, code: str, message: str, index: int, remedy: str = "", fix: Repair | None = None
+        self,
+        code: str,
+        message: str,
+        index: int,
+        remedy: str = "",
+        fix: Repair | None = None,
+        *,
+        noticed: int | None = None,
     ) -> None:
         super().__init__(message)
+        self.noticed = index if noticed is None else noticed  # where a repair is to look
         self.code, self.message, self.index = code, message, index
         self.remedy, self.fix = remedy, fix
 
@@ -83,8 +92,8 @@ def read_yaml(
 ) -> Document | None:
     """The document in `data`, or None with the reasons added to `problems`.
 
-    Where quotes are missing, the corrected line is told and reading goes on with it, so that the
-    problems behind it are told too.
+    Where quotes are missing or a line is indented otherwise than its siblings, the corrected line
+    is told and reading goes on with it, so that the problems behind it are told too.
     """
     text = decode(data, file, problems, max_bytes=max_bytes)
     if text is None:
@@ -104,13 +113,12 @@ def read_yaml(
         if broken is None:
             reader.flush(problems)
             return None if root is None else Document(source, root)
-        fix = broken.fix or repair(source, broken.index)
+        fix = broken.fix or _fixed(source, broken.noticed)
         if fix is None:
             _tell(broken, source, problems)
             reader.flush(problems)
             return None
-        written = source.repaired.get(fix.line, (source.line(fix.line), fix.column))
-        before, source = source, Source(file, fix.text, {**source.repaired, fix.line: written})
+        before, source = source, _repaired(source, fix)
     if fix is not None:
         # As many as are looked for; whether the last one helps was not tried.
         _tell_repair(fix, before, fix.line, problems)
@@ -127,16 +135,30 @@ def _tell(broken: _Broken, source: Source, problems: Problems) -> None:
     )
 
 
+def _fixed(source: Source, index: int) -> Repair | None:
+    return realign(source, index) or repair(source, index)
+
+
+def _repaired(source: Source, fix: Repair) -> Source:
+    """The corrected text, which tells places as in the file."""
+    behind = fix.column if fix.code == "SW105" else 0  # an indented line moves as a whole
+    repaired = dict(source.repaired)
+    for line in range(fix.line, fix.line + fix.lines):
+        written, moves = repaired.get(line, (source.line(line), ()))
+        repaired[line] = written, (*moves, (behind, fix.shift))
+    return Source(source.file, fix.text, repaired)
+
+
 def _tell_repair(fix: Repair, before: Source, next_broken: int, problems: Problems) -> None:
     """Tells the corrected line, where reading went on beyond it (0: to the end)."""
     helped = fix.meaningful and (next_broken == 0 or next_broken > fix.line)
     problems.add(
-        "SW105",
+        fix.code,
         fix.message,
-        Location(before.file, fix.line, fix.column),
+        before.place(fix.line, fix.column),
         text=before.repaired.get(fix.line, (before.line(fix.line), 0))[0],
         remedy=fix.remedy,
-        corrected=fix.corrected if helped else None,
+        corrected=(fix.corrected or None) if helped else None,
     )
 
 
@@ -253,6 +275,15 @@ class _Reader:
             return _Broken("SW111", "a tab indents this line", index, "indent with spaces")
         if "quoted scalar" in error.context and "end of stream" in problem:
             return _Broken("SW104", "the quote that opens here is never closed", error.opened)
+        if error.context.startswith("while parsing a flow") and self._unclosed(error):
+            closer = "]" if self._source.text[error.opened] == "[" else "}"
+            return _Broken(
+                "SW104",
+                f"the {quoted(self._source.text[error.opened])} that opens here is never closed",
+                error.opened,
+                f"add {quoted(closer)}",
+                noticed=index,
+            )
         if "mapping values are not allowed" in problem:
             return _Broken(
                 "SW104",
@@ -270,6 +301,17 @@ class _Reader:
         for theirs, ours in _TOKENS.items():
             problem = problem.replace(theirs, ours)
         return _Broken("SW104", problem.lower().replace("'", "`"), index)
+
+    def _unclosed(self, error: YamlError) -> bool:
+        """Whether the bracket at `opened` lacks its end: what follows is not indented below it."""
+        source = self._source
+        if source.text[error.opened : error.opened + 1] not in ("[", "{"):
+            return False
+        if error.index >= len(source.text.rstrip()):
+            return True
+        opening, line = source.line_at(error.opened), source.line_at(error.index)
+        deeper = len(line) - len(line.lstrip(" ")) > len(opening) - len(opening.lstrip(" "))
+        return not deeper and source.location(error.index).line > source.location(error.opened).line
 
     def _take(self, event: YamlEvent) -> None:
         if event.kind in ("scalar", "alias", "list", "map"):

@@ -45,7 +45,8 @@ _ENDS_MAX: Final = 50
 class Repair:
     """The text with one line corrected. `line` and `column` say where the unquoted text begins.
 
-    `meaningful` is False where quoting pleases YAML, and the condition is still malformed.
+    `meaningful` is False where quoting pleases YAML, and the condition is still malformed. What
+    stands behind `column` moves by `shift`; `lines` that are only indented anew move as a whole.
     """
 
     text: str
@@ -55,6 +56,9 @@ class Repair:
     message: str
     remedy: str
     meaningful: bool
+    code: str = "SW105"
+    lines: int = 1
+    shift: int = 1
 
 
 @dataclass(frozen=True, slots=True)
