@@ -67,6 +67,11 @@ PROBLEM_CODES: Final[dict[str, ProblemCode]] = {
         "Mend the policy or what sends the events, then activate another version or call "
         "`guard.reset_flood()`.",
     ),
+    "SW010": ProblemCode(
+        "batch stopped",
+        "`produce_many()` raised at one event; its error is the cause. Those before it were taken "
+        "and are in `taken`; see to it, and go on with those behind it.",
+    ),
     "SW100": ProblemCode("policies cannot be loaded", "The problems listed below it say why."),
     # ------------------------------------------------------------------ files
     "SW101": ProblemCode(
