@@ -135,7 +135,7 @@ def _formats(reader: Reader, fields: Fields) -> tuple[TopicFormat, ...]:
     formats: list[TopicFormat] = []
     for key, value in mapping.entries:
         inner = reader.mapping(value, f"the format of {quoted(key.text)}")
-        if inner is None or not valid_topic(reader, key, key.text, "a topic"):
+        if inner is None or not valid_topic(reader, key, key.text):
             continue
         chosen = Fields(reader, inner, "the format of a topic", ("value", "key"))
         formats.append(
@@ -153,7 +153,7 @@ def _guarded_from(reader: Reader, fields: Fields) -> dict[str, int]:
     mapping = None if node is None else reader.mapping(node, "`guarded_from`")
     guarded: dict[str, int] = {}
     for key, value in () if mapping is None else mapping.entries:
-        if not valid_topic(reader, key, key.text, "a topic"):
+        if not valid_topic(reader, key, key.text):
             continue
         instant = reader.time(value, f"the date of {quoted(key.text)}")
         if instant is not None:

@@ -128,14 +128,14 @@ def _rules(reader: Reader, fields: Fields, policy: str) -> tuple[WrittenRule, ..
     return tuple(rules)
 
 
-def valid_topic(reader: Reader, node: Node, text: str, what: str) -> bool:
+def valid_topic(reader: Reader, node: Node, text: str) -> bool:
     """True for a Kafka topic name or a glob of one; a problem otherwise."""
     if _TOPIC.fullmatch(text) and text not in (".", ".."):
         return True
     reader.problem(
         node,
         "SW145",
-        f"{what} cannot be {quoted(text)}",
+        f"a topic cannot be {quoted(text)}",
         remedy="topics have letters, digits, `.`, `_` and `-`, at most 249; `*` stands for any",
     )
     return False
@@ -147,7 +147,7 @@ def _topics(reader: Reader, fields: Fields) -> tuple[str, ...]:
     if node is None or not isinstance(node, ListNode):
         return ()
     items = {item.text: item for item in node.items if isinstance(item, ScalarNode)}
-    return tuple(name for name in names if valid_topic(reader, items[name], name, "a topic"))
+    return tuple(name for name in names if valid_topic(reader, items[name], name))
 
 
 def _stages(reader: Reader, fields: Fields) -> tuple[str, ...]:

@@ -227,14 +227,6 @@ class Guard:
             __version__,
         )
 
-    def keep_out(self, *topics: str) -> None:
-        """From now on no glob matches `topics` either: a log of decisions is not policy's matter."""
-        if not self._own_topics.issuperset(topics):
-            self._own_topics |= frozenset(topics)
-            table = self.in_use or self._waiting
-            if table is not None:
-                self.swap(table.bundle)
-
     def halt(self, error: StreamwardenError, *, by: str = "source") -> None:
         """Raise `error` instead of deciding, until `resume` by the same."""
         log.error("no more decisions: %s", error)

@@ -76,8 +76,6 @@ class PlanTable:
         self.masker = Masker(self.mask_keys, framed)
         self.next_id, self.sink = next_id or new_ids(), sink
         self.detective, self._excluded, self._hidden = detective, excluded, hidden
-        #: Plans that were dropped to stay within the limit.
-        self.evicted = 0
         self._uncovered_told = 0
         self._ledger = ledger
         self._plans: dict[tuple[str, str], list[Plan]] = {}
@@ -121,7 +119,6 @@ class PlanTable:
             gone_topic, gone_stage = next(iter(self._plans))
             del self._plans[gone_topic, gone_stage]
             self._latest[gone_stage].pop(gone_topic, None)
-            self.evicted += 1
             if self._ledger is not None:
                 self._ledger.count("dropped/plans/evicted")
         self._plans[topic, stage] = [*present, plan]

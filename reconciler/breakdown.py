@@ -57,9 +57,9 @@ def add_count(table: dict[str, dict[str, int]], name: str, kind: str, number: in
     row[kind] = row.get(kind, 0) + number
 
 
-def keep_days(table: Counts, most: int = DAYS_MAX) -> dict[str, Mapping[str, int]]:
-    """The latest days, in order."""
-    return {name: table[name] for name in sorted(table)[-most:]}
+def keep_days(table: Counts) -> dict[str, Mapping[str, int]]:
+    """The latest DAYS_MAX days, in order."""
+    return {name: table[name] for name in sorted(table)[-DAYS_MAX:]}
 
 
 def merged_days(one: Counts, other: Counts) -> dict[str, Mapping[str, int]]:

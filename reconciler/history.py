@@ -98,14 +98,12 @@ class History:
         self.lost: dict[int, str] = {}
 
     @classmethod
-    def of_store(
-        cls, today: Bundle, store: BundleStore | None, *, mask_keys: KeyRing | None = None
-    ) -> History:
+    def of_store(cls, today: Bundle, store: BundleStore | None) -> History:
         """The history that `store` keeps now. Raises StoreError when it cannot be read."""
         if store is None:
-            return cls(today, mask_keys=mask_keys)
+            return cls(today)
         published = [(entry.name, entry.number, entry.digest) for entry in store.history()]
-        return cls(today, published=published, fetch=store.get, mask_keys=mask_keys)
+        return cls(today, published=published, fetch=store.get)
 
     def find(self, stamp: Stamp) -> Found:
         """The version of `stamp`."""

@@ -8,7 +8,6 @@ A run appears when all of it is written; nothing in it is changed afterwards.
 
 from __future__ import annotations
 
-import contextlib
 import datetime as dt
 import os
 import re
@@ -169,16 +168,6 @@ class Runs:
             f"there is no run `{name}` in `{self.folder}`",
             remedy=f"the latest is `{runs[-1].id}`" if runs else "keep runs with `--runs DIR`",
         )
-
-    def latest_complete(
-        self, fits: Callable[[Mapping[str, Any]], bool] = lambda _report: True
-    ) -> StoredRun | None:
-        """The latest run that read everything it was asked for and whose report `fits`."""
-        for run in reversed(self.list()):
-            with contextlib.suppress(ReconcileError):
-                if run.report.get("complete") is True and fits(run.report):
-                    return run
-        return None
 
     def _found(self) -> Iterator[StoredRun]:
         if not self.folder.is_dir():

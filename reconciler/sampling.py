@@ -88,11 +88,11 @@ def estimates(counts: Mapping[str, int], drawn: int, population: int) -> dict[st
     return said
 
 
-def clopper_pearson(found: int, drawn: int, confidence: float = CONFIDENCE) -> tuple[float, float]:
-    """The interval of the share of which `found` of `drawn` are an instance."""
+def clopper_pearson(found: int, drawn: int) -> tuple[float, float]:
+    """The interval that has, by CONFIDENCE, the share of which `found` of `drawn` are an instance."""
     if drawn == 0:
         return 0.0, 1.0
-    tail = (1 - confidence) / 2
+    tail = (1 - CONFIDENCE) / 2
     low = 0.0 if found == 0 else _solve(found, drawn - found + 1, tail)
     high = 1.0 if found == drawn else _solve(found + 1, drawn - found, 1 - tail)
     return low, high

@@ -201,9 +201,9 @@ DYN: Final = Type("dyn")
 FIGURES: Final = Type("string", figures=True)
 
 
-def list_of(element: Type, size: int | None = None) -> Type:
-    """A list whose elements are of type `element`, of which there are at most `size`."""
-    return Type("list", (element,), size=size)
+def list_of(element: Type) -> Type:
+    """A list whose elements are of type `element`."""
+    return Type("list", (element,))
 
 
 def map_of(key: Type, value: Type) -> Type:

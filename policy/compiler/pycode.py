@@ -221,9 +221,9 @@ def operate(left: Node, operator: str, right: Node) -> Node:
     return _BinOp(left, _ARITHMETIC[operator], right)
 
 
-def class_is(value: Node, type_: str, wanted: bool = True) -> Node:
+def class_is(value: Node, type_: str) -> Node:
     """`value.__class__ is type_`."""
-    return compare(attribute(value, "__class__"), "is" if wanted else "is not", name(type_))
+    return compare(attribute(value, "__class__"), "is", name(type_))
 
 
 def conjunction(parts: Sequence[Node]) -> Node:

@@ -92,19 +92,9 @@ class Reads:
         )
 
     @property
-    def value_paths(self) -> frozenset[Path]:
-        """The paths below `value` that are read."""
-        return self.paths("value")
-
-    @property
     def reads_value(self) -> bool:
         """Whether the value has to be decoded."""
         return "value" in self.variables
-
-    @property
-    def reads_key(self) -> bool:
-        """Whether any rule reads the key."""
-        return "key" in self.variables
 
     @property
     def reads_headers(self) -> bool:
@@ -112,24 +102,9 @@ class Reads:
         return "headers" in self.variables
 
     @property
-    def reads_timestamp(self) -> bool:
-        """Whether any rule reads the record's timestamp."""
-        return "timestamp" in self.variables
-
-    @property
-    def reads_now(self) -> bool:
-        """Whether any rule reads the clock."""
-        return "now" in self.variables
-
-    @property
     def reads_facts(self) -> bool:
         """Whether any rule reads what the caller knows."""
         return "facts" in self.variables
-
-    @property
-    def reads_stamp(self) -> bool:
-        """Whether any rule reads the incoming stamp."""
-        return "stamp" in self.variables
 
     @property
     def reads_schema(self) -> bool:

@@ -73,20 +73,6 @@ def _fill(path: Path) -> None:
     path.write_bytes(b"{}\n")
 
 
-def test_the_latest_complete_run(tmp_path: Path) -> None:
-    """Incomplete runs, those that do not fit and those that cannot be read are passed over."""
-    runs = Runs(tmp_path)
-    first = runs.write(whole(n=1), started_ms=NOON_MS)
-    second = runs.write(whole(n=2), started_ms=NOON_MS + 1000)
-    runs.write(whole(complete=False, n=3), started_ms=NOON_MS + 2000)
-    broken = runs.write(whole(), started_ms=NOON_MS + 3000)
-    (broken.folder / "report.json").write_text("{")
-
-    assert runs.latest_complete() == second
-    assert runs.latest_complete(lambda report: report["n"] == 1) == first
-    assert Runs(tmp_path / "nowhere").latest_complete() is None
-
-
 @pytest.mark.parametrize("name", ["2026", "20270101T000000Z", "", "latest!"])
 def test_a_name_that_is_no_run_is_an_error(tmp_path: Path, name: str) -> None:
     """Neither none nor several."""

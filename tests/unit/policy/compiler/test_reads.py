@@ -54,10 +54,10 @@ def test_reads_by_variable() -> None:
         parse("key == 'a' && headers.h == 'b' && stamp.effect == 'c' && now > timestamp")
     )
 
-    assert (found.reads_key, found.reads_headers, found.reads_stamp) == (True, True, True)
-    assert (found.reads_now, found.reads_timestamp) == (True, True)
+    assert found.variables == {"key", "headers", "stamp", "now", "timestamp"}
+    assert found.reads_headers
     assert (found.reads_value, found.reads_facts, found.reads_schema) == (False, False, False)
-    assert reads_of(parse("value.a.b == 1")).value_paths == {("a", "b")}
+    assert reads_of(parse("value.a.b == 1")).paths("value") == {("a", "b")}
 
 
 @pytest.mark.parametrize(
