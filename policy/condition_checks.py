@@ -18,6 +18,7 @@ from .cel.unify import bare
 from .condition_times import in_yaml
 from .conditions import Part, WrittenCondition
 from .documents import WrittenPolicy
+from .problems import quoted
 from .rule_documents import WrittenRule
 
 __all__ = [
@@ -146,7 +147,7 @@ def check_conditions(
     for part, problem in condition_problems(rule, env):
         _tell(policy, part, problem)
     if bounds is not None:
-        _check_cost(policy, rule, bounds)
+        _check_cost(policy, rule, env, bounds)
 
 
 def condition_problems(rule: WrittenRule, env: Environment) -> Iterator[tuple[Part, CelProblem]]:
@@ -242,7 +243,7 @@ def _parts(rule: WrittenRule) -> list[Part]:
     return [part for condition in conditions if condition for part in condition.parts]
 
 
-def _check_cost(policy: WrittenPolicy, rule: WrittenRule, bounds: Bounds) -> None:
+def _check_cost(policy: WrittenPolicy, rule: WrittenRule, env: Environment, bounds: Bounds) -> None:
     parts = _parts(rule)
     if are_plain(part.expr for part in parts):
         return
@@ -255,7 +256,13 @@ def _check_cost(policy: WrittenPolicy, rule: WrittenRule, bounds: Bounds) -> Non
     weights = [_weight(each) for each in _costs(parts, bounds)]
     worst = parts[weights.index(max(weights))]
     index = worst.index(policy.reader, worst.expr.span.start)
-    policy.reader.problem(index, "SW130", message, remedy=_COSTLY)
+    schema, remedy = policy.policy.schema, _COSTLY
+    if schema is not None and not env.noting and cost.units > COST_MAX:
+        remedy = (
+            f"the schema {quoted(schema)} was not looked at, and may say how large things are: give "
+            f"--schemas; or {_COSTLY}"
+        )
+    policy.reader.problem(index, "SW130", message, remedy=remedy)
 
 
 def _weight(cost: Cost) -> tuple[bool, float]:

@@ -36,11 +36,13 @@ from .ast import (
 )
 from .cost_bounds import Bounds, limits
 from .cost_results import (
+    CHARACTERS,
     EITHER,
     KEPT,
     LISTS,
     ONE_ELEMENT,
     RANGE_MAX,
+    READ_CHARACTERS,
     SMALL,
     STRING_OF_PART,
     TEXTS,
@@ -111,7 +113,9 @@ class _Estimator:
     def visit(self, node: Expr) -> Value:
         match node:
             case Literal():
-                length = len(node.value) if isinstance(node.value, str | bytes) else 1
+                if not isinstance(node.value, str | bytes):
+                    return Value(Spent(), least=1, scalar=True)
+                length = len(node.value)
                 return Value(Spent(), length, content=length, least=length)
             case Ident():
                 return self.identifier(node)
@@ -238,20 +242,24 @@ class _Estimator:
         elif node.function == "sort":
             self.ordering(values[0], spent)
         elif node.function not in _CONSTANT_TIME:
+            most = READ_CHARACTERS.get(node.function, math.inf)
             for value in values:
-                self.look(value, spent, inside=node.function in _INSIDE)
+                self.look(value, spent, inside=node.function in _INSIDE, most=most)
             if node.function in TEXTS:
                 self.copied(node, made, spent)
         return made
 
     def look(
-        self, value: Value, spent: Spent, factor: float = CHARACTER, *, inside: bool = False
+        self, value: Value, spent: Spent, *, inside: bool = False, most: float = math.inf
     ) -> None:
-        """Add the cost of looking at all of a value, or at all that is inside of it."""
+        """Add the cost of looking at all of a value, or at all that is inside of it; at `most` of each."""
         whole, each = value.size, value.size_each
         if inside or (value.counted and not value.path):
             whole, each = value.content, value.content_each
-        spent.charge(value.owner, factor * whole, factor * each)
+        if most < math.inf:
+            count = 1.0 if value.owner is None else self.counts[value.owner]
+            whole, each = min(whole, count * most), min(each, most)
+        spent.charge(value.owner, CHARACTER * whole, CHARACTER * each)
 
     def copied(self, node: Call, made: Value, spent: Spent) -> None:
         """Add the cost of making a result that may be larger than what it is made of."""
@@ -302,7 +310,9 @@ class _Estimator:
     def result(self, node: Call, values: Sequence[Value], spent: Spent) -> Value:
         name = node.function
         if name in SMALL:
-            return Value(spent)
+            return Value(spent, scalar=name not in CHARACTERS)
+        if name == "+" and any(value.scalar for value in values):
+            return Value(spent, scalar=True)  # A number or a time, or nothing that fits.
         if name in KEPT:
             return values[0].kept(spent)
         if name in ONE_ELEMENT:

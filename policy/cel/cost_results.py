@@ -14,11 +14,13 @@ from .cost_values import ELEMENT_UNITS, Measure, Rule
 from .operators import ORDER
 
 __all__ = [
+    "CHARACTERS",
     "EITHER",
     "KEPT",
     "LISTS",
     "ONE_ELEMENT",
     "RANGE_MAX",
+    "READ_CHARACTERS",
     "SMALL",
     "STRING_OF_PART",
     "TEXTS",
@@ -148,3 +150,12 @@ SMALL: Final = frozenset({
     "math.bitAnd", "math.bitOr", "math.bitXor", "math.bitNot", "math.bitShiftLeft",
     "math.bitShiftRight",
 })  # fmt: skip
+#: Those of them that are texts.
+CHARACTERS: Final = frozenset({"charAt"})
+#: What refuses longer texts as no number without looking at more of them.
+READ_CHARACTERS: Final[Mapping[str, int]] = {
+    "int": 41,
+    "uint": 41,
+    "double": 1_000,
+    "decimal": 1_000,
+}

@@ -67,7 +67,8 @@ class Value:
 
     `owner` is the macro's variable that it is a part of: then `size` and `content` are what all
     iterations have together, and `size_each` and `content_each` what one has. `path` is where it
-    stands in the event. `counted`: `size` counts elements, not bytes.
+    stands in the event. `counted`: `size` counts elements, not bytes. `scalar`: it is no text, list
+    or map for certain, and neither is a sum of it with anything.
     """
 
     spent: Spent
@@ -80,6 +81,7 @@ class Value:
     content_each: float = math.inf
     item: float = math.inf
     least: int = 0
+    scalar: bool = False
 
     def elements(self, element_units: int = ELEMENT_UNITS) -> tuple[float, float]:
         """The elements of all iterations together, and of one."""

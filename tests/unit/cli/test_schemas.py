@@ -194,3 +194,24 @@ def test_masks_that_leave_a_fact_are_told(run: Run, folder: Path) -> None:
     (zero,) = [each for each in warned if each["code"] == "SW189"]
     assert (zero["line"], zero["column"], zero["severity"]) == (13, 20, "warning")
     assert "`redact` of `value.amount` leaves 0" in zero["message"]
+
+
+def test_what_a_schema_would_bound_is_told_of_rules_that_cost_too_much(
+    run: Run, folder: Path
+) -> None:
+    """Where the policy names one and nobody gave it, that is the first thing to do."""
+    condition = "has(value.card) && value.card.matches(value.card)"
+    path = folder / "policies" / "p.yaml"
+    path.write_text(POLICY.replace("value.amount > 100.0", condition))
+    remedy = "the schema `payments-value` was not looked at"
+
+    without = run("policy", "check", folder / "policies")
+    given = run("policy", "check", folder / "policies", "--schemas", folder / "schemas")
+    path.write_text(path.read_text().replace("schema: payments-value\n", ""))
+    unnamed = run("policy", "check", folder / "policies")
+
+    assert "SW130" in without.stdout
+    assert f"{remedy}, and may say how large things are: give --schemas" in without.stdout
+    for other in (given, unnamed):
+        assert "SW130" in other.stdout
+        assert remedy not in other.stdout

@@ -31,6 +31,10 @@ from streamwarden.policy.json_schema_types import json_schema_type
         "value.lines.filter(l, l.price > 1.0).map(l, l.sku).join(',').contains('x')",
         "value.lines.all(l, l.?tags.orValue([]).exists(t, t == 'x'))",
         "size(value.p) <= 100 && size(value.s) <= 1000 && value.s.matches(value.p)",
+        "value.probes.exists(p, p.c > value.celsius + 10.0)",
+        "value.probes.exists(p, p.c > value.celsius * 2.0 + value.margin)",
+        "cel.bind(n, size(value.x), value.probes.exists(p, p.c + n > value.celsius + n + value.y))",
+        "value.probes.exists(p, p.c > int(value.celsius) + 10)",
     ],
 )
 def test_ordinary_conditions_are_acceptable(text: str) -> None:
@@ -55,11 +59,24 @@ def test_ordinary_conditions_are_acceptable(text: str) -> None:
         "[value.a, value.b].flatten().exists(x, x in value.a)",
         "value.items.sort()[0] == 1",
         "cel.bind(x, value.items, x.exists(a, x.exists(b, a == b)))",
+        "value.items.exists(i, (value.a + value.b).contains(i))",
+        "value.items.exists(i, (value.a + value.a.charAt(0)).contains(i))",
+        "value.items.exists(i, i + value.a == value.b)",
     ],
 )
 def test_products_of_sizes_are_too_costly(text: str) -> None:
     """Comparing everything with everything needs bounds."""
     assert estimate(parse(text)).units > COST_MAX
+
+
+def test_numbers_are_read_no_further_than_they_are_long() -> None:
+    """A text that is longer than any number is refused by its length."""
+    loop = "value.items.exists(i, {}(value.text) > i)"
+    doubles, ints, moments = (
+        estimate(parse(loop.format(name))).units for name in ("double", "int", "timestamp")
+    )
+
+    assert ints < COST_MAX < doubles < moments / 500
 
 
 def test_bounds_make_loops_cheaper() -> None:

@@ -17,6 +17,7 @@ from streamwarden.policy.cel.cost_results import (
     KEPT,
     LISTS,
     ONE_ELEMENT,
+    READ_CHARACTERS,
     SMALL,
     STRING_OF_PART,
     TEXTS,
@@ -192,6 +193,34 @@ def test_texts_of_what_stands_in_an_event(value: object) -> None:
 
     assert isinstance(text, str)
     assert len(text) <= TEXTS[STRING_OF_PART]([measured(value)]).size
+
+
+SCALARS: Final = ["10.0", "1", "1u", "true", "null", "size('abc')", "timestamp(5)", "-3", "1 / 2"]
+
+
+@pytest.mark.parametrize("scalar", SCALARS)
+@given(value=ANYTHING, swapped=st.booleans())
+def test_a_sum_with_a_number_is_no_text_and_no_list(
+    scalar: str, value: object, swapped: bool
+) -> None:
+    """Whatever the other operand is, nothing is joined; so that the sum costs the same."""
+    text = f"value + {scalar}" if swapped else f"{scalar} + value"
+    made = compile_exact(parse(text))({"value": value})
+    cost = estimate(parse(text)).units
+
+    assert not isinstance(made, str | bytes | list | dict)
+    assert cost == estimate(parse(text), Bounds(message_bytes_max=1)).units
+
+
+@given(text=st.one_of(TEXT, st.from_regex(r"[+-]?[0-9]{0,60}", fullmatch=True)), more=TEXT)
+@pytest.mark.parametrize("name", READ_CHARACTERS)
+def test_texts_that_are_longer_than_numbers_are_none(name: str, text: str, more: str) -> None:
+    """Beyond that length nothing can be a number, so that nobody has to look."""
+    long = text + "1" * READ_CHARACTERS[name] + more
+
+    made = compile_exact(parse(f"{name}(value)"))({"value": long})
+
+    assert len(long) <= READ_CHARACTERS[name] or isinstance(made, CelError)
 
 
 MAKERS: Final = [
