@@ -9,13 +9,14 @@ from .case_documents import WrittenCases
 from .cel.types import DYN, Type
 from .condition_checks import ValueTypes, bounds_of, check_conditions, environment
 from .documents import TOMBSTONES, WrittenPolicy
-from .model import BundleSettings, MaskField, Path, Policy
-from .nodes import ListNode, MapNode, Node, ScalarNode
+from .model import BundleSettings, Path, Policy
+from .nodes import ListNode, Node, ScalarNode
+from .path_checks import check_mask_paths, check_sensitive, place_of_mask
 from .problems import closest, quoted
 from .reason_checks import check_reason
 from .rule_documents import UNNAMED, WrittenRule
 
-__all__ = ["MaskProblem", "check_policies", "place_of_mask", "subjects_of_masks"]
+__all__ = ["MaskProblem", "check_policies", "subjects_of_masks"]
 
 #: Why values of a subject cannot take a mask, by path and kind; None where they can.
 MaskProblem: TypeAlias = Callable[[str, Path, str], str | None]
@@ -34,7 +35,8 @@ def check_policies(
     """Adds every problem of the bundle to its documents; the policies whose ids are unique.
 
     `lists` may hold None for a list that could not be read. Without `bounded` nothing is said
-    about cost, nor about texts that look like numbers: what was published once stays readable.
+    about cost, paths that lead nowhere, and texts that look like numbers: what was published once
+    stays readable.
     """
     unique = _unique(policies)
     rules: dict[str, list[tuple[WrittenPolicy, WrittenRule]]] = {}
@@ -50,6 +52,8 @@ def check_policies(
         value = _value_type(policy, value_types)
         env = environment(policy.policy.stages, lists, value, figures=bounded)
         bounds = bounds_of(env) if bounded else None
+        if bounded:
+            check_sensitive(policy, env)
         for rule in policy.rules:
             if mask_problem is not None:
                 _check_masks(policy, rule, mask_problem)
@@ -58,6 +62,7 @@ def check_policies(
             check_conditions(policy, rule, env, bounds)
             if bounded:
                 check_reason(policy.reader, rule, env)
+                check_mask_paths(policy.reader, rule, env)
     for written_cases in cases:
         _check_cases(written_cases, unique, rules)
     return unique
@@ -219,16 +224,6 @@ def subjects_of_masks(policy: Policy) -> list[str]:
     """The schemas whose values the masks of a policy change: its own, and those of its topics."""
     named = [] if policy.schema is None else [policy.schema]
     return list(dict.fromkeys([*named, *(f"{topic}-value" for topic in policy.topics)]))
-
-
-def place_of_mask(rule: WrittenRule, mask: MaskField) -> Node:
-    """Where the field of a mask is written."""
-    listed = rule.node.get("mask")
-    for item in listed.items if isinstance(listed, ListNode) else ():
-        field = item.get("field") if isinstance(item, MapNode) else None
-        if isinstance(field, ScalarNode) and field.text == mask.text:
-            return field
-    return listed or rule.node
 
 
 # ----------------------------------------------------------------------- tests

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
+from dataclasses import replace
 from itertools import chain
 from typing import Final
 
@@ -10,9 +11,12 @@ from streamwarden.errors import Location
 
 from ..bundle_documents import WrittenBundle
 from ..cel import Environment
+from ..cel.types import DYN, Type, either
 from ..condition_checks import condition_problems, environment
+from ..documents import WrittenPolicy
 from ..model import BundleSettings, Policy
 from ..nodes import MapNode, Node
+from ..path_checks import check_mask_paths, check_sensitive
 from ..problems import closest, quoted
 from ..reason_checks import check_reason
 from ..topics import fits_template, matches_glob
@@ -75,6 +79,8 @@ def topic_schemas(written: Written, subjects: Iterable[Subject]) -> None:
     """
     if written.value_types is None:
         return
+    for policy in written.policies:
+        _check_paths(written, policy)
     for subject in subjects:
         policy = subject.policy
         if policy.schema is not None:
@@ -97,3 +103,36 @@ def _check(subject: Subject, topic: str, env: Environment) -> None:
             remedy=problem.remedy,
             severity="warning",
         )
+
+
+def _check_paths(written: Written, policy: WrittenPolicy) -> None:
+    """Masks and `sensitive`: a path is fine where the events of one topic alone have it."""
+    stages, topics = policy.policy.stages, policy.policy.topics
+    which, schema = "its topics", "schemas"
+    if len(topics) == 1:
+        which, schema = f"the topic {quoted(*topics)}", "schema"
+    if policy.policy.schema is None:
+        env = environment(stages, written.lists, _type_on(written, topics, "value"))
+        by = f"by the {schema} of {which}: "
+        check_sensitive(policy, env, by, "warning", variable="value")
+        for rule in policy.rules:
+            check_mask_paths(policy.reader, rule, env, by, "warning")
+    if any(path[0] == "key" and len(path) > 1 for path in policy.policy.sensitive):
+        env = environment(stages, written.lists)
+        key = _type_on(written, topics, "key")
+        env = replace(env, variables={**env.variables, "key": key})
+        by = f"by the {schema} of the keys of {which}: "
+        check_sensitive(policy, env, by, "warning", variable="key")
+
+
+def _type_on(written: Written, topics: Iterable[str], part: str) -> Type:
+    """What the keys or values of any of the topics are; DYN where one of them is not known."""
+    known: list[Type] = []
+    for topic in topics:
+        type_ = None
+        if "*" not in topic and written.value_types is not None:
+            type_ = written.value_types(f"{topic}-{part}")
+        if type_ is None:
+            return DYN
+        known.append(type_)
+    return either(known)

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from ..cel.ast import Call, Has, Index, Select, walk
-from ..checking import MaskProblem, place_of_mask, subjects_of_masks
+from ..checking import MaskProblem, subjects_of_masks
 from ..compiler.reads import reads_of
 from ..model import Condition, Effect, MaskField, Path, Rule
+from ..path_checks import place_of_mask
 from ..privacy import path_of
 from ..problems import quoted
 from ..written import Adviser, Written
