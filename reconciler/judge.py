@@ -30,6 +30,7 @@ from .possibilities import Branch, Outlook
 from .reviewed import Reviewed
 from .seen import Seen
 from .verdict import drift_of, masks_anew
+from .words import unsigned
 from .writing import FindingMaker
 
 __all__ = ["Judge", "Terms"]
@@ -177,7 +178,7 @@ class Judge:
         if keys is None:
             return ""
         if kid is None or mac is None:
-            return "the stamp is not signed" if since is None or at >= since else ""
+            return unsigned("stamp", since) if since is None or at >= since else ""
         secret = keys.get(kid.decode())
         if secret is None:
             return "the mac was made with an unknown key"

@@ -32,6 +32,7 @@ from .lacking import lacks
 from .pairs import Pair, pair_of
 from .possibilities import Outlook
 from .seen import Seen
+from .words import unsigned
 from .writing import FindingMaker
 
 __all__ = ["ParkedJudge", "given_by", "was_undecodable"]
@@ -99,7 +100,7 @@ class ParkedJudge:
             return ""
         if all(name != DECISION_MAC_HEADER for name, _ in record.headers):
             at = record.now if stamp is None or stamp.at is None else stamp.at * 1_000_000
-            return "the decision is not signed" if since is None or at >= since else ""
+            return unsigned("decision", since) if since is None or at >= since else ""
         signed = decision_is_signed(
             record.headers, keys, parked.origin_topic, record.key, record.value
         )

@@ -17,6 +17,7 @@ __all__ = [
     "meaning",
     "missed_places",
     "missed_sentence",
+    "unsigned",
 ]
 
 _MEANING: Final = {
@@ -36,7 +37,8 @@ _MEANING: Final = {
 ADVICE: Final = {
     "forged": "Find out who wrote it: look at who may write to the topic, and at the stamp keys.",
     "misrecorded": "Find the producer: it stamps without deciding, or its guard was tampered with.",
-    "unchecked": "Find what writes past the guard, and have it use a guarded producer.",
+    "unchecked": "Find what writes past the guard, and have it use a guarded producer. Where events are"
+    " older than the guard, say so in the bundle: `guarded_from`.",
     "overridden": "Nothing is wrong; see that the grant was meant for it.",
     "undecidable": "Supply what was missing: a schema, a version, or facts in the decision log.",
     "now-rejected": "Decide whether what these events did is to be reversed or made good.",
@@ -46,6 +48,7 @@ ADVICE: Final = {
     "would-change": "See that the change is meant, before the candidate is published.",
 }
 
+_UNSIGNED: Final = ("the stamp is not signed", "the decision is not signed")
 _PLACES_SHOWN: Final = 3
 #: What a report was asked for that makes it look at a range.
 _RANGES: Final = ("since", "until", "offsets", "partitions")
@@ -94,6 +97,17 @@ def judges_nothing(report: Mapping[str, Any]) -> bool:
     without: Collection[str] = report.get("uncovered") or ()
     topics = {part["topic"] for part in report["partitions"] if not part.get("parked")}
     return not report["events"] or topics.issubset(without)
+
+
+def unsigned(what: str, since: int | None) -> str:
+    """What is said of a `stamp` or `decision` that has to be signed and is not.
+
+    `since` is from when on it has to be, None where nobody said that: then it may be of before.
+    """
+    said = f"the {what} is not signed"
+    if since is None:
+        said += " (if it is older than the keys, say `--mac-since`)"
+    return said
 
 
 def listed(names: Sequence[str], most: int) -> str:
@@ -208,8 +222,10 @@ def cause_sentence(
         parked = f"parked by {stamped}" if stamped else "parked"
         return f"{events} that {'was' if one else 'were'} {parked} would pass {by}{why}."
     has, them = ("carries", "it") if one else ("carry", "them")
+    # Guards without keys sign nothing, so that a guard is not ruled out.
+    whose = "anybody may have written" if change.startswith(_UNSIGNED) else "no guard wrote"
     said = {
-        "forged": f"{events} {has} a stamp that no guard wrote{why}.",
+        "forged": f"{events} {has} a stamp that {whose}{why}.",
         "misrecorded": f"{events} {has} a stamp that is not what its version decides{why}.",
         "unchecked": f"{events} {has} no stamp: something wrote {them} past the guard.",
         "overridden": f"{events} passed under break-glass{why}.",

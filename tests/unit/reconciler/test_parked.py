@@ -209,7 +209,7 @@ def test_decisions_are_verified_where_keys_are_given() -> None:
     terms = Terms(now=NOON, stamp_keys=KeyRing.load(keys))
 
     assert [(f.offset, f.detail) for f in past.findings(V1, terms=terms)] == [
-        (1, "the decision is not signed"),
+        (1, "the decision is not signed (if it is older than the keys, say `--mac-since`)"),
         (2, "the mac of the decision does not fit"),
     ]
 

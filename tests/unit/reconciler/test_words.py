@@ -16,6 +16,7 @@ from streamwarden.reconciler.words import (
     judges_nothing,
     log_sentences,
     meaning,
+    unsigned,
 )
 
 
@@ -159,3 +160,16 @@ def test_events_without_an_entry_are_told_whether_they_count_or_not() -> None:
         "Nobody said since when the log is without loss, so none of them counts.",
     ]
     assert len(log_sentences({**log, "events_without_entry": {}})) == 1
+
+
+@pytest.mark.parametrize("what", ["stamp", "decision"])
+def test_what_is_not_signed_may_be_older_than_the_keys(what: str) -> None:
+    """Until somebody says since when there are keys, nobody is accused, and the option is named."""
+
+    def said(change: str) -> str:
+        return cause_sentence("forged", 2, rule="", change=change, drift="", stamped="b@1")
+
+    assert "that anybody may have written" in said(unsigned(what, None))
+    assert "`--mac-since`" in said(unsigned(what, None))
+    assert "`--mac-since`" not in said(unsigned(what, 1))
+    assert "that no guard wrote: the mac does not fit" in said("the mac does not fit")
