@@ -10,11 +10,9 @@ publisher died is never given again. Needs nothing but exclusive creation and re
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import re
-import secrets
 import threading
 import time
 import urllib.parse
@@ -27,6 +25,7 @@ from streamwarden.errors import StoreError
 from .bundle import Bundle
 from .canonical import canonical_json
 from .fields import BUNDLE_NAME
+from .replacing import replace_file
 from .store import Activation, ActiveBundle, Clock, Publication, StoreAddress, register_store
 from .store_records import (
     UNREACHABLE,
@@ -132,7 +131,7 @@ class DirectoryStore:
                     if expected is not None:
                         raise conflict(what, expected, number) from None
                     continue
-                _replace(final, content(number))
+                replace_file(final, content(number))
                 return number
         except OSError as error:
             raise _unusable(folder, error) from None
@@ -270,26 +269,6 @@ def _numbers(folder: Path) -> list[int]:
     except OSError as error:
         raise _unusable(folder, error) from None
     return [int(match[1]) for name in names if (match := _RECORD.fullmatch(name))]
-
-
-def _replace(final: Path, content: bytes) -> None:
-    """Puts `content` in the place of `final` in one step, on disk when this returns."""
-    temporary = final.with_name(f".{final.name}.{secrets.token_hex(8)}.tmp")
-    try:
-        with temporary.open("xb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(final)
-    except OSError:
-        with contextlib.suppress(OSError):
-            temporary.unlink()
-        raise
-    folder = os.open(final.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
 
 
 def _read(file: Path) -> dict[str, Any] | None:

@@ -7,11 +7,9 @@ processes may share it.
 
 from __future__ import annotations
 
-import contextlib
 import fcntl
 import hashlib
 import os
-import secrets
 import time
 from collections.abc import Generator
 from contextlib import contextmanager
@@ -22,6 +20,7 @@ from streamwarden.errors import StoreError
 
 from .bundle import Bundle
 from .canonical import canonical_json
+from .replacing import replace_file
 from .store import ActiveBundle
 from .store_records import activation_json, activation_of, check_digest, damaged, record_of
 
@@ -112,7 +111,7 @@ class LastKnownGood:
                 "bundle": record_of(active.bundle.to_json(), active.bundle.label),
             }
             record["sha256"] = hashlib.sha256(canonical_json(record)).hexdigest()
-            _replace(self.path, canonical_json(record))
+            replace_file(self.path, canonical_json(record), mode=0o600)
         return True
 
     @contextmanager
@@ -134,24 +133,3 @@ class LastKnownGood:
             yield
         finally:
             os.close(lock)
-
-
-def _replace(final: Path, content: bytes) -> None:
-    """Puts `content` in the place of `final` in one step, on disk when this returns."""
-    temporary = final.with_name(f".{final.name}.{secrets.token_hex(8)}.tmp")
-    try:
-        made = os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
-        with os.fdopen(made, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(final)
-    except OSError:
-        with contextlib.suppress(OSError):
-            temporary.unlink()
-        raise
-    folder = os.open(final.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
