@@ -17,16 +17,12 @@ from .cel.ast import (
     Comprehension,
     Conditional,
     Expr,
-    Has,
     Ident,
-    Index,
     ListExpr,
     Literal,
-    MapEntry,
-    MapExpr,
     Not,
     Or,
-    Select,
+    rebuilt,
     walk,
 )
 from .conditions import present
@@ -227,32 +223,13 @@ def _substituted(node: Expr, known: Mapping[str, Expr], dates: frozenset[int]) -
 
 
 def _replaced(node: Expr, known: Mapping[str, Expr], dates: frozenset[int]) -> Expr:
-    def inner(part: Expr) -> Expr:
-        return _substituted(part, known, dates)
-
     match node:
         case Ident():
             return known.get(node.name, node)
-        case Literal():
-            return node
-        case Select() | Has() | Not():
-            return replace(node, operand=inner(node.operand))
-        case Index():
-            return replace(node, operand=inner(node.operand), index=inner(node.index))
-        case And() | Or():
-            return replace(node, operands=tuple(map(inner, node.operands)))
-        case Conditional():
-            return Conditional(inner(node.test), inner(node.then), inner(node.otherwise))
-        case Call():
-            target = None if node.target is None else inner(node.target)
-            return replace(node, args=tuple(map(inner, node.args)), target=target)
-        case ListExpr():
-            return replace(node, elements=tuple(map(inner, node.elements)))
-        case MapExpr():
-            entries = [MapEntry(inner(e.key), inner(e.value), e.optional) for e in node.entries]
-            return MapExpr(tuple(entries))
         case Comprehension():
             return _replaced_macro(node, known, dates)
+        case _:
+            return rebuilt(node, lambda part: _substituted(part, known, dates))
 
 
 def _replaced_macro(node: Comprehension, known: Mapping[str, Expr], dates: frozenset[int]) -> Expr:

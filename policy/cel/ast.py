@@ -7,8 +7,8 @@ nothing else. Names follow the CEL specification (github.com/google/cel-spec, do
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from typing import TypeAlias
 
 __all__ = [
@@ -30,6 +30,7 @@ __all__ = [
     "Select",
     "Span",
     "children",
+    "rebuilt",
     "walk",
 ]
 
@@ -219,6 +220,33 @@ def children(node: Expr) -> tuple[Expr, ...]:
             return tuple(part for entry in node.entries for part in (entry.key, entry.value))
         case Comprehension():
             return (node.range, *node.args)
+
+
+def rebuilt(node: Expr, inner: Callable[[Expr], Expr]) -> Expr:
+    """`node` with `inner` of each of its operands; what binds names stays as it is."""
+    match node:
+        case Literal() | Ident() | Comprehension():
+            return node
+        case Select() | Has() | Not():
+            return replace(node, operand=inner(node.operand))
+        case Index():
+            return replace(node, operand=inner(node.operand), index=inner(node.index))
+        case And() | Or():
+            return replace(node, operands=tuple(map(inner, node.operands)))
+        case Conditional():
+            test, then, otherwise = map(inner, (node.test, node.then, node.otherwise))
+            return Conditional(test, then, otherwise, node.span)
+        case Call():
+            target = None if node.target is None else inner(node.target)
+            return replace(node, args=tuple(map(inner, node.args)), target=target)
+        case ListExpr():
+            return replace(node, elements=tuple(map(inner, node.elements)))
+        case MapExpr():
+            entries = tuple(
+                replace(entry, key=inner(entry.key), value=inner(entry.value))
+                for entry in node.entries
+            )
+            return replace(node, entries=entries)
 
 
 def walk(node: Expr) -> Iterator[Expr]:

@@ -6,25 +6,16 @@ first; `resolve` finds them in a tree, where they look like selections.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import replace
 from typing import Final
 
 from .ast import (
-    And,
-    Call,
     Comprehension,
-    Conditional,
     Expr,
-    Has,
     Ident,
-    Index,
-    ListExpr,
-    Literal,
-    MapExpr,
-    Not,
-    Or,
     Select,
+    rebuilt,
     walk,
 )
 from .values import CelType
@@ -78,7 +69,7 @@ def resolve(
             args = tuple(resolve(arg, names, container, within) for arg in node.args)
             return replace(node, range=inner(node.range), args=args)
         case _:
-            return _rebuilt(node, inner)
+            return rebuilt(node, inner)
 
 
 def renamed(node: Expr, bound: Mapping[str, str] | None = None, depth: int = 0) -> Expr:
@@ -101,7 +92,7 @@ def renamed(node: Expr, bound: Mapping[str, str] | None = None, depth: int = 0) 
                 args=tuple(renamed(arg, within, inside) for arg in node.args),
             )
         case _:
-            return _rebuilt(node, lambda child: renamed(child, bound, depth))
+            return rebuilt(node, lambda child: renamed(child, bound, depth))
 
 
 def unbound(node: Comprehension) -> Expr | None:
@@ -128,36 +119,9 @@ def unbound(node: Comprehension) -> Expr | None:
             case Comprehension():
                 return replace(part, range=inner(part.range), args=tuple(map(inner, part.args)))
             case _:
-                return _rebuilt(part, inner)
+                return rebuilt(part, inner)
 
     return inner(body)
-
-
-def _rebuilt(node: Expr, inner: Callable[[Expr], Expr]) -> Expr:
-    """`node`, which binds no names, with `inner` of each of its operands."""
-    match node:
-        case Literal() | Ident() | Comprehension():
-            return node
-        case Select() | Has() | Not():
-            return replace(node, operand=inner(node.operand))
-        case Index():
-            return replace(node, operand=inner(node.operand), index=inner(node.index))
-        case And() | Or():
-            return replace(node, operands=tuple(map(inner, node.operands)))
-        case Conditional():
-            test, then, otherwise = map(inner, (node.test, node.then, node.otherwise))
-            return Conditional(test, then, otherwise, node.span)
-        case Call():
-            target = None if node.target is None else inner(node.target)
-            return replace(node, args=tuple(map(inner, node.args)), target=target)
-        case ListExpr():
-            return replace(node, elements=tuple(map(inner, node.elements)))
-        case MapExpr():
-            entries = tuple(
-                replace(entry, key=inner(entry.key), value=inner(entry.value))
-                for entry in node.entries
-            )
-            return replace(node, entries=entries)
 
 
 def _resolved(
