@@ -89,7 +89,7 @@ class Guard:
         self.stamp_keys = None if stamp_keys is None else KeyRing.load(stamp_keys)
         self.mask_keys = None if mask_keys is None else KeyRing.load(mask_keys)
         #: The effective settings for what fails.
-        self.failing = source_settings(failing)
+        self.failing = source_settings(failing, beside=Guard.__init__.__kwdefaults__ or ())
         check_stamp_settings(self.failing, self.stamp_keys)
         #: What reads values framed by a schema registry; None without `schemas`.
         self.framed = None if schemas is None else self._framed(schemas)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, TypedDict
 
@@ -93,12 +93,15 @@ class GivenSettings(TypedDict, total=False):
 
 
 def source_settings(
-    given: Mapping[str, object], environ: Mapping[str, str] | None = None
+    given: Mapping[str, object],
+    environ: Mapping[str, str] | None = None,
+    *,
+    beside: Iterable[str] = (),
 ) -> SourceSettings:
     """The effective settings; None among the `given` is not given. Raises ConfigurationError.
 
     Unknown names are refused, and so are variables that look like a setting misspelt, or like a
-    keyword of the guard that is no setting.
+    keyword of the guard that is no setting. `beside` are the other keywords that may have been meant.
     """
     known = SourceSettings.model_fields
     variables = os.environ if environ is None else environ
@@ -128,12 +131,17 @@ def source_settings(
         first = error.errors(include_url=False)[0]
         name = str(first["loc"][0])
         if name not in known:
-            raise ConfigurationError(
-                f"there is no setting `{name}`", remedy=f"there are {', '.join(known)}"
-            ) from None
+            raise _unknown(name, [*beside, *known]) from None
         raise ConfigurationError(
             f"`{name}` is `{values[name]}`", remedy=_remedy(first["msg"])
         ) from None
+
+
+def _unknown(name: str, keywords: list[str]) -> ConfigurationError:
+    """What is said of a keyword that is none of `keywords`."""
+    near = difflib.get_close_matches(name.lower(), keywords, n=1)
+    remedy = f"did you mean `{near[0]}`?" if near else f"there are {', '.join(keywords)}"
+    return ConfigurationError(f"there is no setting `{name}`", remedy=remedy)
 
 
 def _remedy(message: str) -> str:

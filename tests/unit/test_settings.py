@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -38,7 +39,8 @@ def test_keywords_beat_variables_beat_defaults() -> None:
         ({"stale_after_s": 0}, {}, "`stale_after_s` is `0`; use greater than 0"),
         ({"stale_after_s": "nan"}, {}, "`stale_after_s` is `nan`"),
         ({}, {"STREAMWARDEN_STALE_AFTER_S": "soon"}, "`stale_after_s` is `soon`"),
-        ({"no_polici": "refuse"}, {}, "no setting `no_polici`"),
+        ({"no_polici": "refuse"}, {}, "no setting `no_polici`; did you mean `no_policy`?"),
+        ({"colour": "red"}, {}, "no setting `colour`; there are no_policy, source_unreachable, "),
         ({}, {"STREAMWARDEN_NO_POLICI": "refuse"}, "write STREAMWARDEN_NO_POLICY"),
         ({}, {"STREAMWARDEN_MODE": "shadow"}, "give `mode` to the guard, as a keyword"),
         ({}, {"STREAMWARDEN_STAMP_KEYS": "keys.json"}, "give `stamp_keys` to the guard"),
@@ -53,6 +55,30 @@ def test_what_makes_no_sense_is_refused(
 
     assert said in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ("mod", "did you mean `mode`?"),
+        ("stampkeys", "did you mean `stamp_keys`?"),
+        ("flod", "did you mean `flood`?"),
+    ],
+)
+def test_a_misspelt_keyword_of_a_guard_is_told_with_the_one_that_was_meant(
+    tmp_path: Path, given: str, said: str
+) -> None:
+    """Settings and the other keywords alike; where none is near, all of them are named."""
+    settings: dict[str, Any] = {given: "shadow"}
+    with pytest.raises(ConfigurationError) as caught:
+        Guard.from_directory(tmp_path, **settings)
+    assert said in str(caught.value)
+
+    unlike: dict[str, Any] = {"colour": "red"}
+    with pytest.raises(ConfigurationError) as caught:
+        Guard(**unlike)
+    for name in ("mode", "stamp_keys", "mask_keys", "decision_log", "no_policy"):
+        assert f" {name}," in str(caught.value)
 
 
 def test_variables_of_others_are_left_alone() -> None:
