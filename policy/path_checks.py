@@ -108,14 +108,13 @@ def _problem(path: Path, env: Environment, *, masked: bool) -> CelProblem | None
         if found.kind == "dyn":
             return None
         if isinstance(segment, str):
-            problem, inner = _member(found, root if at == 1 else _SO_FAR, segment, env)
+            problem, found = _member(holder := found, root if at == 1 else _SO_FAR, segment, env)
             if problem is not None:
-                return replace(problem, remedy=problem.remedy or _remedy(path, at, found))
+                return replace(problem, remedy=problem.remedy or _remedy(path, at, holder))
+        elif (inner := _elements(found, segment, masked=masked)) is None:
+            return _no_list(path, at, found)
         else:
-            inner = _elements(found, segment, masked=masked)
-            if inner is None:
-                return _no_list(path, at, found)
-        found = inner
+            found = inner
     return None
 
 

@@ -79,8 +79,8 @@ def topic_schemas(written: Written, subjects: Iterable[Subject]) -> None:
     """
     if written.value_types is None:
         return
-    for policy in written.policies:
-        _check_paths(written, policy)
+    for each in written.policies:
+        _check_paths(written, each)
     for subject in subjects:
         policy = subject.policy
         if policy.schema is not None:
