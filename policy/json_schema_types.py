@@ -15,7 +15,7 @@ from functools import partial
 from typing import Final, cast
 from urllib.parse import unquote
 
-from ..schemas.json_projection import DecodeError, decode_json
+from ..schemas.json_projection import DecodeError, decode_schema
 from .cel.ranges import Number, Range
 from .cel.types import (
     ANY_LIST,
@@ -53,8 +53,8 @@ _OBJECT_WORDS: Final = ("properties", "required", "additionalProperties", "patte
 def json_schema_type(text: str) -> Type:
     """The type of values that are valid by the schema; DYN where it says nothing of use."""
     try:
-        written = decode_json(text.encode())
-    except (DecodeError, UnicodeEncodeError):
+        written = decode_schema(text)
+    except DecodeError:
         return DYN
     return _Converter(written).type(written, 0)
 

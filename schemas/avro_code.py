@@ -1,8 +1,9 @@
 """The code of an Avro projection: statements for every type, to read a value or to skip it.
 
-In generated code `b` are the bytes, `p` is the position, `d` says how many functions may still be
-called inside each other; `n`, `q`, `u` and `w` are scratch. A function that would be one too many
-gives a negative position, which its callers pass on: an exception takes as long as all the calls.
+In generated code `b` are the bytes, `p` is the position, `d` says how many functions for records
+may still be called inside each other; `n`, `q`, `u` and `w` are scratch. A function that would be
+one too many gives a negative position, which its callers pass on: an exception takes as long as all
+the calls.
 """
 
 from __future__ import annotations
@@ -69,11 +70,15 @@ def skip(b, p):
 """
 _FUNCTION: Final = """
 def F(b, p, d):
-    if d == 0:
-        LEAVE
-    d -= 1
+    DEEPER
     BODY
     RETURN
+"""
+#: What leads back to itself does so by a record; lists that stand in lists are as deep as they are.
+_DEEPER: Final = """
+if d == 0:
+    LEAVE
+d -= 1
 """
 #: How functions that read and functions that skip end: with a value, and nested too deeply.
 _ENDS: Final = (("return v, p", "return None, -1"), ("return p", "return -1"))
@@ -393,7 +398,8 @@ class AvroCode:
                 body = self._skipped(type_, type_)
                 if _goes_on(body):
                     body = fill(_CHAIN, BODY=body)
-            self._functions += fill(_FUNCTION, F=label, BODY=body, RETURN=end, LEAVE=leave)
+            deeper = fill(_DEEPER, LEAVE=leave) if isinstance(type_, Record) else []
+            self._functions += fill(_FUNCTION, F=label, DEEPER=deeper, BODY=body, RETURN=end)
             self._loops, self._depth, self._leave = outside
         return self._made[key][0]
 

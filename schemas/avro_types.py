@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, TypeAlias, cast
 
-from .json_projection import DecodeError, decode_json
+from .json_projection import DecodeError, decode_schema
 
 __all__ = [
     "DECIMAL_MAX_DIGITS",
@@ -246,8 +246,8 @@ class _Parser:
         if len(text) > _TEXT_MAX_CHARS:
             raise SchemaError(f"the schema has more than {_TEXT_MAX_CHARS} characters")
         try:
-            written = decode_json(text.encode())
-        except (DecodeError, UnicodeEncodeError):
+            written = decode_schema(text)
+        except DecodeError:
             raise SchemaError("the schema is not JSON") from None
         found = self._type(written, "", 0)
         for record in self._waiting:

@@ -35,6 +35,7 @@ __all__ = [
     "Shape",
     "decode_again",
     "decode_json",
+    "decode_schema",
     "decode_with",
     "on_fresh_stack",
 ]
@@ -235,6 +236,18 @@ def decode_json(data: bytes) -> object:
     """The whole of `data`. Raises DecodeError."""
     try:
         return (_decode_whole if len(data) < LONG else _decode_long)(data)
+    except Exception as error:  # noqa: BLE001 — msgspec raises a handful of kinds
+        return decode_with(_decode_whole, data, error)
+
+
+def decode_schema(text: str) -> object:
+    """A schema as JSON: its types may be nested deeper than events. Raises DecodeError."""
+    try:
+        data = text.encode()
+    except UnicodeEncodeError:
+        raise DecodeError("the text is not valid UTF-8") from None
+    try:
+        return _decode_whole(data)
     except Exception as error:  # noqa: BLE001 — msgspec raises a handful of kinds
         return decode_with(_decode_whole, data, error)
 

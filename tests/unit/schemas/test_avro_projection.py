@@ -309,6 +309,22 @@ def test_depth_is_bounded(
         assert decode(data(depth) + b"\x02", 0) == TOO_DEEP
 
 
+def test_lists_in_lists_are_no_deeper() -> None:
+    """Functions for these are called between those for records, which alone data decides on."""
+    lists: Any = "R"
+    for _ in range(10):
+        lists = {"type": "array", "items": lists}
+    schema = followed(record(("a", lists)))
+
+    def data(depth: int) -> bytes:
+        return b"\x02" * 10 * depth + b"\x00" * (10 * depth + 1) + b"\x54"
+
+    for shape in (READ, SKIPPED):
+        decode = AvroProjection(schema, JsonProjection(shape).root).decode
+        assert not isinstance(decode(data(DEPTH_MAX - 2), 0), AvroError)
+        assert decode(data(DEPTH_MAX), 0) == TOO_DEEP
+
+
 @pytest.mark.parametrize("strict", [False, True])
 def test_a_linked_list_that_nobody_reads_has_any_length(strict: bool) -> None:
     shape = Shape.of([("end",)])

@@ -217,6 +217,15 @@ def test_depth_is_bounded(wrap: str, levels: int) -> None:
         parse_schema(f'{opened}"int"{after * levels}')
 
 
+def test_schemas_are_not_refused_for_the_depth_of_their_json() -> None:
+    """A record within another is three levels of JSON, and events have fewer of these."""
+    schema = record("R0", a="int")
+    for level in range(1, 60):
+        schema = record(f"R{level}", a=schema)
+
+    assert root(schema).name == "R59"  # type: ignore[union-attr]
+
+
 def test_depth_is_bounded_through_names() -> None:
     """Types that name each other are as deep as if they stood inside each other."""
     chain = [record("R0", a="int")]
