@@ -15,7 +15,7 @@ from .cel.cost import COST_MAX, NESTING_LOOPS_MAX
 from .cel.cost_bounds import are_plain, limits
 from .cel.types import DYN, FIGURES, INT, STRING, TIMESTAMP, Type, list_of, map_of, plain, record
 from .cel.unify import bare
-from .condition_times import in_yaml
+from .condition_remedies import remedy_of
 from .conditions import Part, WrittenCondition
 from .documents import WrittenPolicy
 from .problems import quoted
@@ -36,7 +36,6 @@ __all__ = [
 #: The type of the values of a subject, None where there is no such subject.
 ValueTypes: TypeAlias = Callable[[str], Type | None]
 
-_LATER: Final = "say `stages: [consume]` in the policy, or leave it out"
 _COSTLY: Final = (
     "put `size(…) <= 50 &&` before what it loops over, or loop or repeat less: see SW130"
 )
@@ -188,14 +187,11 @@ def _counts_failures(rule: WrittenRule) -> bool:
 def _tell(policy: WrittenPolicy, part: Part, problem: CelProblem) -> None:
     if policy.reader.problems.drops(problem.severity):
         return
-    remedy = problem.remedy or (_LATER if problem.code == "SW166" else "")
-    if part.scalar is None:
-        remedy = in_yaml(remedy)
     policy.reader.problem(
         part.index(policy.reader, problem.span.start),
         problem.code,
         problem.message,
-        remedy=remedy,
+        remedy=remedy_of(part, problem),
         severity=problem.severity,
     )
 

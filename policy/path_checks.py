@@ -103,7 +103,7 @@ def _tell(
 def _problem(path: Path, env: Environment, *, masked: bool) -> CelProblem | None:
     """The first segment that leads nowhere; None where each leads somewhere in some event."""
     root = str(path[0])
-    found = env.variables.get(root, DYN)  # One that is not known at this stage is told elsewhere.
+    found = env.variables.get(root, DYN)  # A stage may lack some.
     for at, segment in enumerate(path[1:], start=1):
         if found.kind == "dyn":
             return None

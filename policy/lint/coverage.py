@@ -13,6 +13,7 @@ from ..bundle_documents import WrittenBundle
 from ..cel import Environment
 from ..cel.types import DYN, Type, either
 from ..condition_checks import condition_problems, environment
+from ..condition_remedies import remedy_of
 from ..documents import WrittenPolicy
 from ..model import BundleSettings, Policy
 from ..nodes import MapNode, Node
@@ -100,7 +101,7 @@ def _check(subject: Subject, topic: str, env: Environment) -> None:
             part.index(reader, problem.span.start),
             problem.code,
             f"{by}{problem.message}",
-            remedy=problem.remedy,
+            remedy=remedy_of(part, problem),
             severity="warning",
         )
 

@@ -196,6 +196,62 @@ def test_nothing_is_said_where_the_author_has_said_what_happens(schemas: Path) -
 
 
 @pytest.mark.parametrize(
+    ("subject", "element", "code", "remedy"),
+    [
+        (
+            "avro",
+            "{field: value.note, operator: starts_with, value: a}",
+            "SW132",
+            "{field: value.note, operator: not_equals, value: null}",
+        ),
+        (
+            "json",
+            "{field: value.count, operator: greater_than, value: 3}",
+            "SW133",
+            "{field: value.count, operator: exists}",
+        ),
+        (
+            "json",
+            "{field: 'value[\"odd name\"].x', operator: equals, value: 3}",
+            "SW133",
+            "{field: 'value[\"odd name\"]', operator: exists}",
+        ),
+    ],
+)
+def test_a_list_is_told_what_a_list_can_say(
+    schemas: Path, subject: str, element: str, code: str, remedy: str
+) -> None:
+    """And with that in it nothing is wrong any more."""
+    odd = {"type": "object", "properties": {"x": {"type": "integer"}}, "required": ["x"]}
+    whole = json.dumps(JSON).replace('"amount": {', f'"odd name": {json.dumps(odd)}, "amount": {{')
+    (schemas / "json.schema.json").write_text(whole)
+
+    for key in ("where", "require"):
+        (problem,) = found(schemas, subject, f"effect: warn, {key}: [{element}]")
+        assert (problem.code, problem.remedy) == (
+            code,
+            f"add `{remedy}` to the list, or say `on_error:`",
+        )
+        assert found(schemas, subject, f"effect: warn, {key}: [{element}, {remedy}]") == []
+
+
+def test_a_list_is_told_to_be_a_text_where_it_cannot_say_it(schemas: Path) -> None:
+    """Whether a value is a record is nothing that a list can ask."""
+    either = {"type": "object", "properties": {"c": {"type": "integer"}}, "required": ["c"]}
+    union = {"oneOf": [{"type": "integer"}, either]}
+    (schemas / "u.schema.json").write_text(
+        json.dumps({"type": "object", "properties": {"a": union}, "required": ["a"]})
+    )
+    rule = "effect: warn, where: [{field: value.a.c, operator: equals, value: 3}]"
+
+    (problem,) = found(schemas, "u", rule)
+
+    assert problem.remedy == (
+        "write the condition as text, with `type(value.a) == map &&` before it, or say `on_error:`"
+    )
+
+
+@pytest.mark.parametrize(
     ("condition", "code"),
     [
         ("value.count > 3", "SW133"),
