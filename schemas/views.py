@@ -26,12 +26,14 @@ __all__ = [
     "key_view",
     "text_or_bytes",
     "value_view",
+    "without_schemas",
 ]
 
 #: How a caller's datetime becomes the time that rules know; given by the policy layer.
 FactTime: TypeAlias = Callable[[int], object]
 
 _NO_SOURCE = "the bytes are framed by a schema registry, and no schemas were given"
+_NO_FRAME = "the bytes do not begin as a schema registry frames them, and no schemas were given"
 _NOT_UTF8 = "the text is not valid UTF-8"
 #: Facts come from the calling service: deeper than this they are a mistake.
 _FACTS_DEPTH_MAX = 32
@@ -51,6 +53,14 @@ _PLAIN: Final[dict[type, Callable[[Any], object]]] = {
 def is_framed(data: bytes) -> bool:
     """True where the bytes start as the framing of a schema registry does: with a zero byte."""
     return data[:1] == b"\0"
+
+
+def without_schemas(data: bytes) -> str:
+    """Why bytes that are to be framed cannot be read where there are no schemas.
+
+    A header may name a schema, too, so that nothing more can be said of bytes that begin otherwise.
+    """
+    return _NO_SOURCE if data[:1] in (b"\0", b"\1") else _NO_FRAME
 
 
 def is_hidden_header(name: str) -> bool:
@@ -93,7 +103,7 @@ def key_view(key: bytes | None, key_format: str) -> object:
     if key_format == "json":
         return decode_json(key)
     if key_format == "avro" or (key_format == "auto" and is_framed(key)):
-        raise DecodeError(_NO_SOURCE)
+        raise DecodeError(without_schemas(key))
     return text_or_bytes(key)
 
 
@@ -107,7 +117,7 @@ def value_view(value: bytes, value_format: str) -> object:
         except UnicodeDecodeError:
             raise DecodeError(_NOT_UTF8) from None
     if value_format == "avro" or (value_format == "auto" and is_framed(value)):
-        raise DecodeError(_NO_SOURCE)
+        raise DecodeError(without_schemas(value))
     return decode_json(value)
 
 

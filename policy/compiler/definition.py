@@ -18,7 +18,7 @@ from ...schemas.json_projection import (
     JsonProjection,
     decode_json,
 )
-from ...schemas.views import facts_view, is_framed
+from ...schemas.views import facts_view, is_framed, without_schemas
 from ..cel.ast import Expr
 from ..cel.evaluate import compile_exact
 from ..cel.values import CelError, Timestamp, UInt
@@ -55,7 +55,6 @@ _Maker: TypeAlias = Callable[[Event, object], object]
 MEMBERS_MAX: Final = 48
 
 _UNREADABLE: Final = "the bytes are framed by a schema registry and cannot be read"
-_FRAMED: Final = "the bytes are framed by a schema registry, and no schemas were given"
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +122,7 @@ class ValueReader:
             except UnicodeDecodeError:
                 raise DecodeError("the text is not valid UTF-8") from None
         if self.format == "avro" or (self.format == "auto" and is_framed(value)):
-            raise DecodeError(_FRAMED)
+            raise DecodeError(without_schemas(value))
         return self._unframed(value)
 
     def _unframed(self, value: bytes) -> object:
@@ -155,7 +154,7 @@ class ValueReader:
         if isinstance(error, DecodeError):
             return error
         if self.format == "auto" and is_framed(value):
-            return DecodeError(_FRAMED if self.framed is None else _UNREADABLE)
+            return DecodeError(without_schemas(value) if self.framed is None else _UNREADABLE)
         return self.projection.again(value, error)
 
     def plain(self, decoded: object) -> object:
