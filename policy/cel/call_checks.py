@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from abc import abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Final
@@ -16,6 +17,7 @@ from .operators import ORDER
 from .problems import closest
 from .ranges import Range
 from .regex import pattern_problem
+from .slips import hyphenated
 from .types import (
     BOOL,
     BYTES,
@@ -31,6 +33,7 @@ from .types import (
     plain,
 )
 from .unify import NUMBERS, bare
+from .unparse import unparse
 from .values import CelError
 
 __all__ = ["CallChecks"]
@@ -70,6 +73,14 @@ _CONFUSED: Final = {
     **dict.fromkeys(("lower", "tolower", "tolowercase", "lowercase", "casefold"), "lowerAscii"),
     **dict.fromkeys(("upper", "toupper", "touppercase", "uppercase"), "upperAscii"),
 }
+#: The same for macros over lists.
+_LOOPS: Final = {
+    **dict.fromkeys(("any", "some", "exist", "anymatch", "contains", "has"), "exists"),
+    **dict.fromkeys(("every", "each", "forall", "allmatch"), "all"),
+    **dict.fromkeys(("where", "select", "find", "findall"), "filter"),
+    **dict.fromkeys(("collect", "transform"), "map"),
+    **dict.fromkeys(("one", "single"), "exists_one"),
+}
 #: What the readers of texts take.
 _EXAMPLES: Final = {
     "timestamp": 'a time is `timestamp("2026-03-01T12:00:00Z")`, of a day that there is',
@@ -86,12 +97,18 @@ class CallChecks(ComparisonChecks):
         super().__init__()
         self.functions = functions
 
+    @abstractmethod
+    def is_variable(self, name: str) -> bool:
+        """Whether a name is that of a variable, here or where it is forbidden."""
+
     def call(self, node: Call) -> Type:
         """The type of an operator or call."""
         if node.target is None and len(node.args) == 2:
             left, right = node.args
             if node.function in ARITHMETIC:
                 self._date(node)
+                if node.function == "-" and self._hyphen(node):
+                    return DYN
                 return self.note(node, self._arithmetic(node), left, right)
             if node.function in ("==", "!=", "in") or node.function in ORDER:
                 self.comparison(node)
@@ -114,6 +131,21 @@ class CallChecks(ComparisonChecks):
                 f'write `timestamp("{date}T00:00:00Z")` for a time, or `"{date}"` for a text',
                 "warning",
             )
+
+    def _hyphen(self, node: Call) -> bool:
+        """Note `value.odd-name`, where a field of that name is likelier than a variable."""
+        found = hyphenated(node)
+        if found is None or self.is_variable(found[2].name):
+            return False
+        base, name, behind = found
+        before = len(self.problems)
+        type_ = bare(self.unifier.look(self.type_of(base)))
+        if type_.kind == "record" and name not in type_.field_names and not type_.open:
+            del self.problems[before:]  # which are found again
+            return False
+        remedy = f'a field whose name has a `-` is written `{unparse(base)}["{name}"]`'
+        self.problem("SW121", f"there is no variable `{behind.name}`", behind.span, remedy)
+        return True
 
     def _minus(self, node: Call) -> Type:
         type_ = bare(self.unifier.look(self.type_of(node.args[0])))
@@ -172,6 +204,8 @@ class CallChecks(ComparisonChecks):
         if function is None and self._is_misnamed(node):
             for arg in node.args:
                 self.type_of(arg)
+            return DYN
+        if function is None and self._is_loop(node):
             return DYN
         parts = list(node.args) if node.target is None else [node.target, *node.args]
         types = [self.type_of(part) for part in parts]
@@ -252,11 +286,28 @@ class CallChecks(ComparisonChecks):
         )
         return True
 
+    def _is_loop(self, node: Call) -> bool:
+        """Note `list.any(x, x > 1)`, a macro as other languages call it."""
+        name = _LOOPS.get(node.function.lower())
+        if name is None or node.target is None or len(node.args) != 2:
+            return False
+        variable = node.args[0]
+        if not isinstance(variable, Ident) or self.is_variable(variable.name):
+            return False
+        self.type_of(node.target)
+        remedy = f"did you mean `{name}`? It is written as in `{_MACRO_FORMS[name]}`"
+        self.problem("SW122", f"there is no method `{node.function}`", node.span, remedy)
+        return True
+
     def _unknown_function(self, node: Call) -> None:
         name = node.function
         if name == "has":
             remedy = 'write `has(value.amount)`, or `"x" in map` for a key'
             self.problem("SW128", "`has()` takes a field", node.span, remedy)
+            return
+        if name == "not" and len(node.args) == 1 and node.target is None:
+            remedy = f"write `!({unparse(node.args[0])})`"
+            self.problem("SW122", "there is no function `not`", node.span, remedy)
             return
         if name in _MACRO_FORMS or name in MACROS:
             form = _MACRO_FORMS.get(name, "")
@@ -264,7 +315,8 @@ class CallChecks(ComparisonChecks):
             self.problem("SW129", f"`{name}` is written with other arguments", node.span, remedy)
             return
         kind = "function" if node.target is None else "method"
-        near = _CONFUSED.get(name.lower()) or closest(name, {*self.functions, *MACROS})
+        near = _CONFUSED.get(name.lower()) or (_LOOPS.get(name.lower()) if node.target else None)
+        near = near or closest(name, {*self.functions, *MACROS})
         remedy = f"did you mean `{near}`?" if near else ""
         self.problem("SW122", f"there is no {kind} `{name}`", node.span, remedy)
 

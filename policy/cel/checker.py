@@ -215,6 +215,10 @@ class _Checker(CallChecks):
             remedy = f"the variables are {known}" if known else ""
         self.problem("SW121", f"there is no variable `{name}`", span, remedy)
 
+    def is_variable(self, name: str) -> bool:
+        known = (self.scope, self.env.variables, self.env.forbidden, TYPE_NAMES)
+        return any(name in names for names in known)
+
     def near(self, name: str) -> str | None:
         return closest(name, {*self.env.variables, *self.scope})
 

@@ -13,6 +13,7 @@ from .library.time import duration_from_string, meant_timestamp
 from .operators import ORDER
 from .problems import CelProblem, closest
 from .ranges import MIRRORED, beyond, misfit
+from .slips import chained
 from .types import DURATION, DYN, TIMESTAMP, Type, alternatives, either, list_of
 from .unify import NUMBERS, Unifier, bare
 from .unparse import unparse
@@ -131,7 +132,7 @@ class ComparisonChecks(ABC):
             self._membership(node, left, bare(right))
         elif sign in ORDER:
             if not any(map(_ordered, *_pairs(left, right))):
-                remedy = self._conversion(node, bare(left), bare(right))
+                remedy = chained(node) or self._conversion(node, bare(left), bare(right))
                 self.wrong_operands(node, [left, right], remedy)
                 return
             self._figures(node, left, right)

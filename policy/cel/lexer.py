@@ -75,6 +75,12 @@ _REMEDIES: Final = {
     ";": "a condition is one expression",
 }
 
+_PAIRS: Final = {
+    "=~": 'write `text.matches("pattern")` to match a pattern',
+    "=>": "write `>=` to compare, or `list.exists(x, x > 1)` to ask about elements",
+    "=<": "write `<=` to compare",
+}
+
 
 def tokenize(text: str) -> list[Token]:
     """The tokens of `text`, the last one of kind `end`; raises `CelSyntaxError`."""
@@ -120,23 +126,32 @@ def _unexpected(text: str, position: int) -> CelSyntaxError:
     position += len(text[position:]) - len(text[position:].lstrip(_SPACE))
     character = text[position]
     shown = f"`{character}`" if character.isprintable() else f"U+{ord(character):04X}"
-    return CelSyntaxError(
-        f"unexpected character {shown}", position, remedy=_REMEDIES.get(character, "")
-    )
+    remedy = _PAIRS.get(text[position : position + 2]) or _REMEDIES.get(character, "")
+    if text[position - 1 : position + 1] == "!~" and position:
+        remedy = 'write `!text.matches("pattern")`'
+    return CelSyntaxError(f"unexpected character {shown}", position, remedy=remedy)
 
 
 def _no_name_follows(text: str, start: int, end: int) -> None:
     """Refuse `1x`, which would otherwise be a number and a name side by side."""
     follower = _NAME.match(text, end)
-    if follower is not None and follower.group() != "in":
-        raise CelSyntaxError(
-            f"`{text[start : follower.end()]}` is no number",
-            start,
-            follower.end() - start,
-            remedy='a name does not start with a digit; select such a field as `m["1x"]`',
-        )
+    if follower is None or follower.group() == "in":
+        return
+    written = text[start : follower.end()]
+    if _GROUPED.fullmatch(written):
+        remedy = f"write `{written.replace('_', '')}`, without `_`"
+    elif _DURATION.fullmatch(written):
+        remedy = f'a time span is written `duration("{written}")`'
+    elif written.startswith("."):
+        remedy = f'a name does not start with a digit; select such a field as `m["{written[1:]}"]`'
+    else:
+        remedy = "a name does not start with a digit"
+    raise CelSyntaxError(f"`{written}` is no number", start, follower.end() - start, remedy=remedy)
 
 
+#: `10_000` as other languages write it, and `24h`.
+_GROUPED: Final = re.compile(r"[0-9]+(?:_[0-9]+)+")
+_DURATION: Final = re.compile(r"[0-9]+(?:ms|[hms])")
 _NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 

@@ -35,6 +35,7 @@ from .frames import (
 )
 from .lexer import CelSyntaxError, Token, number_too_large, tokenize
 from .macros import expand
+from .slips import not_in, operator_slip, word_slip
 from .values import INT_MAX
 
 __all__ = ["NESTING_MAX", "RESERVED", "parse"]
@@ -56,18 +57,6 @@ _POWERS: Final = {
     **dict.fromkeys("+-", 5),
     **dict.fromkeys("*/%", 6),
 }
-_WORDS: Final = {
-    "and": "write `&&` for and",
-    "or": "write `||` for or",
-    "not": "write `!` for not",
-    "is": "write `==` to compare",
-    "AND": "write `&&` for and",
-    "OR": "write `||` for or",
-    "NOT": "write `!` for not",
-    "like": 'write `text.contains("part")` or `text.matches("pattern")`',
-    "between": "write `low <= x && x <= high`",
-    "if": "write `test ? this : that`",
-}
 
 
 def parse(text: str) -> Expr:
@@ -79,6 +68,7 @@ class _Parser:
     """One pass over the tokens; `start` is where the operand at hand starts, parentheses included."""
 
     def __init__(self, text: str) -> None:
+        self.text = text
         self.tokens = tokenize(text)
         self.at = 0
         self.start = 0
@@ -210,7 +200,7 @@ class _Parser:
                 f"`{token.text}` is a reserved word",
                 token.start,
                 len(token.text),
-                remedy=_WORDS.get(token.text, "a field of that name is selected after a dot"),
+                remedy=word_slip(token.text) or "a field of that name is selected after a dot",
             )
         if self.take_if("("):
             self.push(Arguments(token, None, self.start), token)
@@ -252,8 +242,10 @@ class _Parser:
                 self.at += 1
                 return self.comma_or_close(node, token)
             case _:
+                self.reduce(node, _POWERS["in"])  # so that `start` is that of the left side
+                remedy = not_in(self.text, self.tokens, self.at, self.start)
                 self.at += 1
-                raise self.unexpected(token, "an operator")
+                raise self.unexpected(token, "an operator", remedy)
 
     def infix(self, node: Expr, sign: str, power: int) -> None:
         top = self.stack[-1] if self.stack else None
@@ -342,13 +334,18 @@ class _Parser:
 
     # What is wrong.
 
-    def unexpected(self, token: Token, expected: str) -> CelSyntaxError:
+    def unexpected(self, token: Token, expected: str, remedy: str = "") -> CelSyntaxError:
+        """The error of the token that was taken last; `remedy` where it is known already."""
         if token.kind == "end":
             return self.unclosed()
-        remedy = _WORDS.get(token.text, "")
         before = self.tokens[self.at - 2] if self.at > 1 else None
+        if token.kind == "name" and not remedy:
+            remedy = word_slip(token.text, self.tokens[self.at].text)
+        if token.kind == "operator":
+            operand = expected == "an operand"
+            remedy = operator_slip(self.text, self.tokens, self.at - 1, operand=operand)
         if not remedy and before is not None and before.kind == "name":
-            remedy = _WORDS.get(before.text, "")
+            remedy = word_slip(before.text)
         if expected == "a field name" and token.text in _KEYWORDS:
             remedy = f'write `["{token.text}"]` to select a field of that name'
         if token.text == "{" and expected == "an operator":

@@ -96,6 +96,23 @@ def test_sound_conditions(text: str) -> None:
             "value.country.toUpperCase()",
             "`upperAscii`",
         ),
+        ("value.odd-name == 1", "SW121", "name", 'is written `value["odd-name"]`'),
+        ("value.very-odd-name.size() > 1", "SW121", "odd", 'written `value["very-odd-name"]`'),
+        ("value.a - name == 1", "SW121", "name", "is written `value.name`"),
+        (
+            "value.items.any(x, x.price > 1)",
+            "SW122",
+            "value.items.any(x, x.price > 1)",
+            "did you mean `exists`? It is written as in `list.exists(x, x > 1)`",
+        ),
+        ("value.items.every(x, x > 1)", "SW122", "value.items.every(x, x > 1)", "`all`"),
+        ("not (value.ok == 1)", "SW122", "not (value.ok == 1)", "write `!(value.ok == 1)`"),
+        (
+            "1 < value.a + 1 <= 3",
+            "SW123",
+            "1 < value.a + 1 <= 3",
+            "write `1 < value.a + 1 && value.a + 1 <= 3`",
+        ),
         ("has(value)", "SW128", "has(value)", "has(value.amount)"),
         ("value.items.exists(true)", "SW129", "value.items.exists(true)", "list.exists(x, x > 1)"),
         ("topic in lists.sanctoned", "SW163", "lists.sanctoned", "`lists.sanctioned`"),
@@ -141,6 +158,21 @@ def test_problems_with_a_schema(text: str, code: str, remedy: str) -> None:
 
     assert [problem.code for problem in problems] == [code]
     assert remedy in problems[0].remedy
+
+
+def test_a_name_with_a_hyphen_that_the_schema_has() -> None:
+    """It is told where the schema has such a field, and not where it has none."""
+    named = Environment({"value": record("Order", {"odd-name": INT})})
+
+    (odd,) = check(parse("value.odd-name == 1"), named).problems
+    other = check(parse("value.odd-size == 1"), named).problems
+
+    assert (odd.code, odd.remedy) == (
+        "SW121",
+        'a field whose name has a `-` is written `value["odd-name"]`',
+    )
+    assert check(parse('value["odd-name"] == 1'), named).problems == ()
+    assert [problem.code for problem in other] == ["SW125", "SW121"]
 
 
 def test_a_text_that_is_no_number_is_not_to_be_written_without_quotes() -> None:

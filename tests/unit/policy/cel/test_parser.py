@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from streamwarden.policy.cel import CelSyntaxError, UInt, parse, unparse
@@ -119,7 +121,7 @@ def test_qualified_functions_have_no_target() -> None:
     [
         ("a = b", 2, "write `==`"),
         ("a and b", 2, "write `&&`"),
-        ("not a", 4, "write `!`"),
+        ("not a", 4, "write `!x`"),
         ("(a", 2, "`)` is missing"),
         ("a ==", 4, "an operand was expected"),
         ("", 0, "empty"),
@@ -133,6 +135,25 @@ def test_qualified_functions_have_no_target() -> None:
         ("a ? b ? c : d : e", 6, "needs parentheses"),
         ("[1].all(x.y, true)", 8, "plain name"),
         ("[1].all(x, x, true)", 11, "one name"),
+        ('a =~ "x"', 2, 'write `text.matches("pattern")`'),
+        ('a !~ "x"', 3, 'write `!text.matches("pattern")`'),
+        ("a => 1", 2, "write `>=`"),
+        ("a =< 1", 2, "write `<=`"),
+        ("a <> 1", 3, "write `!=`"),
+        ('a not in ["x"] && b', 2, 'write `!(a in ["x"])`'),
+        ("b || a + 1 not in f(l, [1]) ? c : d", 11, "write `!(a + 1 in f(l, [1]))`"),
+        ("(a not in", 3, "write `!(x in list)`"),
+        ("a is not null", 2, "write `!=`"),
+        ("a contains 'x'", 2, 'write `text.contains("part")`'),
+        ("a > 10_000", 4, "write `10000`"),
+        ("a > 24h", 4, 'written `duration("24h")`'),
+        ("m.1x", 1, 'as `m["1x"]`'),
+        ("l[*].x > 1", 2, "value.items.exists(item, item.price > 10)"),
+        ("l[].x > 1", 2, "value.items.exists(item, item.price > 10)"),
+        ("l.map(x -> x)", 9, "value.items.exists(item, item.price > 10)"),
+        ("a > 1,5", 5, "write `1.5`, with a point"),
+        ("a > 10,000", 6, "write `10000`, or `10.000` for a fraction"),
+        ("a, b", 1, "write `&&`"),
         ("a \u201cb\u201d", 2, "straight quotes"),
         ("'\ud800'", 1, "surrogate"),
     ],
@@ -145,6 +166,37 @@ def test_errors_say_where_and_what_to_do(text: str, offset: int, part: str) -> N
     assert part in str(error)
     assert error.code == "SW120"
     assert error.length >= 1
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        'a =~ "x"',
+        'a !~ "x"',
+        "a => 1",
+        "a not in [1]",
+        "a not in",
+        "not a",
+        "a contains b",
+        "a like b",
+        "a between b",
+        "if",
+        "a > 10_000",
+        "a > 24h",
+        "m.1x",
+        "l[*]",
+        "a > 1,5",
+        "a > 1,000",
+    ],
+)
+def test_a_remedy_that_shows_an_expression_shows_one_that_parses(text: str) -> None:
+    """What stands between backticks is CEL, or one of its operators."""
+    shown = re.findall(r"`([^`]+)`", problem(text).remedy)
+
+    assert shown
+    for each in shown:
+        if each not in {"_", ">=", "&&"}:
+            parse(each)
 
 
 @pytest.mark.parametrize(
