@@ -32,9 +32,10 @@ from .case_documents import Case
 from .compiler.framed import FramedValues
 from .decision import Decision, Match
 from .keys import KeyRing
-from .model import Mode
+from .model import Effect, Mode
 from .plan_table import PlanTable
 from .privacy import show
+from .unjudged import unjudged
 
 __all__ = ["CaseResult", "run_cases", "unlike", "value_writer"]
 
@@ -117,7 +118,7 @@ def _run(case: Case, table: PlanTable, now: int, rules: set[str]) -> CaseResult:
         case.facts or None,
     )
     decision = plan.decide(event)
-    failures = tuple(_differences(case, decision, rules, write))
+    failures = tuple(_differences(case, decision, rules, write, table.bundle))
     return CaseResult(case, failures, decision, () if failures else _doubts(case, decision))
 
 
@@ -154,12 +155,16 @@ def _plain_bytes(value: object, value_format: str) -> bytes:
 
 
 def _differences(
-    case: Case, decision: Decision, rules: set[str], write: Callable[[object], bytes]
+    case: Case,
+    decision: Decision,
+    rules: set[str],
+    write: Callable[[object], bytes],
+    bundle: Bundle,
 ) -> Iterator[str]:
     expect, matches = case.expect, decision.matches
     counted = [m for m in matches if m.counts and f"{m.policy}/{m.rule}" in rules]
     if decision.effect is not expect.effect:
-        yield f"the effect is {decision.effect.value}, not {expect.effect.value}{_why(decision)}"
+        yield f"the effect is {decision.effect.value}, not {expect.effect.value}{_why(decision, bundle)}"
     if expect.rules is not None:
         yield from _compare(expect.rules, counted, "counts", matches)
     if expect.exempted is not None:
@@ -178,11 +183,13 @@ def _differences(
         yield text
 
 
-def _why(decision: Decision) -> str:
-    """What the bundle itself said, or why the strictest rule fired."""
+def _why(decision: Decision, bundle: Bundle) -> str:
+    """What the bundle itself said, or why the strictest rule fired, or why nothing looked at it."""
     if decision.undecodable is not None:
         return f": the value cannot be decoded ({decision.undecodable})"
-    said = decision.reasons()
+    said: str | None = decision.reasons()
+    if decision.effect is Effect.NONE:
+        said = unjudged([bundle], decision.event.topic, decision.stage, decision.event.now)
     return f": {said}" if said else ""
 
 

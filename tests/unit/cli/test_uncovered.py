@@ -82,3 +82,19 @@ def test_publishing_without_any_policy_is_told_before_the_first_event(
     assert named.stderr.count("nothing judges its events") == 1
     assert f"{UNCOVERED}; {MEANT}" in named.stderr
     assert "no policy covers topic `orders`" in records.stderr
+
+
+def test_a_case_on_an_uncovered_topic_says_what_was_meant(run: Run, policies: Path) -> None:
+    """Where its expectation fails for that; one that expects `none` is content."""
+    (policies / "cases.yaml").write_text(
+        "tests: limits\ncases:\n"
+        "  - {note: a, topic: paymets, value: {amount: 60000}, expect: {effect: hold}}\n"
+        "  - {note: b, topic: paymets, value: {amount: 60000}, expect: {effect: none}}\n"
+    )
+
+    (wrong, right) = json.loads(run("policy", "test", policies, "--json").stdout)["results"]
+
+    assert wrong["failures"] == [
+        f"the effect is none, not hold: {UNCOVERED.removeprefix('warning: ')}; {MEANT}"
+    ]
+    assert right["passed"]
