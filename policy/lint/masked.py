@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from ..cel.ast import Call, Has, Index, Select, walk
+from ..cel.ast import Call, Has, Index, Literal, Select, walk
 from ..checking import MaskProblem, subjects_of_masks
 from ..compiler.reads import reads_of
 from ..model import Condition, Effect, MaskField, Path, Rule
@@ -72,10 +72,10 @@ def _reads_masked(
         for other, mask in masks.get(path[0], ()):
             if other is subject or mask.path in own or mask.text in told:
                 continue
-            if asked and mask.how != "drop":
-                continue  # What is only asked for is still there.
-            if len(mask.path) > len(path) and _only_its_type(condition, path):
-                continue  # Which a mask within it leaves as it is.
+            if asked and _stays(path, mask):
+                continue
+            if len(mask.path) > len(path) and _not_entered(condition, path):
+                continue  # A mask within it leaves it what it is.
             if _meet(path, mask.path) and topics_meet(subject.policy, other.policy):
                 told.add(mask.text)
                 _warn(subject, other, mask)
@@ -101,17 +101,28 @@ def _paths(places: Iterable[tuple[str, Path]], *, asked: bool) -> list[tuple[Pat
     ]
 
 
-def _only_its_type(condition: Condition | None, path: Path) -> bool:
-    """Whether a condition asks what type a part of the event has, and reads no more of it."""
+def _stays(path: Path, mask: MaskField) -> bool:
+    """Whether what is only asked for is still there: all but what goes itself, or what holds it."""
+    if len(mask.path) == len(path):
+        return mask.how != "drop"
+    return len(mask.path) > len(path)
+
+
+def _not_entered(condition: Condition | None, path: Path) -> bool:
+    """Whether a condition asks of a part what type it has, or whether it is null, and no more."""
     nodes = [] if condition is None else list(walk(condition.expr))
-    typed = {id(n.args[0]) for n in nodes if isinstance(n, Call) and _asks_type(n)}
+    outside = {id(arg) for n in nodes if isinstance(n, Call) and _asks_outside(n) for arg in n.args}
     entered = {id(n.operand) for n in nodes if isinstance(n, (Select, Index, Has))}
     found = {id(n) for n in nodes if path_of(n) == ("value", *path)} - entered
-    return bool(found) and found <= typed
+    return bool(found) and found <= outside
 
 
-def _asks_type(node: Call) -> bool:
-    return node.function == "type" and node.target is None and len(node.args) == 1
+def _asks_outside(node: Call) -> bool:
+    if node.target is not None:
+        return False
+    if node.function in ("==", "!="):
+        return any(isinstance(arg, Literal) and arg.value is None for arg in node.args)
+    return node.function == "type" and len(node.args) == 1
 
 
 def _meet(one: Path, other: Path) -> bool:

@@ -349,6 +349,38 @@ def test_rules_at_consume_on_what_produce_has_masked(tmp_path: Path) -> None:
     assert advice(tmp_path, mask, at_produce) == []
 
 
+def test_that_a_part_is_there_stays_so_whatever_is_masked_within_it(tmp_path: Path) -> None:
+    """But not that a part of what was masked as a whole is there."""
+    mask = policy(
+        "effect: mask, mask: [{field: value.shipper.vat, with: hash}, "
+        "{field: value.shipper.iban, with: drop}, {field: value.payer, with: redact}, "
+        "{field: 'value.items[].note', with: drop}]",
+        name="m",
+    )
+    rules = [
+        ("where: [{field: value.shipper.phone, operator: missing}]", 0),
+        ("where: [{field: value.shipper.phone, operator: exists}]", 0),
+        ("where: [{field: value.shipper, operator: missing}]", 0),
+        ("where: [{field: value.shipper.vat, operator: missing}]", 0),
+        ("when: has(value.shipper)", 0),
+        ("when: value.shipper == null", 0),
+        ("when: null != value.items", 0),
+        ("when: 'value.items.exists(i, has(i.price))'", 0),
+        ("where: [{field: value.shipper.iban, operator: missing}]", 1),
+        ("where: [{field: value.shipper.vat, operator: equals, value: x}]", 1),
+        ("where: [{field: value.payer.name, operator: missing}]", 1),
+        ("when: has(value.payer.name)", 1),
+        ("when: value.shipper != value.other", 2),
+        ("when: value.shipper == null || value.shipper.size() > 3", 2),
+        ("when: 'value.items.exists(i, has(i.note))'", 1),
+    ]
+
+    found = told(tmp_path, mask, policy(*(f"effect: warn, {rule}" for rule, _ in rules)))
+
+    lines = [line for code, line in found if code == "SW183"]
+    assert lines == [6 + n for n, (_, count) in enumerate(rules) for _ in range(count)]
+
+
 def test_rules_that_a_replay_cannot_judge(tmp_path: Path) -> None:
     """Facts and the like are not in the topic; consume decisions are not replayed."""
     rules = ("effect: warn, when: facts.score > 1", "effect: warn, when: client.id == 'x'")
