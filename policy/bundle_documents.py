@@ -38,6 +38,7 @@ _CHOICES: Final[dict[str, tuple[str, ...]]] = {
     "uncovered": ("warn", "allow", "reject"),
     "stamp": ("packed", "expanded"),
 }
+_FORMAT: Final = re.compile("|".join(_FORMATS))
 _KEYS: Final = (
     *("bundle", *_CHOICES, "strict_values", "guarded_from", "quarantine", "held", "waiting"),
     *("lists", "ignore", "topics"),
@@ -134,7 +135,9 @@ def _formats(reader: Reader, fields: Fields) -> tuple[TopicFormat, ...]:
         return ()
     formats: list[TopicFormat] = []
     for key, value in mapping.entries:
-        inner = reader.mapping(value, f"the format of {quoted(key.text)}")
+        inner = reader.mapping(
+            value, f"the format of {quoted(key.text)}", "{value: json}", alone=_FORMAT
+        )
         if inner is None or not valid_topic(reader, key, key.text):
             continue
         chosen = Fields(reader, inner, "the format of a topic", ("value", "key"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
@@ -16,6 +17,7 @@ from .yaml_reader import DOCUMENT_MAX_BYTES, Document
 __all__ = ["Case", "Expectation", "WrittenCases", "read_cases"]
 
 _EFFECTS: Final = tuple(effect.value for effect in Effect)
+_WORD: Final = re.compile("|".join(_EFFECTS))
 _KEYS: Final = (
     *("note", "topic", "stage", "value", "key", "headers", "timestamp", "now", "partition"),
     *("offset", "facts", "client", "labels", "expect"),
@@ -144,7 +146,7 @@ def _case(reader: Reader, node: Node, policy: str, number: int) -> Case | None:
 
 
 def _expectation(reader: Reader, node: Node) -> Expectation | None:
-    mapping = reader.mapping(node, "`expect`")
+    mapping = reader.mapping(node, "`expect`", "{effect: reject}", alone=_WORD)
     if mapping is None:
         return None
     fields = Fields(reader, mapping, "`expect`", _EXPECTED)

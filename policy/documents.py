@@ -29,6 +29,7 @@ TOMBSTONES: Final = ("allow", "check", "reject")
 _PARK: Final = ("event", "key")
 _CLASSES: Final = ("platform", "edge", "domain", "data")
 _TOPIC: Final = re.compile(r"[A-Za-z0-9._*-]{1,249}")
+_TIME: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}(?:T[0-9:.]+(?:Z|[-+][0-9:]+))?")
 _KEYS: Final = (
     *("policy", "title", "owner", "class", "topics", "stages", "schema", "effective", "review"),
     *("sensitive", "mode", "tombstones", "park", "rules"),
@@ -166,7 +167,10 @@ def _stages(reader: Reader, fields: Fields) -> tuple[str, ...]:
 
 def _effective(reader: Reader, fields: Fields) -> tuple[int | None, int | None]:
     node = fields.get("effective")
-    mapping = None if node is None else reader.mapping(node, "`effective`")
+    example = "{from: 2026-03-01, until: 2027-03-01}"
+    if node is None:
+        return None, None
+    mapping = reader.mapping(node, "`effective`", example, alone=_TIME)
     if mapping is None:
         return None, None
     inner = Fields(
@@ -193,7 +197,9 @@ def _effective(reader: Reader, fields: Fields) -> tuple[int | None, int | None]:
 
 def _review(reader: Reader, fields: Fields) -> str | None:
     node = fields.get("review")
-    mapping = None if node is None else reader.mapping(node, "`review`")
+    if node is None:
+        return None
+    mapping = reader.mapping(node, "`review`", "{by: 2026-03-01}", alone=_TIME)
     if mapping is None:
         return None
     inner = Fields(reader, mapping, "`review`", ("by",), {"date": "by", "on": "by"})

@@ -202,15 +202,24 @@ class Reader:
                 seen[text] = None
         return tuple(seen)
 
-    def mapping(self, node: Node, what: str) -> MapNode | None:
-        """`node` as a mapping, or None with a problem."""
+    def mapping(
+        self, node: Node, what: str, example: str = "", *, alone: re.Pattern[str] | None = None
+    ) -> MapNode | None:
+        """`node` as a mapping, or None with a problem whose remedy shows `example`.
+
+        A value that is `alone`, the first one that the example has, is put in its place.
+        """
         if isinstance(node, MapNode):
             return node
+        if alone and isinstance(node, ScalarNode) and alone.fullmatch(node.text):
+            example = f"{example.partition(':')[0]}: {node.text}}}"
         self.problem(
             node,
             "SW142",
             f"{what} takes a mapping, and this is {kind_of(node)}",
-            remedy="write `key: value` lines, or `{key: value}`",
+            remedy=f"write `{example}`"
+            if example
+            else "write `key: value` lines, or `{key: value}`",
         )
         return None
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Final
 
@@ -26,6 +27,7 @@ _MASKS: Final = ("drop", "redact", "hash", "last4")
 #: What follows a path where a format or an expression was meant.
 _OF_EXPRESSIONS: Final = frozenset(":!+*/%|?<>=&(, \t")
 _APPROVALS_MAX: Final = 20  # more people than ever agree on one event
+_WHOLE: Final = re.compile(r"[1-9][0-9]?")
 _KEYS: Final = (
     *("id", "when", "where", "require", "effect", "exempts", "mode", "on_error", "mask"),
     *("approvals", "reason", "severity", "remediation", "exemptible_by"),
@@ -67,7 +69,7 @@ def read_rule(reader: Reader, node: Node, policy: str) -> WrittenRule | None:
 
     One without an id of its own has `UNNAMED`, so that the rest of it is checked too.
     """
-    mapping = reader.mapping(node, "a rule")
+    mapping = reader.mapping(node, "a rule", "{id: large, when: value.amount > 100, effect: hold}")
     if mapping is None:
         return None
     fields = Fields(reader, mapping, "a rule", _KEYS, _CONFUSED)
@@ -187,7 +189,7 @@ def _approvals(
             "`approvals` has no meaning here: only held events wait for people",
             remedy="remove `approvals`, or say `effect: hold`",
         )
-    mapping = reader.mapping(node, "`approvals`")
+    mapping = reader.mapping(node, "`approvals`", "{need: 2, from: [limits-desk]}", alone=_WHOLE)
     if mapping is None:
         return None
     inner = Fields(
@@ -230,7 +232,7 @@ def _masks(
 
 
 def _mask(reader: Reader, node: Node) -> MaskField | None:
-    mapping = reader.mapping(node, "an element of `mask`")
+    mapping = reader.mapping(node, "an element of `mask`", "{field: value.card, with: redact}")
     if mapping is None:
         return None
     fields = Fields(
