@@ -6,6 +6,7 @@ them. Nothing here refers to YAML, files or Kafka.
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -157,6 +158,13 @@ class Policy:
     def is_overdue(self, today: str) -> bool:
         """Whether its review was due before `today` (`2026-03-01`)."""
         return self.review_by is not None and self.review_by[:10] < today
+
+    def has_ended(self, today: str) -> bool:
+        """Whether the last moment in which it was in force lies before `today` (`2026-03-01`, UTC)."""
+        if self.effective_until is None or not today:
+            return False
+        midnight = dt.datetime.fromisoformat(today).replace(tzinfo=dt.UTC)
+        return self.effective_until <= int(midnight.timestamp()) * 1_000_000_000
 
 
 @dataclass(frozen=True, slots=True)

@@ -245,6 +245,11 @@ PROBLEM_CODES: Final[dict[str, ProblemCode]] = {
         "The day by which somebody wanted to look at the policy again (`review: {by: …}`) is past. "
         "It holds as before: look at it, and write the next day.",
     ),
+    "SW175": ProblemCode(
+        "policy that has ended",
+        "The time until which the policy is in force (`effective: {until: …}`) is past: its rules "
+        "are applied to nothing any more. Move that time, or remove the policy.",
+    ),
     # ------------------------------------------------------------------ advice
     "SW180": ProblemCode(
         "shadowed rule",

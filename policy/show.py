@@ -106,7 +106,8 @@ def _scope(policy: Policy, today: str) -> list[str]:
     since, until = _date(policy.effective_from), _date(policy.effective_until)
     if since or until:
         ends = [f"from {since}" if since else "", f"until {until} (exclusive)" if until else ""]
-        said.append(f"In force {' '.join(filter(None, ends))}.")
+        over = " ENDED." if policy.has_ended(today) else ""
+        said.append(f"In force {' '.join(filter(None, ends))}.{over}")
     if policy.review_by is not None:
         overdue = " OVERDUE." if policy.is_overdue(today) else ""
         said.append(f"To be reviewed by {policy.review_by}.{overdue}")

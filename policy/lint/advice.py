@@ -14,7 +14,13 @@ from .firing import (
     never_firing,
     shadow_exemptions,
 )
-from .habits import missing_words, overdue_reviews, replay_gaps, unanchored_patterns
+from .habits import (
+    ended_policies,
+    missing_words,
+    overdue_reviews,
+    replay_gaps,
+    unanchored_patterns,
+)
 from .masked import masked_reads
 from .shadowing import COMPARISONS_MAX, Idle, idle_rules
 from .subjects import subjects_of
@@ -25,7 +31,7 @@ __all__ = ["adviser"]
 def adviser(topics: Collection[str] = (), today: str = "") -> Adviser:
     """What gives all advice; `topics` are names that policies should cover.
 
-    Reviews that were due before `today` (`2026-03-01`) are told.
+    Reviews that were due, and policies that ended, before `today` (`2026-03-01`) are told.
     """
 
     def advise(written: Written) -> None:
@@ -33,6 +39,7 @@ def adviser(topics: Collection[str] = (), today: str = "") -> Adviser:
         pairs = exemption_targets(subjects)
         missing_words(subjects)
         overdue_reviews(written.policies, today)
+        ended_policies(written.policies, today)
         never_firing(subjects)
         idle, skipped = idle_rules(subjects, written.settings, lifted_rules(pairs))
         for each in idle:

@@ -14,7 +14,13 @@ from ..problems import quoted
 from .anchors import Anchors, anchors_of
 from .subjects import Subject
 
-__all__ = ["missing_words", "overdue_reviews", "replay_gaps", "unanchored_patterns"]
+__all__ = [
+    "ended_policies",
+    "missing_words",
+    "overdue_reviews",
+    "replay_gaps",
+    "unanchored_patterns",
+]
 
 #: What history does not carry, and how a rule could do without.
 _NOT_KEPT: Final = {
@@ -75,6 +81,19 @@ def overdue_reviews(policies: Iterable[WrittenPolicy], today: str) -> None:
                 "SW174",
                 f"the review of policy {quoted(written.policy.id)} was due by {written.policy.review_by}",
                 remedy="look at it again, and write the next day into `review`",
+                severity="warning",
+            )
+
+
+def ended_policies(policies: Iterable[WrittenPolicy], today: str) -> None:
+    """Warn of policies that were in force until before `today` (`2026-03-01`), and judge nothing."""
+    for written in policies:
+        if written.policy.has_ended(today):
+            written.reader.problem(
+                written.node.get("effective") or written.node,
+                "SW175",
+                f"the policy {quoted(written.policy.id)} has ended, and judges nothing any more",
+                remedy="move `until` in `effective`, or remove the policy",
                 severity="warning",
             )
 

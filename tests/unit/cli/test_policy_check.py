@@ -121,6 +121,32 @@ def test_publishing_tells_of_overdue_reviews(run: Run, directory: Path, tmp_path
     assert "SW174: the review of policy `limits` was due by 2020-01-01" in result.stderr
 
 
+@pytest.mark.parametrize(
+    ("until", "told"),
+    [
+        ("0001-01-01", True),
+        ("2020-01-01", True),
+        ("2020-06-01T12:00:00Z", True),
+        ("2999-01-01", False),
+    ],
+)
+def test_policies_that_have_ended_are_told(
+    run: Run, directory: Path, until: str, told: bool
+) -> None:
+    """With the place of their dates; they judge nothing, whatever their rules say."""
+    limits = directory / "limits.yaml"
+    dates = f"owner: risk\neffective: {{until: {until}}}"
+    limits.write_text(POLICY.replace("owner: risk", dates))
+
+    result = run("policy", "check", directory)
+    shown = run("policy", "show", directory)
+
+    assert result.exit_code == 0
+    warning = "SW175: the policy `limits` has ended, and judges nothing any more"
+    assert (warning in result.stdout) is told
+    assert ("ENDED." in shown.stdout) is told
+
+
 def test_advice_is_explained(run: Run) -> None:
     """By its code."""
     said = json.loads(run("policy", "explain-code", "sw180", "--json").stdout)
