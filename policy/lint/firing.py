@@ -8,7 +8,7 @@ from ..model import Mode, Rule
 from ..problems import quoted
 from ..topics import matches_glob
 from .claims import excludes, never_true
-from .formulas import All, Atom, atoms, one_of
+from .formulas import All, Atom, Formula, atoms, formula_of, one_of
 from .scopes import meets
 from .subjects import Subject
 
@@ -32,17 +32,29 @@ def never_firing(subjects: Iterable[Subject]) -> None:
         end = ", so that the rule never fires"
         if fails and not certain:
             end = ": the rule fires only where it cannot be evaluated"
-        subject.warn(
-            "SW182",
-            f"no event makes the condition true{end}",
-            key="when" if subject.written_rule.when is not None else "require",
-            remedy=f"{_why_never(subject, known)}, or remove the rule",
-        )
+        key, what, remedy = _why_never(subject, known)
+        subject.warn("SW182", f"{what}{end}", key=key, remedy=f"{remedy}, or remove the rule")
 
 
-def _why_never(subject: Subject, known: Sequence[Atom]) -> str:
-    """What makes the condition true for no event, and what to change."""
-    formula, policy = subject.formula, subject.policy
+def _why_never(subject: Subject, known: Sequence[Atom]) -> tuple[str, str, str]:
+    """Which of `when` and `require` to look at, what is wrong with it, and what to change."""
+    when, require = subject.rule.when, subject.rule.require
+    condition = subject.formula if when is None or require is None else formula_of(when.expr)
+    kept = None if require is None else formula_of(require.expr, positive=False)
+    if kept is None or (when is not None and never_true(condition, known)):
+        return "when", "no event makes the condition true", _change(subject, condition, known)
+    if never_true(kept, known):
+        remedy = _change(subject, kept, known, kept=True)
+        return "require", "no event breaks `require`", remedy
+    what = "where `when` is true, no event breaks `require`"
+    return "require", what, "change one of the two"
+
+
+def _change(
+    subject: Subject, formula: Formula, known: Sequence[Atom], *, kept: bool = False
+) -> str:
+    """What to change in a formula that is true for no event; with `kept`, in what it denies."""
+    policy = subject.policy
     if not never_true(formula):
         if never_true(formula, known[:1]):
             return f"the policy's `stages` are {', '.join(policy.stages)}: change one of the two"
@@ -50,7 +62,10 @@ def _why_never(subject: Subject, known: Sequence[Atom]) -> str:
     parts = formula.parts if isinstance(formula, All) else (formula,)
     if any(never_true(part) for part in parts):
         which = "it is" if len(parts) == 1 else "one of its parts is"
-        return f"{which} false whatever the event holds: change it"
+        truth = "true" if kept else "false"
+        return f"{which} {truth} whatever the event holds: change it"
+    if kept:
+        return "no event breaks all of its parts: change one"
     return "two of its parts exclude each other: change one"
 
 

@@ -54,7 +54,10 @@ class Subject:
     ) -> None:
         """Add a warning at `place`, else at the entry `key` of the rule, else at its id."""
         node = self.written_rule.node
-        found = (node.get(key) if key else None) or node.get("id") or node
+        named = node.get(key) if key else None
+        if named is None and key == "when":
+            named = node.get("where")
+        found = named or node.get("id") or node
         self.written.reader.problem(
             found if place is None else place, code, message, remedy=remedy, severity="warning"
         )

@@ -256,6 +256,65 @@ def test_what_makes_a_condition_false_is_told(tmp_path: Path, condition: str, re
     assert found.remedy.endswith(", or remove the rule")
 
 
+@pytest.mark.parametrize(
+    ("rule", "key", "message", "remedy"),
+    [
+        (
+            "when: value.x > 8, require: value.x > 5",
+            "require",
+            "where `when` is true, no event breaks `require`: the rule fires only where",
+            "change one of the two, or remove the rule",
+        ),
+        (
+            "when: value.x > 8, require: \"value.x.contains('b')\"",
+            "require",
+            "where `when` is true, no event breaks `require`: the rule fires only where",
+            "change one of the two, or remove the rule",
+        ),
+        (
+            "when: value.x > 8 && value.x < 5, require: value.y > 5",
+            "when",
+            "no event makes the condition true: the rule fires only where",
+            "two of its parts exclude each other: change one, or remove the rule",
+        ),
+        (
+            "where: [{field: value.x, operator: in, value: [1]}, {field: value.x, operator: equals, value: 2}]",
+            "where",
+            "no event makes the condition true: the rule fires only where",
+            "two of its parts exclude each other: change one, or remove the rule",
+        ),
+        (
+            "when: value.x > 8, require: 1 < 2",
+            "require",
+            "no event breaks `require`, so that the rule never fires",
+            "it is true whatever the event holds: change it, or remove the rule",
+        ),
+        (
+            "require: value.x != 3 || value.y == 1 || value.x != 4",
+            "require",
+            "no event breaks `require`: the rule fires only where",
+            "no event breaks all of its parts: change one, or remove the rule",
+        ),
+        (
+            "require: 'stage != \"x\"'",
+            "require",
+            "no event breaks `require`, so that the rule never fires",
+            "the policy's `stages` are produce, consume: change one of the two, or remove the rule",
+        ),
+    ],
+)
+def test_when_and_require_are_told_apart(
+    tmp_path: Path, rule: str, key: str, message: str, remedy: str
+) -> None:
+    """The one that has to change, or `require` where the two do not fit each other."""
+    (found,) = advice(tmp_path, policy(f"effect: warn, {rule}"))
+
+    assert found.code == "SW182"
+    assert found.text[: found.location.column - 1].endswith(f"{key}: ")
+    assert found.message.startswith(message)
+    assert found.remedy == remedy
+
+
 def test_topics_by_globs(tmp_path: Path) -> None:
     """A topic that the globs of the policy do not name never comes."""
     rules = ('effect: warn, when: topic == "a.b"', 'effect: warn, when: topic == "b"')
