@@ -394,6 +394,23 @@ def test_of_an_element_only_what_is_sensitive_is_hidden() -> None:
     assert second["parts"] == [{"expr": "p.name", "path": "value.people[1].name", "value": "cid"}]
 
 
+def test_the_place_of_a_sensitive_part_says_what_its_own_condition_says() -> None:
+    """As for that element alone; where the whole element is sensitive, or a value elsewhere, it is hidden."""
+    (alone,) = trail('value.people[1].ssn == "x"', {"value": PERSON}, *SENSITIVE)["parts"]
+    _, looped = trail('value.people.exists(p, p.ssn == "none")', {"value": PERSON}, *SENSITIVE)[
+        "parts"
+    ]
+
+    assert (alone["path"], alone["value"]) == ("value.people[1].ssn", "***")
+    assert (looped["element"], looped["result"]) == (0, True)
+    assert looped["parts"] == [{"expr": "p.ssn", "path": "value.people[0].ssn", "value": "***"}]
+    for secret in (("value", "people", None), ("value", "people")):
+        whole = trail('value.people.exists(p, p.name == "cid")', {"value": PERSON}, secret)
+        assert [step["element"] for step in _with_element(whole)] == ["***"]
+    elsewhere = trail("value.people.exists(p, p.name != value.ssn)", {"value": PERSON}, *SENSITIVE)
+    assert [step["element"] for step in _with_element(elsewhere)] == ["***"]
+
+
 @pytest.mark.parametrize(
     ("condition", "result"),
     [
