@@ -9,9 +9,12 @@ from typing import Any, cast
 from rich.text import Text
 from rich.tree import Tree
 
+from ..policy.decision import Decision
+from ..policy.model import MaskField
+from ..policy.paths import format_path
 from .output import counted, escaped
 
-__all__ = ["decision_tree", "effect_style"]
+__all__ = ["add_masks", "decision_tree", "effect_style", "masks_json"]
 
 _STYLES = {
     "allow": "green",
@@ -48,8 +51,9 @@ def decision_tree(decision: _Json, *, unfired: Iterable[_Json] = ()) -> Tree:
     matches = cast("Sequence[_Json]", decision["matches"])
     if "undecodable" in decision and all(match["rule"] != "undecodable" for match in matches):
         tree.add(Text(escaped(f"the value cannot be decoded: {decision['undecodable']}")))
+    stopped = {"hold": "held", "reject": "rejected"}.get(effect, "")
     for match in matches:
-        _add_match(tree, match, fired=True)
+        _add_match(tree, match, fired=True, stopped=stopped)
     for match in unfired:
         _add_match(tree, match, fired=False)
     # What the bundle itself says about an event belongs to nobody's policy.
@@ -60,7 +64,20 @@ def decision_tree(decision: _Json, *, unfired: Iterable[_Json] = ()) -> Tree:
     return tree
 
 
-def _add_match(tree: Tree, match: _Json, *, fired: bool) -> None:
+def add_masks(matches: Iterable[dict[str, Any]], decision: Decision) -> None:
+    """Add to each match of a rule with masks which fields it masks and how, for `decision_tree`."""
+    masks = {(each.policy.id, each.rule.id): each.rule.masks for each in decision.plan.rules}
+    for match in matches:
+        if masked := masks.get((match["policy"], match["rule"])):
+            match["masks"] = masks_json(masked)
+
+
+def masks_json(masks: Iterable[MaskField]) -> list[dict[str, str]]:
+    """Fields and how they are masked, as JSON has them; nothing of their values."""
+    return [{"field": format_path(("value", *mask.path)), "how": mask.how} for mask in masks]
+
+
+def _add_match(tree: Tree, match: _Json, *, fired: bool, stopped: str = "") -> None:
     effect = str(match["effect"]) if fired else "—"
     shown = Text().append(f"{effect}  ", effect_style(effect))
     shown.append(escaped(f"{match['policy']}/{match['rule']}"), "bold" if fired else "dim")
@@ -83,6 +100,11 @@ def _add_match(tree: Tree, match: _Json, *, fired: bool) -> None:
     why = match.get("why")
     if why is not None:
         _add_step(branch, why)
+    if match.get("masks"):
+        masks = cast("Sequence[_Json]", match["masks"])
+        named = ", ".join(f"{mask['field']}: {mask['how']}" for mask in masks)
+        idle = f" (the event is {stopped}, and not masked)" if fired and stopped else ""
+        branch.add(Text(escaped(f"masks {named}"), "cyan" if fired else "dim").append(idle, "dim"))
     if fired and match.get("remediation"):
         branch.add(Text(escaped(f"→ {match['remediation']}"), "italic"))
 
