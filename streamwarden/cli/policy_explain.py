@@ -23,7 +23,7 @@ from .options import output_options, topic_option
 from .output import Output, write_json
 from .policy_plan import plans_json, plans_of, print_plans
 from .times import Instant
-from .trails import decision_tree
+from .trails import add_masks, decision_tree, masks_json
 from .uncovered import Unjudged
 
 __all__ = ["explain"]
@@ -90,7 +90,8 @@ def explain(
     """Say why an event is decided as it is: each rule that fired, each condition, each value.
 
     The event is the whole content of a file, one line of it, or given with --value. Values of
-    sensitive fields show as ***.
+    sensitive fields show as ***. Of a rule that masks, the fields are named, and how; with --json
+    the `masks` of the whole are those that were applied.
 
       streamwarden policy explain policies/ --topic payments event.json
       streamwarden policy explain policies/ -t payments --line 12 --all payments.jsonl.gz
@@ -130,6 +131,8 @@ def explain(
     data = value.encode() if value is not None else _content(str(file), line)
     decision = decision_on(guard, _event(data, topic, line_format), stage or "produce")
     said = decision.to_dict()
+    add_masks(said["matches"], decision)
+    said["masks"] = masks_json(decision.masks)
     fired = {(match.policy, match.rule) for match in decision.matches}
     unfired = (
         [m for m in explain_rules(decision) if (m.policy, m.rule) not in fired]
@@ -141,9 +144,12 @@ def explain(
             said["unfired"] = [
                 {"policy": match.policy, "rule": match.rule, "why": match.why} for match in unfired
             ]
+            add_masks(said["unfired"], decision)
         write_json(said)
     else:
-        output.print(decision_tree(said, unfired=[match.to_dict() for match in unfired]))
+        others = [match.to_dict() for match in unfired]
+        add_masks(others, decision)
+        output.print(decision_tree(said, unfired=others))
     if decision.undecodable is not None and line is None and b"\n" in data.strip():
         output.note("hint: the file has several lines; where each is an event, say which --line")
     nothing = Unjudged()
