@@ -8,10 +8,11 @@ import re
 from collections.abc import Mapping
 from hashlib import blake2b
 from pathlib import Path
+from typing import Final
 
 from streamwarden.errors import ConfigurationError
 
-__all__ = ["KeyRing", "mac_text"]
+__all__ = ["TRIAL_KEYS", "KeyRing", "mac_text"]
 
 _KID = re.compile(r"[A-Za-z0-9_-]{1,32}")
 #: BLAKE2b takes at most 64 bytes of key; shorter than 16 could be guessed.
@@ -62,6 +63,9 @@ class KeyRing:
             return cls({kid: _decode(kid, key) for kid, key in source.items()})
         return cls({kid: _decode(kid, key) for kid, key in _read(Path(source)).items()})
 
+
+#: What `hash` masks are made with where events are only tried: no secret, and the same everywhere.
+TRIAL_KEYS: Final = KeyRing({"replay": bytes(_KEY_MIN_BYTES)})
 
 _HOW = "write `KID: base64 key`, one a line; `head -c 32 /dev/urandom | base64` makes a key"
 

@@ -16,7 +16,7 @@ from .compiler.framed import FramedValues
 from .decision import new_ids
 from .decision_sink import DecisionSink
 from .documents import STAGES
-from .keys import KeyRing
+from .keys import TRIAL_KEYS, KeyRing
 from .masking import Masker
 from .model import Mode, Path, Policy
 from .plan import Plan, PlanRule
@@ -44,8 +44,8 @@ class PlanTable:
     """See the module's first line. Thread-safe; a plan is built beside the ones in use.
 
     `mode` is the guard's. `detective` adds the policies of stage `reconcile` to every plan. With
-    `replay`, masks are computed with a throw-away key where none is given, since only whether they
-    can be applied matters. `framed` reads what a schema registry has framed. `excluded` are topics
+    `replay`, masks are computed with `TRIAL_KEYS` where none are given, since only whether they can
+    be applied matters. `framed` reads what a schema registry has framed. `excluded` are topics
     that no glob matches. `hidden` says which paths of a topic are sensitive besides those that the
     bundle names. `ledger` keeps count of the plans, and `sink` logs what they decide.
     """
@@ -71,7 +71,7 @@ class PlanTable:
         self.language, self.lists = bundle.language, bundle.lists
         self.mode = mode.weakest(bundle.settings.mode)
         self.client: Mapping[str, Any] = {"client": "", "labels": {}, **(client or {})}
-        self.mask_keys = mask_keys or (KeyRing({"replay": b"\0" * 16}) if replay else None)
+        self.mask_keys = mask_keys or (TRIAL_KEYS if replay else None)
         self.framed = framed
         self.masker = Masker(self.mask_keys, framed)
         self.next_id, self.sink = next_id or new_ids(), sink

@@ -9,7 +9,8 @@
         streamwarden_policies.assert_held({"amount": 60000}, topic="payments", rule="over-limit")
 
 `@pytest.mark.streamwarden("other/", topic="payments", schemas=…, mode=…)` says otherwise for one
-test, class or module. Nothing but pytest is imported before a fixture is used.
+test, class or module: each setting is that of the nearest marker that has it. Without `mask_keys`,
+`hash` masks are made with a key of zeros, `replay`. Nothing but pytest is imported before a fixture is used.
 """
 
 from __future__ import annotations
@@ -56,6 +57,7 @@ def streamwarden_guard(request: pytest.FixtureRequest) -> Iterator[Guard]:
     """A guard on the directories of the marker, else of the setting `streamwarden_policies`."""
     from streamwarden.errors import StreamwardenError  # noqa: PLC0415 - not before it is used
     from streamwarden.policy.guard import Guard  # noqa: PLC0415 - as above
+    from streamwarden.policy.keys import TRIAL_KEYS  # noqa: PLC0415 - as above
 
     directories, settings = _asked(request)
     if not directories:
@@ -65,6 +67,7 @@ def streamwarden_guard(request: pytest.FixtureRequest) -> Iterator[Guard]:
             pytrace=False,
         )
     settings.pop("topic", None)
+    settings.setdefault("mask_keys", TRIAL_KEYS)
     try:
         guard = Guard.from_directory(*directories, **settings)
     except (StreamwardenError, TypeError, ValueError) as error:
@@ -94,21 +97,26 @@ def streamwarden_fake_guard() -> Iterator[FakeGuard]:
 
 
 def _asked(request: pytest.FixtureRequest) -> tuple[list[Path], dict[str, Any]]:
-    """Directories and settings; relative ones of a marker lie below pytest's root directory."""
+    """Directories and settings; relative ones of a marker lie below pytest's root directory.
+
+    Of several markers, the nearest that says a setting, or names directories, is followed in that.
+    """
     config = request.config
     root = config.rootpath
     directories: list[Path] = list(config.getini(_POLICIES))
     settings: dict[str, Any] = {}
     if schemas := str(config.getini(_SCHEMAS)):
         settings["schemas"] = schemas if "://" in schemas else root / schemas
-    marker = request.node.get_closest_marker("streamwarden")
-    if marker is not None:
+    given: list[Path] = []
+    for marker in reversed(list(request.node.iter_markers("streamwarden"))):  # the nearest last
         _check_marker(marker)
-        directories = [root / given for given in marker.args] or directories
+        given = [root / each for each in marker.args] or given
         settings |= marker.kwargs
-        given = settings.get("schemas")
-        if isinstance(given, str) and "://" not in given:
-            settings["schemas"] = root / given
+    for name in ("schemas", "mask_keys", "stamp_keys"):
+        path = settings.get(name)
+        if isinstance(path, str) and "://" not in path:
+            settings[name] = root / path
+    directories = given or directories
     return directories, settings
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from base64 import b64encode
 
 import pytest
 
@@ -41,6 +42,14 @@ rules:
     when: value.iban == "secret"
     on_error: skip
     effect: warn
+"""
+
+HASHED = """
+policy: cards
+owner: risk
+topics: [cards]
+rules:
+  - {id: hashed, when: has(value.card), effect: mask, mask: [{field: value.card, with: hash}]}
 """
 
 TESTS = """
@@ -133,6 +142,61 @@ def test_a_wrong_marker_or_setting_is_told_without_a_traceback(pytester: pytest.
     assert "nowhere`; give a directory of schemas" in said
     assert "`5` is no directory of policies" in said
     assert "`topic=3` names no topic" in said
+
+
+def test_each_setting_is_that_of_the_nearest_marker(pytester: pytest.Pytester) -> None:
+    """What the nearest does not say, those around it say; a path lies below the root directory."""
+    pytester.mkdir("policies").joinpath("limits.yaml").write_text(HASHED)
+    pytester.path.joinpath("keys.yaml").write_text(f"k1: {b64encode(bytes(range(32))).decode()}\n")
+    pytester.makepyfile(
+        """
+        import pytest
+
+        pytestmark = pytest.mark.streamwarden("policies", topic="cards", mask_keys="keys.yaml")
+        CARD = {"card": "4111"}
+
+        def test_the_module(streamwarden_policies):
+            decision = streamwarden_policies.assert_masked(CARD)
+            assert b'"h:k1:' in decision.masked_value
+
+        @pytest.mark.streamwarden(mode="shadow")
+        def test_shadow(streamwarden_policies):
+            streamwarden_policies.assert_allowed(CARD)
+
+        @pytest.mark.streamwarden(topic="other")
+        class TestOther:
+            def test_topic(self, streamwarden_policies):
+                assert streamwarden_policies.decide(CARD).effect.value == "none"
+
+            @pytest.mark.streamwarden(topic="cards")
+            def test_nearer(self, streamwarden_policies):
+                assert b'"h:k1:' in streamwarden_policies.assert_masked(CARD).masked_value
+
+        @pytest.mark.streamwarden(mask_keys=None)
+        def test_without_keys(streamwarden_policies):
+            streamwarden_policies.assert_masked(CARD)
+        """
+    )
+
+    result = run(pytester)
+
+    result.assert_outcomes(passed=4, errors=1)
+    result.stdout.fnmatch_lines(["*test_without_keys* cannot be made: rule `cards/hashed` masks*"])
+
+
+def test_hashes_need_no_key_of_a_service(pytester: pytest.Pytester) -> None:
+    """A test is no place for secrets; which key was taken shows."""
+    pytester.makeini("[pytest]\nstreamwarden_policies = policies\n")
+    pytester.mkdir("policies").joinpath("limits.yaml").write_text(HASHED)
+    pytester.makepyfile(
+        """
+        def test_it(streamwarden_policies):
+            decision = streamwarden_policies.assert_masked({"card": "4111"}, topic="cards")
+            assert b'"h:replay:' in decision.masked_value
+        """
+    )
+
+    run(pytester).assert_outcomes(passed=1)
 
 
 def test_a_failure_prints_no_event(pytester: pytest.Pytester) -> None:
