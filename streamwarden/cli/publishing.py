@@ -39,7 +39,8 @@ _NOT_SENT = "not sent"
 _TIMEOUT_MIN_MS = 100
 #: The client gives events up by a clock of its own, a little before or after ours.
 _LATE = 0.9
-#: When nothing was taken for so long, topics are looked for; a broker may have to make them first.
+#: When nothing was taken for so long, or half the timeout, topics are looked for; a broker may have
+#: to make them first.
 _LOOK_S = 5.0
 #: Topics of which that is known; records may name any.
 _TOPICS_MAX = 1000
@@ -146,7 +147,8 @@ class Publishing:
         self._open = 0  # lines without an outcome
         self._by_guard = False  # who stopped it
         self._progress = time.monotonic()
-        self._look_after_s = _LOOK_S
+        self._look_s = min(_LOOK_S, client.timeout_s / 2)
+        self._look_after_s = self._look_s
         self._topics: set[str] = set()
 
     def run(
@@ -329,11 +331,14 @@ class Publishing:
         return time.monotonic() - self._progress > seconds
 
     def _look_for_topics(self) -> None:
-        """End where a topic is not there: the client would wait for it as for a broker."""
-        self._look_after_s += _LOOK_S
-        for topic in sorted(self._topics):
+        """End where a topic is not there: the client would wait for it as for a broker.
+
+        Topics of events come first: those that park follow them.
+        """
+        self._look_after_s += self._look_s
+        for topic in sorted(self._topics, key=lambda name: (self.bundle.is_parking(name), name)):
             try:
-                found: Any = self._producer.list_topics(topic, timeout=_LOOK_S)
+                found: Any = self._producer.list_topics(topic, timeout=self._look_s)
             except KafkaException:
                 return
             error = found.topics[topic].error
