@@ -11,9 +11,11 @@ import click
 
 from streamwarden.errors import ConfigurationError, PolicyError
 
+from ..policy.decision import Decision
 from ..policy.explain import explain_rules
 from ..policy.guard import Guard
-from ..policy.keys import KeyRing
+from ..policy.keys import TRIAL_KEYS, KeyRing
+from ..policy.match import Match
 from .decide import STAGES, decision_on
 from .events import FORMATS, EventReader, GivenEvent
 from .failures import OK, VIOLATIONS
@@ -67,7 +69,10 @@ _FILE_MAX_BYTES = 64 * 1024 * 1024
 )
 @click.option("--now", "now_ms", type=Instant(), metavar="TIME", help="The clock rules see.")
 @click.option(
-    "--mask-keys", type=click.Path(path_type=Path), metavar="FILE", help="Keys of `hash` masks."
+    "--mask-keys",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Keys of `hash` masks; without, a key that is no secret.",
 )
 @schemas_option
 @output_options
@@ -118,27 +123,18 @@ def explain(
         [directory, *more],
         output,
         schemas=schemas,
-        mask_keys=None if mask_keys is None else KeyRing.load(mask_keys),
+        mask_keys=TRIAL_KEYS if mask_keys is None else KeyRing.load(mask_keys),
         clock=lambda: time.time_ns() if now_ms is None else now_ms * 1_000_000,
     )
     if planned:
-        views = plans_of(guard, topic, stage)
-        if output.json:
-            write_json({"bundle": guard.bundle.label, "plans": plans_json(views)})
-        else:
-            print_plans(views, output)
+        _tell_plans(guard, topic, stage, output)
         return OK
     data = value.encode() if value is not None else _content(str(file), line)
     decision = decision_on(guard, _event(data, topic, line_format), stage or "produce")
     said = decision.to_dict()
     add_masks(said["matches"], decision)
     said["masks"] = masks_json(decision.masks)
-    fired = {(match.policy, match.rule) for match in decision.matches}
-    unfired = (
-        [m for m in explain_rules(decision) if (m.policy, m.rule) not in fired]
-        if everything
-        else []
-    )
+    unfired = _unfired(decision) if everything else []
     if output.json:
         if everything:
             said["unfired"] = [
@@ -156,6 +152,19 @@ def explain(
     nothing.note(decision)
     nothing.tell(output, [guard.bundle], decision.stage, guard.now())
     return OK if decision.passes else VIOLATIONS
+
+
+def _tell_plans(guard: Guard, topic: str | None, stage: str | None, output: Output) -> None:
+    views = plans_of(guard, topic, stage)
+    if output.json:
+        write_json({"bundle": guard.bundle.label, "plans": plans_json(views)})
+    else:
+        print_plans(views, output)
+
+
+def _unfired(decision: Decision) -> list[Match]:
+    fired = {(match.policy, match.rule) for match in decision.matches}
+    return [each for each in explain_rules(decision) if (each.policy, each.rule) not in fired]
 
 
 def _event(data: bytes, topic: str | None, line_format: str) -> GivenEvent:
