@@ -162,7 +162,8 @@ def _without_steps(operands: Sequence[Expr]) -> list[Expr]:
 
 def _call(node: Call, *, negated: bool) -> str:
     name, args = node.function, node.args
-    if node.target is None and name in _COMPARED and len(args) == 2:
+    constant = all(isinstance(each, Literal) for each in args)
+    if node.target is None and name in _COMPARED and len(args) == 2 and not constant:
         return f"{_noun(args[0])} {_COMPARED[name][negated]} {_noun(args[1])}"
     if node.target is None and name == "in":
         return _member(args[0], args[1], negated=negated)

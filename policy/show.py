@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from .bundle import Bundle
 from .canonical import from_portable
 from .english import field_in_words, in_words, joined
-from .model import BundleSettings, MaskField, Mode, Policy, ReasonPart, Rule
+from .model import BundleSettings, Condition, MaskField, Mode, Policy, ReasonPart, Rule
 from .paths import format_path
 
 __all__ = [
@@ -130,23 +130,32 @@ def _mode(mode: Mode, verb: str) -> str:
 
 
 def _rule(rule: Rule) -> RuleWords:
+    when, unless = _clause(rule.when), _clause(rule.require)
+    when, unless = "" if when == "always" else when, "" if unless == "never" else unless
+    # No event is like that, so that the rest of the rule does not matter.
+    idle = when == "never" or unless == "always"
+    rest = "" if idle else _when(when, unless)
     if rule.effect is None:
         act = f"lifts the rule{'s' if len(rule.exempts) > 1 else ''} {joined(rule.exempts)}"
-        sentence = f"{act}{_when(rule, 'for every event')}."
+        sentence = f"{act}{rest or ('' if idle else ' for every event')}"
     elif rule.effect.value == "mask":
-        sentence = f"masks {joined([_mask(mask) for mask in rule.masks])}{_when(rule, 'always')}."
+        act = f"masks {joined([_mask(mask) for mask in rule.masks])}"
+        sentence = f"{act}{rest or ('' if idle else ' always')}"
     else:
-        every = "every event" if rule.when is None else "an event"
-        sentence = f"{_ACTS[rule.effect.value]} {every}{_when(rule, '')}{_approvals(rule)}."
+        every = "an event" if when or idle else "every event"
+        sentence = f"{_ACTS[rule.effect.value]} {every}{rest}{'' if idle else _approvals(rule)}"
+    sentence = f"{'never ' if idle else ''}{sentence}."
     return RuleWords(rule.id, rule.severity, sentence, tuple(_notes(rule)))
 
 
-def _when(rule: Rule, otherwise: str) -> str:
-    when = "" if rule.when is None else f" when {in_words(rule.when.expr)}"
-    unless = "" if rule.require is None else f" unless {in_words(rule.require.expr)}"
+def _clause(condition: Condition | None) -> str:
+    return "" if condition is None else in_words(condition.expr)
+
+
+def _when(when: str, unless: str) -> str:
     if when and unless:
-        return f"{when},{unless}"
-    return when or unless or (f" {otherwise}" if otherwise else "")
+        return f" when {when}, unless {unless}"
+    return f" when {when}" if when else f" unless {unless}" if unless else ""
 
 
 def _mask(mask: MaskField) -> str:

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, TypeAlias
 
+from .access import shown
 from .ast import (
     And,
     Call,
@@ -264,7 +265,7 @@ class _Finder:
         holders = [each for each in parts if each.kind in ("record", "map")]
         other = next((each for each in parts if each.kind not in _HOLDERS), None)
         if holders and other is not None:
-            name = _NAMES.get(other.kind, f"a {other.kind}")
+            name = _NAMES.get(other.kind, shown(other.kind))
             how = f"be {name}, which has no fields"
             self.tell("SW133", node, path, f"type({unparse(node)}) == map", how)
         return holders

@@ -30,7 +30,8 @@ MISSING: Final = object()
 
 def shown(type_: str) -> str:
     """A type in a sentence."""
-    return "null" if type_ == "null_type" else f"a {type_}"
+    article = "an" if type_[:1] in "aeio" else "a"
+    return "null" if type_ == "null_type" else f"{article} {type_}"
 
 
 def _no_fields(container: object, field: str, span: Span) -> CelError:

@@ -354,17 +354,22 @@ def _print_events(tried: _Tried, output: Output) -> None:
             shown.append(f"\n    {escaped(line)}", "dim")
         output.print(shown)
     if tried.different > len(tried.shown):
-        output.print(f"and {tried.different - len(tried.shown):,} more that decide differently")
+        more = tried.different - len(tried.shown)
+        output.print(f"and {more:,} more that {_decide(more)} differently")
     if tried.cases or tried.events:
         of = " and ".join(
             counted(number, noun)
             for number, noun in ((tried.cases, "case"), (tried.events, "event"))
             if number
         )
-        output.print(f"of {of}, {tried.different:,} decide differently")
+        output.print(f"of {of}, {tried.different:,} {_decide(tried.different)} differently")
     for topic, number in sorted(tried.nothing.topics.items(), key=lambda pair: (-pair[1], pair[0])):
         said = f"nothing judges the {counted(number, 'event')} of topic {escaped(topic)} in A or B"
         output.print(Text(said, "red"))
+
+
+def _decide(number: int) -> str:
+    return "decides" if number == 1 else "decide"
 
 
 def _differences(before: Decision, after: Decision) -> Iterator[str]:

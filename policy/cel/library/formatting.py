@@ -45,7 +45,9 @@ Formatter: TypeAlias = Callable[[object, int], Piece]
 def _wrong(clause: str, value: object) -> CelError | Unknown:
     if isinstance(value, Unknown):
         return value
-    return CelError("invalid_argument", f"`%{clause}` does not take a {type_name(value)}")
+    kind = type_name(value)
+    a = "an" if kind[0] in "aeio" else "a"
+    return CelError("invalid_argument", f"`%{clause}` does not take {a} {kind}")
 
 
 @FORMATTING.method("format", STRING, ANY_LIST, result=STRING)

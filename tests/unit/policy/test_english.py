@@ -55,6 +55,7 @@ CASES = [
     ("value.year == 2026 && value.n == 20000", "year is 2026 and n is 20,000"),
     ("value.x ? value.y == 1 : value.z != 2", "(if x is true, y is 1; otherwise z is not 2)"),
     ("value.m.exists(k, v, k == v)", "`value.m.exists(k, v, k == v)` is true"),
+    ("1 == 2", "`1 == 2` holds"),
     ("true", "always"),
     ("!true", "never"),
 ]

@@ -146,6 +146,29 @@ def test_documents_are_shown_as_they_were_written(tmp_path: Path) -> None:
     assert listed[0]["rules"][3] == {"id": "everything", "effect": "warn", "mode": "off"}
 
 
+def test_rules_that_no_event_matters_to_are_sentences_too(tmp_path: Path) -> None:
+    """A condition may be constant while a rule is tried."""
+    (tmp_path / "p.yaml").write_text(
+        "policy: p\nowner: o\ntopics: [t]\nrules:\n"
+        '  - {id: a, when: "true", effect: warn}\n'
+        '  - {id: b, when: "false", effect: reject}\n'
+        '  - {id: c, when: value.a > 1, require: "false", effect: hold}\n'
+        '  - {id: d, when: value.a > 1, require: "true", effect: reject}\n'
+        '  - {id: e, require: "false", effect: mask, mask: [{field: value.a, with: redact}]}\n'
+        "  - {id: f, when: 1 == 2, effect: warn}\n"
+    )
+    (policy,) = load_directories([tmp_path]).policies
+
+    assert [rule.sentence for rule in in_sentences(policy, "2026-01-01").rules] == [
+        "warns about every event.",
+        "never rejects an event.",
+        "holds an event when a is greater than 1, until one person agrees.",
+        "never rejects an event.",
+        "masks a (as ***) always.",
+        "warns about an event when `1 == 2` holds.",
+    ]
+
+
 def test_what_a_bundle_changes_for_all_of_its_policies_is_said() -> None:
     """Above all that nothing is acted on, whatever the rules say."""
     odd = BundleSettings(

@@ -8,6 +8,7 @@ from decimal import Decimal
 import pytest
 
 from streamwarden.policy.cel import CelError, Duration, Optional, Table, Timestamp, UInt, Unknown
+from streamwarden.policy.cel.access import shown
 from streamwarden.policy.cel.values import equal, holds, merge, normal, ordering
 
 
@@ -99,3 +100,11 @@ def test_large_ints_are_doubles() -> None:
     assert normal(-(10**400)) == -math.inf
     assert normal(2**63 - 1) == 2**63 - 1
     assert normal(True) is True
+
+
+@pytest.mark.parametrize(
+    ("type_", "said"), [("int", "an int"), ("uint", "a uint"), ("null_type", "null")]
+)
+def test_a_type_has_its_article(type_: str, said: str) -> None:
+    """As it is spoken."""
+    assert shown(type_) == said
