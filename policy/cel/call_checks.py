@@ -256,20 +256,32 @@ class CallChecks(ComparisonChecks):
             on = f" of {self.a(types[0])}" if method else ""
             self.problem("SW123", f"`{name}`{on} does not take ({shown})", node.span, remedy)
             return
-        fitting = [each for each in same_form if self.unifier.fits(each.params[0], bare(types[0]))]
+        fitting = [
+            params
+            for each in same_form
+            if (params := self._params_on(each, types[0] if method else None)) is not None
+        ]
         if method and not fitting:
             owners = sorted({self.shown(each.params[0]).partition("(")[0] for each in same_form})
             remedy = f"`{name}` is a method of {_listed(owners)}"
             self.problem("SW123", f"{self.a(types[0])} has no `{name}`", node.span, remedy)
             return
-        forms = {
-            ", ".join(self.shown(param) for param in overload.params[method:])
-            for overload in (fitting if method else same_form)
-        }
+        forms = {", ".join(map(self.shown, params[method:])) for params in fitting}
         remedy = "it takes " + " or ".join(f"({form})" for form in sorted(forms))
         on = f" of {self.a(types[0])}" if method else ""
         message = f"`{name}`{on} does not take ({shown})"
         self.problem("SW123", message, node.span, remedy if len(forms) <= _FORMS_SHOWN else "")
+
+    def _params_on(self, overload: Overload, target: Type | None) -> tuple[Type, ...] | None:
+        """What an overload takes, as a method of `target`; None where it is no method of that."""
+        params = self.unifier.instantiate(overload.params)
+        before = dict(self.unifier.found)
+        if target is not None and not self.unifier.fits(params[0], bare(self.unifier.look(target))):
+            self.unifier.found = before
+            return None
+        settled = tuple(map(self.unifier.settle, params))
+        self.unifier.found = before
+        return settled
 
     def _is_misnamed(self, node: Call) -> bool:
         """Note `math.foo(1)`, whose target is a namespace and no variable."""

@@ -370,3 +370,16 @@ def test_a_method_that_a_type_does_not_have(schemas: SchemaTypes, tmp_path: Path
     assert none.remedy == "`size` is a method of bytes, list, map and string"
     assert wrong.message == "`startsWith` of a string does not take (int)"
     assert wrong.remedy == "it takes (string)"
+
+
+def test_a_method_of_lists_and_optional_values_says_what_it_takes(
+    schemas: SchemaTypes, tmp_path: Path
+) -> None:
+    """By what is in them: the type has the method, and not for such arguments."""
+    (sliced,) = found(schemas, tmp_path, "avro", 'value.node.name.split(",").slice("a", 1) == []')
+    (other,) = found(schemas, tmp_path, "avro", "value.node.?name.orValue(1) == 1")
+
+    assert sliced.message == "`slice` of a list(string) does not take (string, int)"
+    assert sliced.remedy == "it takes (int, int)"
+    assert other.message == "`orValue` of an optional_type(string) does not take (int)"
+    assert other.remedy == "it takes (string)"
