@@ -180,7 +180,7 @@ def test_a_registry_that_is_down(connect: Connect) -> None:
     found = schemas.schema(1)
 
     assert isinstance(found, Unavailable)
-    assert found.reason == "the schema registry `http://127.0.0.1:9` cannot be reached"
+    assert found.reason == "the schema registry `http://***@127.0.0.1:9` cannot be reached"
     assert time.monotonic() - started < 3
 
 
