@@ -164,7 +164,7 @@ def test_rules_that_no_event_matters_to_are_sentences_too(tmp_path: Path) -> Non
         "never rejects an event.",
         "holds an event when a is greater than 1, until one person agrees.",
         "never rejects an event.",
-        "masks a (as ***) always.",
+        "masks a (by ***) always.",
         "warns about an event when `1 == 2` holds.",
     ]
 
