@@ -221,6 +221,20 @@ def test_one_rule_is_one(run: Run, tmp_path: Path) -> None:
     assert "1 rule applies, 1 fired" in result.stdout
 
 
+@pytest.mark.parametrize("what", [("-t", "t", "--value", '{"a": 2}'), ("--plan",)])
+def test_a_hash_is_explained_without_a_key(run: Run, tmp_path: Path, what: tuple[str, ...]) -> None:
+    """No hash is shown, so that no secret is asked for."""
+    (tmp_path / "p.yaml").write_text(
+        "policy: p\nowner: o\ntopics: [t]\nrules:\n"
+        "  - {id: r, effect: mask, when: value.a > 1, mask: [{field: value.a, with: hash}]}\n"
+    )
+
+    result = run("policy", "explain", tmp_path, *what)
+
+    assert result.exit_code == 0
+    assert "p/r" in result.stdout
+
+
 def test_rules_that_did_not_fire_are_explained_on_request(run: Run, policies: Path) -> None:
     """With what they were decided on."""
     result = run(
