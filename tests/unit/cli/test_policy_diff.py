@@ -130,5 +130,5 @@ def test_cases_that_could_not_be_decided_are_counted(run: Run, before: Path) -> 
     assert "of 1 case, 0 decide differently" in without.stdout
     assert (said["cases"], said["undecided"], said["undecided_because"]) == (1, 2, {reason: 2})
     assert "could not be decided" not in given.stderr
-    assert "of 3 cases, 1 decide differently" in given.stdout
+    assert "of 3 cases, 1 decides differently" in given.stdout
     assert json.loads(full)["events"]["undecided"] == 0
