@@ -15,6 +15,7 @@ from .path_checks import check_mask_paths, check_sensitive, place_of_mask
 from .problems import closest, quoted
 from .reason_checks import check_reason
 from .rule_documents import UNNAMED, WrittenRule
+from .schema_types import SchemaTypes
 
 __all__ = ["MaskProblem", "check_policies", "subjects_of_masks"]
 
@@ -196,7 +197,8 @@ def _value_type(policy: WrittenPolicy, value_types: ValueTypes | None) -> Type:
             policy.node.get("schema") or policy.node,
             "SW170",
             f"there is no schema {quoted(subject)}",
-            remedy="name a subject of the schemas that are given, or remove the key",
+            remedy=(value_types.remedy(subject) if isinstance(value_types, SchemaTypes) else "")
+            or "name a subject of the schemas that are given, or remove the key",
         )
     return type_ or DYN
 

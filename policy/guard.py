@@ -148,7 +148,7 @@ class Guard:
         types = SchemaTypes(source) if isinstance(source, DirectorySource) else None
         bundle = load_directories(
             [Path(d) for d in directories],
-            value_types=None if types is None else types.value_type,
+            value_types=types,
             mask_problem=None if types is None else types.mask_problem,
         )
         guard.swap(bundle)

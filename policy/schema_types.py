@@ -19,7 +19,7 @@ from ..schemas.avro_types import (
     Union,
 )
 from ..schemas.avro_wire import TIME_UNITS_NS
-from ..schemas.registry import Schema, SchemaSource, Unavailable
+from ..schemas.registry import NotFound, Schema, SchemaSource, Unavailable
 from .cel.ranges import Range
 from .cel.types import (
     BOOL,
@@ -70,6 +70,13 @@ class SchemaTypes:
                 return json_schema_type(found.text)
             return DYN if found.avro is None else type_of(found.avro.root)
         return DYN if isinstance(found, Unavailable) else None
+
+    __call__ = value_type
+
+    def remedy(self, subject: str) -> str:
+        """What to do about a subject that there is not; empty where nobody knows."""
+        found = self._schemas.latest(subject)
+        return found.remedy if isinstance(found, NotFound) else ""
 
     def mask_problem(self, subject: str, path: Path, how: str) -> str | None:
         """Why values of a subject cannot take a mask at `path`, which starts after `value`."""

@@ -8,7 +8,7 @@ asks for nothing before it is asked.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final, Protocol, TypeAlias
 
 from .avro_types import AvroSchema, SchemaError, parse_schema
@@ -64,9 +64,10 @@ class Schema:
 
 @dataclass(frozen=True, slots=True)
 class NotFound:
-    """There is no such schema: bytes that name it cannot be read."""
+    """There is no such schema: bytes that name it cannot be read. `remedy` may be empty."""
 
     id: SchemaId | str
+    remedy: str = field(default="", compare=False)
 
     @property
     def reason(self) -> str:

@@ -45,6 +45,9 @@ log = logging.getLogger("streamwarden")
 INDEX: Final = "index.yaml"
 SUFFIXES: Final[Mapping[str, str]] = {"AVRO": ".avsc", "JSON": ".schema.json"}
 
+#: How files end that were perhaps meant to be schemas.
+_LOOKING: Final = frozenset((".json", ".avro"))
+_SUBJECTS_SHOWN: Final = 6
 _FILE_MAX_BYTES: Final = 4 * 2**20
 _ROWS_MAX: Final = 100_000
 _REFERENCES_MAX: Final = 1000
@@ -82,6 +85,8 @@ class DirectorySource:
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
+        #: Files that look like schemas and are not named like them.
+        self._passed_over: list[str] = []
         rows = read_index(directory)
         if rows is None and not directory.is_dir():
             raise ConfigurationError(
@@ -101,7 +106,20 @@ class DirectorySource:
 
     def latest(self, subject: str) -> SchemaAnswer:
         """The schema of the highest version of a subject."""
-        return self._latest.get(subject) or NotFound(subject)
+        return self._latest.get(subject) or NotFound(subject, self._meant(subject))
+
+    def _meant(self, subject: str) -> str:
+        """What to do where there is no such subject: the file that looks meant, and those known."""
+        for name in self._passed_over:
+            if name.partition(".")[0] == subject:
+                suffix = SUFFIXES["JSON" if name.endswith(".json") else "AVRO"]
+                return f"rename `{name}` to `{quote(subject)}{suffix}`: files of that name are read"
+        known = self.subjects()
+        shown = ", ".join(f"`{each}`" for each in known[:_SUBJECTS_SHOWN])
+        more = f" and {len(known) - _SUBJECTS_SHOWN:,} more" if len(known) > _SUBJECTS_SHOWN else ""
+        if not known:
+            return "schemas are files named `SUBJECT.avsc` or `SUBJECT.schema.json`; there is none"
+        return f"there are {shown}{more}"
 
     def subjects(self) -> list[str]:
         """The subjects, sorted."""
@@ -117,6 +135,8 @@ class DirectorySource:
         number = max((row.id for row in made), default=0)
         for path in sorted(self._directory.iterdir(), key=lambda each: each.name):
             suffix = next((s for s in SUFFIXES.values() if path.name.endswith(s)), None)
+            if suffix is None and path.suffix in _LOOKING:
+                self._passed_over.append(path.name)
             if suffix is None or path.name in listed or not path.is_file():
                 continue
             subject = unquote(path.name.removesuffix(suffix))

@@ -76,7 +76,7 @@ def read(
     types = None if schemas is None else SchemaTypes(_Told(schemas, unasked))
     return read_directories(
         list(directories),
-        value_types=None if types is None else types.value_type,
+        value_types=types,
         mask_problem=None if types is None else types.mask_problem,
         advisers=advisers,
     )

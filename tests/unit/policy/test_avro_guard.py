@@ -373,3 +373,28 @@ def test_without_schemas_framed_values_are_undecodable(policies: Path) -> None:
     assert bare.undecodable == (
         f"the bytes do not begin as a schema registry frames them, {no_schemas}"
     )
+
+
+@pytest.mark.parametrize(
+    ("name", "remedy"),
+    [
+        (
+            "payment-value.json",
+            "rename `payment-value.json` to `payment-value.schema.json`: files of that name are read",
+        ),
+        ("other.json", "there are `payments-value`"),
+    ],
+)
+def test_a_schema_that_is_not_there_is_told_with_what_is(
+    policies: Path, schemas: Path, name: str, remedy: str
+) -> None:
+    """The file that looks meant, else the subjects."""
+    text = POLICY.replace("schema: payments-value", "schema: payment-value")
+    (policies / "payments.yaml").write_text(text)
+    (schemas / name).write_text("{}")
+
+    with pytest.raises(PolicyError) as refused:
+        Guard.from_directory(policies, schemas=schemas)
+
+    problems = {problem.code: problem for problem in refused.value.problems}
+    assert problems["SW170"].remedy == remedy
