@@ -83,6 +83,8 @@ def is_nested(data: bytes, depth: int) -> bool:
 def _outside_strings(bare: bytes) -> tuple[bytes, bytes]:
     """The brackets in `bare` that are not in a string, and the quote of one that does not end."""
     quotes, begun = bare.count(b'"'), b""
+    if not quotes:
+        return bare, begun
     if quotes % 2:
         bare, begun = bare[: bare.rindex(b'"')], b'"'
     # Where no string has brackets, its quotes stand side by side.
@@ -93,6 +95,8 @@ def _outside_strings(bare: bytes) -> tuple[bytes, bytes]:
 
 def _climbs(brackets: bytes, levels: int) -> bool:
     """Whether so many more levels are open somewhere."""
+    if brackets.startswith(b"[" * levels):
+        return True
     while brackets.count(b"][") > _RUNS_MAX:
         brackets = brackets.replace(b"][", b"")  # as deep as before, only less often
         if brackets.count(b"[") < levels:
