@@ -11,7 +11,7 @@ import sys
 from collections.abc import Callable
 from typing import Final
 
-__all__ = ["LONG", "NESTING_MAX", "is_nested", "is_too_deep", "wary"]
+__all__ = ["LONG", "NESTING_MAX", "is_nested", "is_refused", "is_too_deep", "wary"]
 
 
 class _TooDeepError(RecursionError):
@@ -43,17 +43,22 @@ def wary(decode: Callable[[bytes], object]) -> Callable[[bytes], object]:
     """
 
     def decode_warily(data: bytes) -> object:
-        if not data[-NESTING_MAX:].strip(b"]}"):
-            raise _TooDeepError  # such an end is of no text
-        head = data[:_SEEN]
-        size = len(head)
-        opened = size - len(head.replace(b"{", b"", NESTING_MAX))
-        opened += size - len(head.replace(b"[", b"", NESTING_MAX - opened))
-        if opened == NESTING_MAX and is_nested(head, NESTING_MAX):
+        if is_refused(data):
             raise _TooDeepError
         return decode(data)
 
     return decode_warily
+
+
+def is_refused(data: bytes) -> bool:
+    """Whether a value of `LONG` bytes or more is refused by its brackets alone."""
+    if not data[-NESTING_MAX:].strip(b"]}"):
+        return True  # such an end is of no text
+    head = data[:_SEEN]
+    size = len(head)
+    opened = size - len(head.replace(b"{", b"", NESTING_MAX))
+    opened += size - len(head.replace(b"[", b"", NESTING_MAX - opened))
+    return opened == NESTING_MAX and is_nested(head, NESTING_MAX)
 
 
 def is_too_deep(data: bytes, error: Exception) -> bool:

@@ -13,8 +13,8 @@ from typing import Final, TypeAlias
 
 import msgspec
 
-from .json_nesting import LONG
-from .json_projection import JsonProjection, Shape
+from .json_nesting import LONG, is_refused
+from .json_projection import DecodeError, JsonProjection, Shape
 
 __all__ = ["Edit", "Path", "Replace", "splice"]
 
@@ -63,8 +63,8 @@ def splice(data: bytes, edits: Sequence[Edit]) -> bytes:
         pieces += (data[at:start], text)
         at = end
     edited = b"".join([*pieces, data[at:]])
-    if len(edited) >= LONG:
-        _STRUCTURE.decode(edited)
+    if len(edited) >= LONG and is_refused(edited):
+        raise DecodeError("the JSON would be nested too deeply")
     return edited
 
 
