@@ -14,6 +14,7 @@ from streamwarden.schemas.json_projection import (
     JsonProjection,
     Path,
     Shape,
+    decode_again,
     decode_json,
 )
 
@@ -142,10 +143,14 @@ def test_what_ends_too_early_is_not_tried_again(monkeypatch: pytest.MonkeyPatch)
 
     monkeypatch.setattr(json_projection, "on_fresh_stack", fresh)
 
-    with pytest.raises(DecodeError, match="nested too deeply"):
-        decode_json(b"[" * (LONG - 1))
-    with pytest.raises(DecodeError, match="nested too deeply"):
-        read(b"[" * (LONG - 1), ("a",))
+    projection = JsonProjection(Shape.of([("a",)]))
+    data = b"[" * (LONG - 1)
+    for outcome in (
+        decode_again(projection.raw_decode, data, RecursionError()),
+        projection.again(data, RecursionError()),
+    ):
+        assert isinstance(outcome, DecodeError)
+        assert str(outcome) == "the JSON is nested too deeply"
 
 
 @pytest.mark.parametrize("level", [b"[", b'{"a":', b'{"\\"[":', b'{"[[": 1, "a": '])
