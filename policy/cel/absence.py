@@ -13,7 +13,6 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, TypeAlias
 
-from .access import shown
 from .ast import (
     And,
     Call,
@@ -35,6 +34,7 @@ from .names import TYPE_NAMES, dotted_name
 from .problems import CelProblem
 from .types import TIMESTAMP, Type, alternatives
 from .unparse import unparse
+from .values import shown
 
 __all__ = ["Fact", "guards", "unguarded"]
 

@@ -19,19 +19,14 @@ from .values import (
     map_key,
     merge,
     normal,
+    shown,
     type_name,
 )
 
-__all__ = ["MISSING", "find", "has_field", "index", "no_such_key", "select", "shown"]
+__all__ = ["MISSING", "find", "has_field", "index", "no_such_key", "select"]
 
 #: Stands for what a map does not have; never a value.
 MISSING: Final = object()
-
-
-def shown(type_: str) -> str:
-    """A type in a sentence."""
-    article = "an" if type_[:1] in "aeio" else "a"
-    return "null" if type_ == "null_type" else f"{article} {type_}"
 
 
 def _no_fields(container: object, field: str, span: Span) -> CelError:

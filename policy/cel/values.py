@@ -52,6 +52,7 @@ __all__ = [
     "no_overload",
     "normal",
     "ordering",
+    "shown",
     "type_name",
     "written_key",
 ]
@@ -202,6 +203,12 @@ _TYPE_NAMES: Final[dict[type, str]] = {
 def type_name(value: object) -> str:
     """The CEL name of a value's type; `unsupported` for anything that is no CEL value."""
     return _TYPE_NAMES.get(type(value), "unsupported")
+
+
+def shown(type_: str) -> str:
+    """A type in a sentence."""
+    article = "an" if type_[:1] in "aeio" else "a"
+    return "null" if type_ == "null_type" else f"{article} {type_}"
 
 
 def is_list(value: object) -> TypeGuard[list[object]]:

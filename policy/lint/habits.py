@@ -76,12 +76,13 @@ def overdue_reviews(policies: Iterable[WrittenPolicy], today: str) -> None:
     """Warn of policies whose review was due before `today` (`2026-03-01`); nothing else changes."""
     for written in policies:
         if written.policy.is_overdue(today):
-            written.reader.problem(
-                written.node.get("review") or written.node,
+            what = f"the review of policy {quoted(written.policy.id)} was due by {written.policy.review_by}"
+            _warn_at(
+                written,
+                "review",
                 "SW174",
-                f"the review of policy {quoted(written.policy.id)} was due by {written.policy.review_by}",
-                remedy="look at it again, and write the next day into `review`",
-                severity="warning",
+                what,
+                "look at it again, and write the next day into `review`",
             )
 
 
@@ -89,13 +90,19 @@ def ended_policies(policies: Iterable[WrittenPolicy], today: str) -> None:
     """Warn of policies that were in force until before `today` (`2026-03-01`), and judge nothing."""
     for written in policies:
         if written.policy.has_ended(today):
-            written.reader.problem(
-                written.node.get("effective") or written.node,
+            what = f"the policy {quoted(written.policy.id)} has ended, and judges nothing any more"
+            _warn_at(
+                written,
+                "effective",
                 "SW175",
-                f"the policy {quoted(written.policy.id)} has ended, and judges nothing any more",
-                remedy="move `until` in `effective`, or remove the policy",
-                severity="warning",
+                what,
+                "move `until` in `effective`, or remove the policy",
             )
+
+
+def _warn_at(written: WrittenPolicy, key: str, code: str, message: str, remedy: str) -> None:
+    place = written.node.get(key) or written.node
+    written.reader.problem(place, code, message, remedy=remedy, severity="warning")
 
 
 def replay_gaps(subjects: Iterable[Subject]) -> None:

@@ -23,6 +23,7 @@ from ..values import (
     is_list,
     is_map,
     normal,
+    shown,
     type_name,
     written_key,
 )
@@ -45,9 +46,8 @@ Formatter: TypeAlias = Callable[[object, int], Piece]
 def _wrong(clause: str, value: object) -> CelError | Unknown:
     if isinstance(value, Unknown):
         return value
-    kind = type_name(value)
-    a = "an" if kind[0] in "aeio" else "a"
-    return CelError("invalid_argument", f"`%{clause}` does not take {a} {kind}")
+    kind = shown(type_name(value))
+    return CelError("invalid_argument", f"`%{clause}` does not take {kind}")
 
 
 @FORMATTING.method("format", STRING, ANY_LIST, result=STRING)

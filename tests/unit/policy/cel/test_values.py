@@ -8,8 +8,7 @@ from decimal import Decimal
 import pytest
 
 from streamwarden.policy.cel import CelError, Duration, Optional, Table, Timestamp, UInt, Unknown
-from streamwarden.policy.cel.access import shown
-from streamwarden.policy.cel.values import equal, holds, merge, normal, ordering
+from streamwarden.policy.cel.values import equal, holds, merge, normal, ordering, shown
 
 
 @pytest.mark.parametrize(
