@@ -14,10 +14,10 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Topic
 from streamwarden.errors import DeliveryError
 
 from ..policy.guard import Guard
-from ..producers.absent import watch_forks
 from ..producers.callbacks import Callbacks
 from ..producers.codes import ASSIGNMENT_LOST, NO_OFFSET, PARTITION_EOF, error_of
 from ..producers.connection import ConfigMap
+from ..producers.forks import watch_forks
 from ..producers.parking import Parking, inherited
 from ..schemas.event import Record
 from .assigned import Assigned, Place

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import os
-import weakref
 from collections.abc import Callable
-from typing import Any, NoReturn, Protocol
+from typing import Any, NoReturn
 
-__all__ = ["Absent", "Forkable", "watch_forks"]
+__all__ = ["Absent"]
 
 
 class Absent:
@@ -35,32 +33,3 @@ class Absent:
             raise RuntimeError(f"{what} has been closed")
 
         return cls(revive)
-
-
-class Forkable(Protocol):
-    """Something with a client inside."""
-
-    def after_fork(self) -> None:
-        """Called in the child: let go of the parent's client without destroying it."""
-        ...
-
-
-_watched: weakref.WeakSet[Forkable] = weakref.WeakSet()
-
-
-def watch_forks(owner: Forkable) -> None:
-    """Call `owner.after_fork()` in every child process forked from now on.
-
-    The threads of a client do not survive a fork: in the child it would take events and never
-    send them.
-    """
-    _watched.add(owner)
-
-
-def _after_fork_in_child() -> None:
-    for owner in list(_watched):
-        owner.after_fork()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork_in_child)

@@ -15,10 +15,11 @@ from confluent_kafka import KafkaError, KafkaException, Producer
 from streamwarden.errors import ConfigurationError
 
 from ..policy.keys import KeyRing
-from .absent import Absent, watch_forks
+from .absent import Absent
 from .callbacks import Callbacks
 from .codes import PURGED
 from .connection import ConfigMap, parking_config
+from .forks import watch_forks
 from .parking import Parking, inherited
 
 __all__ = ["Clients", "deadline_of"]

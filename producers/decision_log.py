@@ -28,7 +28,7 @@ from ..policy.decision import Decision
 from ..policy.decision_json import decision_json
 from ..policy.model import Mode
 from ..policy.tallies import LEDGER
-from .absent import watch_forks
+from .forks import watch_forks
 from .log_file import FileWriter
 from .log_target import LogTarget, log_target
 from .log_topic import TopicWriter

@@ -24,9 +24,9 @@ from confluent_kafka.admin import AdminClient, ConfigResource, ResourceType
 
 from ..policy.plan import Plan
 from ..policy.plan_table import PlanTable
-from .absent import watch_forks
 from .callbacks import Report
 from .connection import ConfigMap, connection_of
+from .forks import watch_forks
 from .parking import inherited
 
 __all__ = ["EMBEDDED_CLUSTER", "Lane", "RecordTimes"]
