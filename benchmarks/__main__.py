@@ -11,6 +11,7 @@ import platform
 import sys
 from collections.abc import Generator
 
+from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient, NewTopic
 
 from benchmarks import (
@@ -120,7 +121,11 @@ def _make_topics(bootstrap: str) -> None:
     ]
     admin = AdminClient({"bootstrap.servers": bootstrap, "log_level": 0})
     for done in admin.create_topics([NewTopic(name, 2, 1) for name in names]).values():
-        done.result(30)
+        try:
+            done.result(30)
+        except KafkaException as error:
+            if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
+                raise
 
 
 if __name__ == "__main__":
