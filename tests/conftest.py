@@ -40,6 +40,9 @@ MARKERS = {
     "browser": {"chromium"},
 }
 
+#: Also a server, in the process of the test: no marker, since it is always there.
+EMBEDDED = {"embedded_broker"}
+
 #: Set where a run must prove everything: then a test skipped for want of a server has failed.
 SERVERS_REQUIRED = os.environ.get("STREAMWARDEN_REQUIRE_SERVERS", "") not in {"", "0"}
 
@@ -56,19 +59,19 @@ hypothesis.settings.load_profile(
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark tests by the servers they use, so that nobody can forget to.
 
-    One that fails against a real server is tried once more, and the summary tells (`R`): what a
-    busy machine did to it does not happen twice, and a defect does.
+    One that fails against a server is tried once more, and the summary tells (`R`): what a busy
+    machine did to it does not happen twice, and a defect does.
     """
     for item in items:
         drawn = hasattr(getattr(item, "obj", None), "hypothesis")
         if drawn or {"property", "fuzz"} & set(item.path.parts):
             item.add_marker("property")
         used: set[str] = set(getattr(item, "fixturenames", ()))
-        for marker, fixtures in MARKERS.items():
-            if used & fixtures:
-                item.add_marker(marker)
-                if item.get_closest_marker("flaky") is None:
-                    item.add_marker(pytest.mark.flaky(reruns=1))
+        servers = [marker for marker, fixtures in MARKERS.items() if used & fixtures]
+        for marker in servers:
+            item.add_marker(marker)
+        if (servers or used & EMBEDDED) and item.get_closest_marker("flaky") is None:
+            item.add_marker(pytest.mark.flaky(reruns=1))
 
 
 @pytest.hookimpl(wrapper=True)
