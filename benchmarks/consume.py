@@ -18,7 +18,7 @@ BASELINE = "raw, consume(500)"
 _BATCH = 500
 
 
-def run(bootstrap: str, topic: str, *, rounds: int = 5, operations: int = 30_000) -> list[Row]:
+def run(bootstrap: str, topic: str, *, rounds: int = 5, operations: int = 100_000) -> list[Row]:
     """Rows for reading the same events raw and guarded, with ten rules, in batches and one by one."""
     with tempfile.TemporaryDirectory() as folder:
         guard = Guard.from_directory(write_policies(Path(folder)))

@@ -111,7 +111,9 @@ class Intake:
                 self._let_go(event, offsets)
             assert event.offset is not None
             offsets.delivered(event.offset)
-            return GuardedMessage(message, decision, offsets, decision.masked_value)
+            return GuardedMessage(
+                message, offsets, decision.plan, event.now, decision, decision.masked_value
+            )
         self._park_in_turn(decision, offsets)
         self._guard.refused(decision)
         return None

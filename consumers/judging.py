@@ -1,31 +1,35 @@
 """Messages of a batch to guarded ones, with what they have in common done once.
 
 The way of an event is `Intake.judge_event`; here is the short cut for the common case: the plan that
-decided last in the partition decides again, and no rule fires. What must be one by one still is: the
-clock, the decision and the place of each event.
+decided last in the partition decides again, and no rule fires. Where rules read values alone, such a
+message takes no event and no decision either, unless somebody asks for it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
-from confluent_kafka import TIMESTAMP_NOT_AVAILABLE, Message
+from confluent_kafka import Message
 
+from ..policy.compiler import Run, Undecodable
 from ..policy.decision import Decision
 from ..policy.guard import Guard
 from ..policy.plan import Plan
+from ..policy.showing import Showing
 from ..schemas.event import Event
 from .assigned import Assigned
-from .messages import GuardedMessage, MessageHeaders
+from .messages import GuardedMessage, event_of
 from .offsets import PartitionOffsets
 
 __all__ = ["BatchJudge", "Judge"]
 
 _MILLISECOND_NS = 1_000_000
+#: Messages of a batch of which no rule reads the clock, and that share one reading. A power of two,
+#: less one.
+_CLOCK_MASK = 63
 #: In the place of a partition's, before there is one.
 _NOWHERE = PartitionOffsets()
-assert TIMESTAMP_NOT_AVAILABLE == 0  # hence the short question below
 
 
 class Judge(Protocol):
@@ -56,58 +60,58 @@ class BatchJudge:
 
         What the application may have is added to `out`.
         """
-        clock = self._clock
+        clock, now = self._clock, 0
         at, topic, partition = start, "", -1
-        offsets, plan = _NOWHERE, None
-        first = last = -1  # delivered in a row, and not noted yet
+        offsets, plan, run = _NOWHERE, None, None
+        showing = Showing()
+        shown = cast("Event", showing)
+        first: Message | None = None  # delivered in a row, and not noted yet
+        last: Message | None = None
+        uncounted = 0
         try:
             for at in range(start, len(messages)):
                 message = messages[at]
                 if message.error() is not None:
                     break
-                now = clock()
-                now -= now % _MILLISECOND_NS
+                if run is None or not at & _CLOCK_MASK:
+                    now = clock()
+                    now -= now % _MILLISECOND_NS
                 if message.partition() != partition or message.topic() != topic:
-                    if first >= 0:
-                        offsets.delivered(first, last)
-                        first = -1
+                    _note(offsets, plan, first, last, uncounted)
+                    first, uncounted = None, 0
                     topic, partition = str(message.topic()), message.partition() or 0
                     offsets = self._assigned.of(topic, partition)
                     plan = self._plan(topic, offsets, now)
-                kind, timestamp = message.timestamp()
-                offset = message.offset() or 0
-                event = Event(
-                    topic,
-                    message.value(),
-                    message.key(),
-                    MessageHeaders(message),  # type: ignore[arg-type]  # a Sequence in all but name
-                    timestamp if kind else None,
-                    now,
-                    partition,
-                    offset,
-                )
-                decision = None
-                if plan is not None and now < plan.until:
-                    decision = plan.decide(event)
-                    if decision.outcome is plan.all_clear:
-                        if first < 0:
-                            first = offset
-                        last = offset
-                        out.append(GuardedMessage(message, decision, offsets))
+                    run = _run_on_values(plan)
+                decision: Decision | None = None
+                hits: tuple[int, ...] | Undecodable = ()
+                if run is not None and plan is not None and now < plan.until:
+                    showing.value = value = message.value()
+                    hits = run(shown)
+                    if not hits and value is not None:
+                        first, last = first or message, message
+                        uncounted += 1
+                        out.append(GuardedMessage(message, offsets, plan, now))
                         continue
-                if first >= 0:
-                    offsets.delivered(first, last)
-                    first = -1
+                event = event_of(message, topic, now)
+                if plan is not None and now < plan.until:
+                    decision = plan.conclude(event, hits) if hits else plan.decide(event)
+                    if decision.outcome is plan.all_clear:
+                        first, last = first or message, message
+                        out.append(GuardedMessage(message, offsets, plan, now, decision))
+                        continue
+                _note(offsets, plan, first, last, uncounted)
+                first, uncounted = None, 0
                 judged = self._judge(message, event, offsets, decision)
                 if judged is not None:
                     out.append(judged)
                 plan = self._plan(topic, offsets, now)
+                run = _run_on_values(plan)
             else:
                 at = len(messages)
         finally:
             self.stopped_at = at
-            if first >= 0:
-                offsets.delivered(first, last)
+            _note(offsets, plan, first, last, uncounted)
 
     def _plan(self, topic: str, offsets: PartitionOffsets, now: int) -> Plan | None:
         """The plan that decides on what comes next; None where there is more to it than that."""
@@ -116,3 +120,23 @@ class BatchJudge:
             return None
         plan = table.plan(topic, "consume", now)
         return plan if plan is offsets.plan else None
+
+
+def _run_on_values(plan: Plan | None) -> Run | None:
+    """The rules of a plan, where a message on which they say nothing takes no decision."""
+    return plan.compiled.run if plan is not None and plan.by_value and plan.quiet else None
+
+
+def _note(
+    offsets: PartitionOffsets,
+    plan: Plan | None,
+    first: Message | None,
+    last: Message | None,
+    uncounted: int,
+) -> None:
+    """Messages from `first` to `last` are delivered; `uncounted` of them took no decision."""
+    if first is None or last is None:
+        return
+    offsets.delivered(first.offset() or 0, last.offset() or 0)
+    if plan is not None:
+        plan.tally.clear += uncounted

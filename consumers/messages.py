@@ -8,13 +8,31 @@ from collections.abc import Iterator
 from typing import Any, cast
 
 import msgspec
-from confluent_kafka import KafkaError, Message
+from confluent_kafka import TIMESTAMP_NOT_AVAILABLE, KafkaError, Message
 
 from ..policy.decision import Decision
-from ..schemas.event import Headers
+from ..policy.plan import Plan
+from ..schemas.event import Event, Headers
 from .offsets import PartitionOffsets
 
-__all__ = ["GuardedMessage", "MessageHeaders"]
+__all__ = ["GuardedMessage", "MessageHeaders", "event_of"]
+
+assert TIMESTAMP_NOT_AVAILABLE == 0  # hence the short question below
+
+
+def event_of(message: Message, topic: str, now: int) -> Event:
+    """The event that a message carries, read at `now`."""
+    kind, timestamp = message.timestamp()
+    return Event(
+        topic,
+        message.value(),
+        message.key(),
+        MessageHeaders(message),  # type: ignore[arg-type]  # a Sequence in all but name
+        timestamp if kind else None,
+        now,
+        message.partition(),
+        message.offset(),
+    )
 
 
 class MessageHeaders(msgspec.Struct, eq=False, gc=False):
@@ -51,23 +69,34 @@ class GuardedMessage(msgspec.Struct, eq=False, gc=False):
     """The client's Message: `value()` is masked where the policy says so, the rest is as it came.
 
     `decision` is the consume decision; `offsets` the bookkeeping of its partition, for whoever says
-    that it is done. A msgspec Struct for the same reason as Event.
+    that it is done. `_plan` decided at `_now`, in nanoseconds; where nothing fired, the decision is
+    only made for who asks. A msgspec Struct for the same reason as Event.
     """
 
     _message: Message
-    decision: Decision
     offsets: PartitionOffsets
+    _plan: Plan
+    _now: int
+    _decision: Decision | None = None
     _masked: bytes | None = None
 
+    @property
+    def decision(self) -> Decision:
+        decision = self._decision
+        if decision is None:
+            event = event_of(self._message, self.topic(), self._now)
+            decision = self._decision = self._plan.clear(event)
+        return decision
+
     def topic(self) -> str:
-        return self.decision.event.topic
+        return str(self._message.topic())
 
     def partition(self) -> int:
-        partition = self.decision.event.partition
+        partition = self._message.partition()
         return -1 if partition is None else partition
 
     def offset(self) -> int:
-        offset = self.decision.event.offset
+        offset = self._message.offset()
         return -1 if offset is None else offset
 
     def key(self) -> Any:
@@ -100,17 +129,21 @@ class GuardedMessage(msgspec.Struct, eq=False, gc=False):
     def delivery_count(self) -> int | None:
         return self._message.delivery_count()
 
+    # An event is parked as it came: its decision is made before anything is changed.
+
     def set_key(self, key: Any) -> None:
+        _ = self.decision
         self._message.set_key(key)
 
     def set_value(self, value: Any) -> None:
+        _ = self.decision
         self._message.set_value(value)
         self._masked = None
 
     def set_headers(self, headers: Any) -> None:
         kept = self.decision.event.headers
         if isinstance(kept, MessageHeaders):
-            kept.kept()  # an event is parked with those that it came with
+            kept.kept()
         self._message.set_headers(headers)
 
     def set_error(self, error: KafkaError | None) -> None:

@@ -24,6 +24,7 @@ from .keys import KeyRing
 from .masking import Masker, MaskError, strictest
 from .model import Approvals, BundleSettings, Effect, MaskField, Mode, Policy, Rule
 from .privacy import Privacy
+from .showing import reads_values_alone
 from .stamp import Stamp
 from .tallies import Tally
 
@@ -118,6 +119,7 @@ class Plan:
         "_sink",
         "_timed",
         "all_clear",
+        "by_value",
         "client",
         "compiled",
         "covered",
@@ -172,6 +174,8 @@ class Plan:
         self.value_format, self.key_format = formats
         self.covered, self.tombstone_rejects = covered, tombstone_rejects
         self.reads_facts = compiled.reads.reads_facts
+        #: Whether its rules look at the value of an event alone, and find no frame around it.
+        self.by_value = self.framed is None and reads_values_alone(compiled)
         self.hides_key = privacy.hides(("key",))
         self._run = compiled.run
         self._timed: _Timed | None = None
@@ -210,6 +214,15 @@ class Plan:
             self.tally.clear += 1
             return Decision(self, event, self.all_clear.effect, self.all_clear)
         return self.conclude(event, hits)
+
+    def clear(self, event: Event) -> Decision:
+        """The decision on an event that is known to be clear, and is counted already."""
+        return Decision(self, event, self.all_clear.effect, self.all_clear)
+
+    @property
+    def quiet(self) -> bool:
+        """Whether nobody has to hear of an event with a value on which no rule says anything."""
+        return self._open
 
     def conclude(self, event: Event, hits: tuple[int, ...] | Undecodable) -> Decision:
         """The decision that follows where the conditions come to `hits` (see `Compiled.run`).

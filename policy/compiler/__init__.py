@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from .activation import Framed, UnavailableError, Undecodable, activation
 from .compiled import Compiled, compile_rules
-from .definition import RuleInput
+from .definition import RuleInput, Run
 from .describe import RulePlan
 from .reads import Reads
 
@@ -14,6 +14,7 @@ __all__ = [
     "Reads",
     "RuleInput",
     "RulePlan",
+    "Run",
     "UnavailableError",
     "Undecodable",
     "activation",
