@@ -23,13 +23,13 @@ if TYPE_CHECKING:
 __all__ = ["Decision", "Match", "new_ids"]
 
 
-class Decision(msgspec.Struct, eq=False, gc=False):
+class Decision(msgspec.Struct, eq=False):
     """The outcome of a plan on one event.
 
     Equal events give equal content under the same plan and clock; `id` alone is drawn when it is
-    first read. A msgspec Struct and not a dataclass for the same reason as Event, and unseen by the
-    garbage collector like it: nothing that a decision holds leads back to it, but the queue of a
-    decision log, which is emptied. The fields that start with `_` are caches.
+    first read. A msgspec Struct and not a dataclass for the same reason as Event, but seen by the
+    garbage collector: its plan leads to the decision log, which may keep it for good. The fields
+    that start with `_` are caches.
     """
 
     plan: Plan
