@@ -76,6 +76,8 @@ class BatchJudge:
                 if run is None or not at & _CLOCK_MASK:
                     now = clock()
                     now -= now % _MILLISECOND_NS
+                    if not at & _CLOCK_MASK:
+                        run = _run_on_values(plan)  # but where its next decision is timed
                 if message.partition() != partition or message.topic() != topic:
                     _note(offsets, plan, first, last, uncounted)
                     first, uncounted = None, 0
@@ -89,7 +91,9 @@ class BatchJudge:
                     showing.value = value = message.value()
                     hits = run(shown)
                     if not hits and value is not None:
-                        first, last = first or message, message
+                        if first is None:  # not `or`: a message without bytes is false
+                            first = message
+                        last = message
                         uncounted += 1
                         out.append(GuardedMessage(message, offsets, plan, now))
                         continue
@@ -97,7 +101,9 @@ class BatchJudge:
                 if plan is not None and now < plan.until:
                     decision = plan.conclude(event, hits) if hits else plan.decide(event)
                     if decision.outcome is plan.all_clear:
-                        first, last = first or message, message
+                        if first is None:
+                            first = message
+                        last = message
                         out.append(GuardedMessage(message, offsets, plan, now, decision))
                         continue
                 _note(offsets, plan, first, last, uncounted)
@@ -107,6 +113,8 @@ class BatchJudge:
                     out.append(judged)
                 plan = self._plan(topic, offsets, now)
                 run = _run_on_values(plan)
+                if run is not None:
+                    now = self._guard.now()  # to park an event may have taken long
             else:
                 at = len(messages)
         finally:

@@ -221,8 +221,11 @@ class Plan:
 
     @property
     def quiet(self) -> bool:
-        """Whether nobody has to hear of an event with a value on which no rule says anything."""
-        return self._open
+        """Whether nobody has to hear of an event with a value on which no rule says anything.
+
+        Nor of how long that took (see `time_next`).
+        """
+        return self._open and self._run is self.compiled.run
 
     def conclude(self, event: Event, hits: tuple[int, ...] | Undecodable) -> Decision:
         """The decision that follows where the conditions come to `hits` (see `Compiled.run`).

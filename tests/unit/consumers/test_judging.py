@@ -129,3 +129,69 @@ def test_a_decision_is_on_the_event_as_it_came(
     event = message.decision.event
     assert (event.value, event.key, list(event.headers)) == (CLEAN, b"0", [("h", b"1")])
     assert message.decision.effect is Effect.ALLOW
+
+
+@pytest.mark.parametrize("empty", [None, b""], ids=["tombstone", "empty"])
+def test_a_message_without_bytes_is_not_passed_over(
+    make_consumer: Make,
+    send: Send,
+    committed: Callable[..., list[int]],
+    tmp_path: Path,
+    empty: bytes | None,
+) -> None:
+    """The client's messages are false where their values are empty; they count all the same."""
+    send([CLEAN])
+    by_hand = {"enable.auto.offset.store": False}
+    consumer = make_consumer(by_hand, guard=make_guard(tmp_path / "p", ""))
+    consumer.subscribe(["payments"])
+    consumer.store_offsets(read(consumer, 1)[0])
+    send([empty, empty, CLEAN, CLEAN])
+
+    found = read(consumer, 4)
+    consumer.close()
+
+    assert [message.value() for message in found] == [empty, empty, CLEAN, CLEAN]
+    assert committed()[0] == 1
+
+
+def test_a_decision_in_a_batch_is_timed(make_consumer: Make, send: Send, tmp_path: Path) -> None:
+    """For metrics one is, now and then, also where otherwise none is made."""
+    send([CLEAN] * 10)
+    guard = make_guard(tmp_path / "p", "")
+    consumer = make_consumer(guard=guard)
+    consumer.subscribe(["payments"])
+    assert len(read(consumer, 10)) == 10
+    plan = guard.plan("payments", "consume", guard.now())
+    times: list[int] = []
+    until = time.monotonic() + 30
+
+    while not times and time.monotonic() < until:  # metrics of another test may be first
+        plan.time_next(times.append)
+        send([CLEAN] * 200)
+        assert len(read(consumer, 200)) == 200
+
+    assert len(times) == 1
+
+
+def test_the_clock_is_read_again_after_an_event_that_took_long(
+    make_consumer: Make, send: Send, tmp_path: Path
+) -> None:
+    """Such as one that could not be parked for a while."""
+    now = NOW
+    guard = guard_for(tmp_path / "p", "payments", clock=lambda: now)
+    refused = guard.refused
+
+    def park_for_long(decision: Any) -> None:
+        nonlocal now
+        refused(decision)
+        now += 60_000_000_000
+
+    guard.refused = park_for_long  # type: ignore[method-assign]
+    send([CLEAN, CLEAN, BAD, CLEAN, BAD, CLEAN])
+    consumer = make_consumer(guard=guard)
+    consumer.subscribe(["payments"])
+
+    found = read(consumer, 4)
+
+    minutes = [(message.decision.at - NOW // 1_000_000) / 60_000 for message in found]
+    assert minutes == [0, 0, 1, 2]
