@@ -14,7 +14,8 @@ __all__ = ["Forkable", "watch_forks"]
 _LONGEST_LOOKUP_S = 0.000_15
 _PAUSE_S = 0.000_5
 _QUIET_LOOKUPS = 5
-_MOST_LOOKUPS = 200
+#: Where a host has so many addresses that every lookup takes long, a fork does not wait for ever.
+_MOST_S = 0.2
 
 
 class Forkable(Protocol):
@@ -45,9 +46,9 @@ def _wait_for_lookups() -> None:
     none of its clients connects: without waiting that is 1 fork in 20 right after a client was
     made, which is when servers fork that load their program first.
     """
-    quiet = 0
-    for _ in range(_MOST_LOOKUPS):
-        started = time.perf_counter()
+    quiet, started = 0, time.perf_counter()
+    until = started + _MOST_S
+    while started < until:
         try:
             socket.getaddrinfo("127.0.0.1", None, flags=socket.AI_ADDRCONFIG)
         except OSError:
@@ -56,6 +57,7 @@ def _wait_for_lookups() -> None:
         if quiet == _QUIET_LOOKUPS:
             return
         time.sleep(_PAUSE_S)
+        started = time.perf_counter()
 
 
 def _before_fork() -> None:

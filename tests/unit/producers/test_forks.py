@@ -45,6 +45,7 @@ def test_a_fork_waits_while_lookups_are_slow(monkeypatch: pytest.MonkeyPatch) ->
         return []
 
     monkeypatch.setattr(socket, "getaddrinfo", lookup)
+    monkeypatch.setattr(forks, "_MOST_S", 30.0)
 
     assert fork_seeing(owner) == 1
     assert lookups >= 10
@@ -52,19 +53,20 @@ def test_a_fork_waits_while_lookups_are_slow(monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_a_fork_does_not_wait_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However long each lookup takes: on a host of thousands of addresses that is some ms."""
     owner, lookups = Owner(), 0
     forks.watch_forks(owner)
 
     def lookup(*_: Any, **__: Any) -> list[Any]:
         nonlocal lookups
         lookups += 1
-        time.sleep(0.000_5)
+        time.sleep(0.02)
         return []
 
     monkeypatch.setattr(socket, "getaddrinfo", lookup)
 
     assert fork_seeing(owner) == 1
-    assert 0 < lookups < 1000
+    assert 0 < lookups <= 10
 
 
 def test_a_process_without_a_network_forks_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
