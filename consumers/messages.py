@@ -84,8 +84,10 @@ class GuardedMessage(msgspec.Struct, eq=False, gc=False):
     def decision(self) -> Decision:
         decision = self._decision
         if decision is None:
-            event = event_of(self._message, self.topic(), self._now)
-            decision = self._decision = self._plan.clear(event)
+            decision = self._plan.clear(event_of(self._message, self.topic(), self._now))
+            if self._decision is None:  # no other thread was first
+                self._decision = decision
+            decision = self._decision
         return decision
 
     def topic(self) -> str:

@@ -102,7 +102,9 @@ class Decision(msgspec.Struct, eq=False):
     def id(self) -> str:
         """A unique id, drawn at first use."""
         if self._id is None:
-            self._id = self.plan.next_id()
+            drawn = self.plan.next_id()
+            if self._id is None:  # no other thread was first
+                self._id = drawn
         return self._id
 
     @property

@@ -12,9 +12,12 @@ import pytest
 
 from streamwarden.consumers.consumer import GuardedConsumer
 from streamwarden.consumers.messages import GuardedMessage
+from streamwarden.policy.decision import Decision
 from streamwarden.policy.guard import Guard
 from streamwarden.policy.model import Effect
+from streamwarden.policy.plan import Plan
 from streamwarden.policy.tallies import LEDGER
+from streamwarden.schemas.event import Event
 from tests.guards import BAD, CARD, CLEAN, LARGE, SHADY, guard_for
 
 Make = Callable[..., GuardedConsumer]
@@ -195,3 +198,31 @@ def test_the_clock_is_read_again_after_an_event_that_took_long(
 
     minutes = [(message.decision.at - NOW // 1_000_000) / 60_000 for message in found]
     assert minutes == [0, 0, 1, 2]
+
+
+def test_threads_that_ask_at_once_get_the_same_decision(
+    make_consumer: Make, send: Send, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The second one asks while it is made for the first, and likewise for its id."""
+    send([CLEAN, CLEAN])
+    consumer = make_consumer()
+    consumer.subscribe(["payments"])
+    message = read(consumer, 2)[1]
+    make, draw = Plan.clear, message._plan.next_id
+    second: list[Any] = []
+
+    def make_twice(plan: Plan, event: Event) -> Decision:
+        monkeypatch.setattr(Plan, "clear", make)
+        second.append(message.decision)
+        return make(plan, event)
+
+    def draw_twice() -> str:
+        message._plan.next_id = draw
+        second.append(message.decision.id)
+        return str(draw())
+
+    monkeypatch.setattr(Plan, "clear", make_twice)
+    message._plan.next_id = draw_twice
+
+    assert [message.decision, message.decision.id] == second
+    assert message.decision is second[0]
