@@ -26,6 +26,7 @@ from ..producers.connection import ConfigMap
 from ..producers.loop_producer import LoopProducer
 from ..producers.worker import Interrupted, Worker
 from .consumer import GuardedConsumer
+from .handlers import begun
 from .messages import GuardedMessage
 from .reader import Polled, Reader
 
@@ -101,6 +102,10 @@ class _Core(GuardedConsumer):
         for reading in sorted(missed, key=lambda each: each.number, reverse=True):
             self._reader.take_back(reading.messages)
         return call(*arguments)
+
+    def check_handler(self, handler: object) -> None:
+        """Raise ConfigurationError for one that cannot be run."""
+        self._check_handler(handler, awaited=True)
 
     def read_into(
         self, reading: _Reading, read: Callable[..., list[Polled]], *arguments: object
@@ -266,6 +271,8 @@ class AsyncGuardedConsumer:
         chosen = handler or self._handler
         if self._running is not None:
             raise RuntimeError("the consumer is running already")
+        if chosen is not None:
+            self._core.check_handler(chosen)
         core, worker, context = self._core, self._worker, copy_context()
         cancelled = False
 
@@ -277,7 +284,7 @@ class AsyncGuardedConsumer:
             def begin() -> object:
                 if cancelled:  # just now, when there was nothing to cancel yet
                     raise asyncio.CancelledError
-                return handler(message, *given)
+                return begun(handler(message, *given), awaited=True)
 
             worker.wait_for(begin, context)
 

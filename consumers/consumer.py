@@ -22,9 +22,11 @@ from ..producers.producer import GuardedProducer
 from .exactly_once import (
     ExactlyOnce,
     TransactionalHandler,
+    check_prefix,
     reading_config,
     transactional_config,
 )
+from .handlers import check_handler
 from .messages import GuardedMessage
 from .reader import DRAIN_TIMEOUT_S, Polled, Reader
 from .rebalance import RebalanceCallback, Rebalancing
@@ -96,6 +98,7 @@ class GuardedConsumer:
         self._handler: Any = None
         self._callbacks = callbacks = Callbacks(guard.count)
         given = merged(config, settings)
+        check_prefix(transactional_id, given)
         for name in CLIENT_CALLBACKS:
             if callable(given.get(name)):
                 given[name] = callbacks.safe(given[name])
@@ -199,7 +202,7 @@ class GuardedConsumer:
         before the event, or the event is parked (`on_handler_error`). Ends by `stop()`, after
         `max_messages`, after `idle_timeout_s` without an event, or with `until_end` where the
         partitions ended when they were assigned. Raises ConfigurationError where nothing was
-        subscribed to or assigned.
+        subscribed to or assigned, or the handler is a coroutine function.
         """
         chosen: Any = handler or self._handler
         if chosen is None:
@@ -208,6 +211,7 @@ class GuardedConsumer:
                 remedy="give a handler, or name one by `@consumer.handler`",
             )
         once = self._exactly_once
+        self._check_handler(chosen)
         if once is None and self._in_transactions:
             raise ConfigurationError(
                 "`run` does not begin the transactions of `producer`",
@@ -222,6 +226,10 @@ class GuardedConsumer:
         if once is not None:
             return self._runner.run_with(lambda stopping: once.run(chosen, limits, stopping))
         return self._runner.run(chosen, limits)
+
+    def _check_handler(self, handler: object, *, awaited: bool = False) -> None:
+        given = ("message",) if self._exactly_once is None else ("message", "producer")
+        check_handler(handler, given, awaited=awaited)
 
     def handler(self, function: _Handled) -> _Handled:
         """A decorator: `function` is what `run()` without a handler runs."""

@@ -94,8 +94,11 @@ class GuardedDeserializingConsumer(GuardedConsumer):
     ) -> int:
         """As GuardedConsumer.run, with deserialized messages for the handler."""
         chosen: Any = handler or self._handler
+        if chosen is not None:
+            self._check_handler(chosen)
 
         def handle(message: GuardedMessage, *producer: Any) -> object:
+            assert chosen is not None
             return chosen(self._deserialized(message), *producer)
 
         return super().run(

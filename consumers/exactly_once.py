@@ -25,12 +25,19 @@ from ..producers.codes import FENCED, error_of
 from ..producers.connection import ConfigMap
 from ..producers.producer import GuardedProducer
 from .assigned import Place
+from .handlers import begun
 from .intake import NoTransactionError
 from .messages import GuardedMessage
 from .reader import Reader
 from .running import Ends, Failing, RunLimits, handler_said, pass_error
 
-__all__ = ["ExactlyOnce", "TransactionalHandler", "reading_config", "transactional_config"]
+__all__ = [
+    "ExactlyOnce",
+    "TransactionalHandler",
+    "check_prefix",
+    "reading_config",
+    "transactional_config",
+]
 
 log = logging.getLogger("streamwarden")
 
@@ -48,6 +55,23 @@ _FLUSH_S = 5.0
 _TRANSACTION_TIMEOUT_MS = 15_000
 _NOBODY = ("", -1, -1)
 _NAME_MAX_CHARS = 40
+
+
+def check_prefix(prefix: object, config: ConfigMap) -> None:
+    """Raise ConfigurationError for a `transactional_id` of which no id can be made.
+
+    Warns of the client's own setting, which a consumer ignores.
+    """
+    if prefix is not None and (not isinstance(prefix, str) or not prefix.strip()):
+        raise ConfigurationError(
+            f"`transactional_id` is {prefix!r}",
+            remedy="give a text that the instances of this service share, such as its name",
+        )
+    if prefix is None and config.get("transactional.id"):
+        log.warning(
+            "`transactional.id` means nothing to a consumer; with `transactional_id`, a keyword, "
+            "`run(handler)` is exactly once"
+        )
 
 
 def transactional_config(prefix: str, config: ConfigMap, own: ConfigMap) -> dict[str, Any]:
@@ -239,7 +263,7 @@ class ExactlyOnce:
             return
         self._handling = True
         try:
-            handler(message, self._producer)
+            begun(handler(message, self._producer))
         except Exception as error:
             raise _Undone(error, message) from error
         finally:

@@ -13,6 +13,7 @@ from confluent_kafka import KafkaException, TopicPartition
 
 from streamwarden.errors import DeliveryError
 
+from .handlers import begun
 from .messages import GuardedMessage
 from .reader import Reader
 from .running import Ends, Failing, RunLimits, handler_said, pass_error, raised_where
@@ -21,7 +22,7 @@ __all__ = ["Handler", "Runner"]
 
 log = logging.getLogger("streamwarden")
 
-#: `handler(message)`; what it returns is ignored.
+#: `handler(message)`; what it returns is ignored, unless it is a coroutine or generator.
 Handler: TypeAlias = Callable[[GuardedMessage], object]
 
 _SLICE_S = 0.2
@@ -100,7 +101,7 @@ class Runner:
         while True:
             attempt += 1
             try:
-                handler(message)
+                begun(handler(message))
             except Exception as error:  # noqa: BLE001 - whatever the handler raises
                 if self._stopping.is_set() or attempt > self._failing.retries:
                     return self._give_up(message, error, attempt)

@@ -50,8 +50,9 @@ class Failing:
     __slots__ = ("backoff_s", "retries", "then")
 
     def __init__(self, then: str, *, retries: int, backoff_s: float) -> None:
-        if retries < 0 or backoff_s < 0:
-            raise ConfigurationError("`handler_retries` and `handler_backoff_s` are not negative")
+        for name, value in (("handler_retries", retries), ("handler_backoff_s", backoff_s)):
+            if not isinstance(value, int | float) or not value >= 0:  # pyright: ignore[reportUnnecessaryIsInstance] - callers err
+                raise ConfigurationError(f"`{name}` is a number from 0 on, not {value!r}")
         self.then, self.retries, self.backoff_s = then, retries, backoff_s
 
     def pause_s(self, attempt: int, jitter: float) -> float:

@@ -37,9 +37,12 @@ class BatchStoppedError(StreamwardenError):
 def read_batch(events: Iterable[Given], *, reports: bool) -> list[dict[str, Any]]:
     """The keywords of `produce()` for each event; `reports` says that it takes `on_delivery`.
 
-    All of them are looked at before the first is sent. Raises TypeError for what is no event: a
-    misspelt name would be an event without a value otherwise.
+    All of them are looked at before the first is sent. Raises TypeError for what is no event: one
+    without `value`, which would be a tombstone, or with a misspelt name.
     """
+    if isinstance(events, str | bytes | Mapping):
+        what = "mapping" if isinstance(events, Mapping) else "value"
+        raise TypeError(f"a batch is a list of events, not one {what}")
     found: list[dict[str, Any]] = []
     for number, given in enumerate(events):
         if isinstance(given, str | bytes):
@@ -55,6 +58,10 @@ def read_batch(events: Iterable[Given], *, reports: bool) -> list[dict[str, Any]
         if unknown := sorted(set(map(str, event)) - _NAMES):
             names = ", ".join(sorted([*_NAMES, *(_REPORTS[:1] if reports else ())]))
             raise TypeError(f"event {number} of the batch has no `{unknown[0]}`; it takes {names}")
+        if "value" not in event:
+            raise TypeError(
+                f"event {number} of the batch has no `value`; for a tombstone it is None"
+            )
         if report:
             event["on_delivery"] = report[0]
         found.append(event)

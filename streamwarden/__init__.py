@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING
 from streamwarden._version import __version__
 from streamwarden.errors import (
     ConfigurationError,
+    DecisionLogFullError,
     DeliveryError,
+    FloodError,
     NoPolicyError,
     PolicyError,
     QuarantineError,
@@ -33,6 +35,7 @@ if TYPE_CHECKING:
     from streamwarden.policy.routing import Routed
     from streamwarden.policy.stamp import Stamp
     from streamwarden.producers.async_producer import AsyncGuardedProducer
+    from streamwarden.producers.batches import BatchStoppedError
     from streamwarden.producers.producer import GuardedProducer, PolicyRejected
     from streamwarden.producers.serializing import GuardedSerializingProducer
     from streamwarden.schemas.event import Event, Record
@@ -51,6 +54,7 @@ _HOMES = {
     "policy.routing": ("Routed",),
     "policy.stamp": ("Stamp",),
     "producers.async_producer": ("AsyncGuardedProducer",),
+    "producers.batches": ("BatchStoppedError",),
     "producers.producer": ("GuardedProducer", "PolicyRejected"),
     "producers.serializing": ("GuardedSerializingProducer",),
     "schemas.event": ("Event", "Record"),
@@ -59,11 +63,14 @@ _HOMES = {
 __all__ = [
     "AsyncGuardedConsumer",
     "AsyncGuardedProducer",
+    "BatchStoppedError",
     "ConfigurationError",
     "Decision",
+    "DecisionLogFullError",
     "DeliveryError",
     "Effect",
     "Event",
+    "FloodError",
     "Guard",
     "GuardedConsumer",
     "GuardedDeserializingConsumer",
