@@ -20,7 +20,7 @@ from .codes import ALL_BROKERS_DOWN, error_of
 from .connection import PARKING_OVERHEAD_BYTES, ConfigMap, connection_of, reader_config
 from .log_target import LogTarget
 from .record_time import EMBEDDED_CLUSTER
-from .repairs import Check, Commands, operation_name
+from .repairs import Check, Commands, Status, operation_name
 from .topics import (
     Difference,
     TopicState,
@@ -51,6 +51,13 @@ _DENIED: Final = (
 )
 #: No topic has it, so that a commit to it changes nothing; the right to commit is looked at first.
 _NO_SUCH_PARTITION: Final = 2**31 - 2
+#: What a parking topic is to be like depends on these settings of its origin.
+_OF_ORIGIN: Final[Mapping[Kind, tuple[str, ...]]] = {
+    "quarantined": ("max.message.bytes", "retention.ms"),
+    "held": ("max.message.bytes",),
+    "waiting": (),
+}
+_ANY_TIME_BEFORE: Final = "message.timestamp.before.max.ms"
 _NEEDED: Final = {
     "produce": (AclOperation.WRITE, AclOperation.DESCRIBE),
     "consume": (AclOperation.READ, AclOperation.DESCRIBE),
@@ -93,7 +100,7 @@ def check_cluster(reached: Reached, asked: Asked) -> list[Check]:
         for topic in asked.topics:
             origin = cluster.look_at(topic)
             found += _origin_checks(origin, asked, config)
-            if asked.bundle is not None and origin.state is not None:
+            if asked.bundle is not None and not origin.absent:
                 found += _parking_checks(cluster, origin, asked.bundle, asked.commands)
         if asked.group is not None and asked.topics:
             found.append(_group_check(cluster, asked.topics[0], asked.group, asked.commands))
@@ -130,11 +137,14 @@ def check_store_topic(config: ConfigMap, topic: str, deadline: float) -> list[Ch
     rights = _rights_check(found, read, "guards take no new policy", commands)
     if rights.status == "fail":
         said.append(rights)
-    settings = {} if found.state is None else found.state.settings
+    settings = found.settings
     if found.partitions != 1:
         why = f"{found.partitions} partitions, and should have one"
         said.append(Check("store", "fail", topic, why, "claims of numbers have no order"))
-    if settings and settings.get("cleanup.policy") != "compact":
+    if settings is None:
+        means = "whether versions of policy are forgotten is not known"
+        said.append(_not_told("store", "warn", topic, means, commands))
+    elif settings.get("cleanup.policy") != "compact":
         why = f"cleanup.policy is {settings.get('cleanup.policy')}, and should be compact"
         change = commands.configure(topic, {"cleanup.policy": "compact"})
         said.append(
@@ -165,7 +175,10 @@ def check_log_topic(target: LogTarget, means: str, deadline: float) -> list[Chec
         return [Check("decision log", "fail", name, topic.error, means, (repair,))]
     rights = _rights_check(topic, needed, means, commands)
     said = [] if rights.status == "ok" else [rights]
-    if topic.state is not None:
+    if topic.state is None:
+        means = "whether it takes and keeps all decisions is not known"
+        said.append(_not_told("decision log", "warn", name, means, commands))
+    else:
         found = log_differences(topic.state)
         said += [_difference_check("decision log", name, each, commands) for each in found]
     return said or [Check("decision log", "ok", name, "takes and keeps decisions")]
@@ -176,17 +189,24 @@ def check_log_topic(target: LogTarget, means: str, deadline: float) -> list[Chec
 
 @dataclass(frozen=True, slots=True)
 class _Topic:
-    """What is known of a topic; `state` None where its settings are not told, `error` where it is not.
+    """What is known of a topic; `error` says why it is nothing.
 
-    `rights` None: the broker does not say.
+    `settings` None: this user is not told; `rights` None: the broker does not say.
     """
 
     name: str
     partitions: int = 0
-    state: TopicState | None = None
+    replicas: int = 0
+    settings: dict[str, str] | None = None
     rights: frozenset[AclOperation] | None = None
     error: str | None = None
     absent: bool = False
+
+    @property
+    def state(self) -> TopicState | None:
+        if self.settings is None:
+            return None
+        return TopicState(self.partitions, self.replicas, self.settings)
 
     def may(self, operation: AclOperation) -> bool:
         return self.rights is None or operation in self.rights
@@ -269,12 +289,11 @@ class _Cluster:
             raise
         replicas = min((len(each.replicas) for each in answer.partitions), default=1)
         rights = answer.authorized_operations
-        settings = self._settings(name)
-        partitions = len(answer.partitions)
         return _Topic(
             name,
-            partitions,
-            None if settings is None else TopicState(partitions, replicas, settings),
+            len(answer.partitions),
+            replicas,
+            self._settings(name),
             None if rights is None else frozenset(rights),
         )
 
@@ -341,9 +360,16 @@ def _origin_checks(topic: _Topic, asked: Asked, config: ConfigMap) -> list[Check
     found = [Check("topic", "ok", name, _counted(topic.partitions, "partition"))]
     found.append(_rights_check(topic, needed, "every event fails", commands))
     if topic.state is None:
-        means = "stamps carry the time of the decision, and sizes cannot be compared"
-        repair = commands.grant([AclOperation.DESCRIBE_CONFIGS], "topic", name)
-        found.append(Check("settings", "warn", name, "they are not told", means, (repair,)))
+        means = "stamps carry the time of the decision"
+        found.append(_not_told("settings", "warn", name, means, commands))
+        if "produce" in asked.stages:
+            said = (
+                f"the client sends up to {_sent(config):,} bytes, what the topic takes is not told"
+            )
+            means = (
+                "whether larger events than it takes come back after they were sent is not known"
+            )
+            found.append(Check("record size", "warn", name, said, means))
     elif "produce" in asked.stages:
         found.append(_size_check(name, topic.state.settings, config, commands))
         few = too_few_replicas(topic.state)
@@ -365,10 +391,21 @@ def _rights_check(
     return Check("rights", "ok", topic.name, " and ".join(operation_name(each) for each in needed))
 
 
+def _not_told(check: str, status: Status, topic: str, means: str, commands: Commands) -> Check:
+    """That this user may not see the settings of a topic."""
+    repair = commands.grant([AclOperation.DESCRIBE_CONFIGS], "topic", topic)
+    return Check(check, status, topic, "its settings are not told", means, (repair,))
+
+
+def _sent(config: ConfigMap) -> int:
+    """The largest record that this client sends, in bytes."""
+    return int(config.get("message.max.bytes", _MESSAGE_MAX_BYTES))
+
+
 def _size_check(
     topic: str, settings: Mapping[str, str], config: ConfigMap, commands: Commands
 ) -> Check:
-    sent = int(config.get("message.max.bytes", _MESSAGE_MAX_BYTES))
+    sent = _sent(config)
     taken = int(settings.get("max.message.bytes", _MESSAGE_MAX_BYTES))
     if sent > taken:
         found = f"the client sends up to {sent:,} bytes, the topic takes {taken:,}"
@@ -383,7 +420,7 @@ def _size_check(
 def _parking_checks(
     cluster: _Cluster, origin: _Topic, bundle: Bundle, commands: Commands
 ) -> list[Check]:
-    assert origin.state is not None
+    """Look at what parks events of `origin`; what cannot be looked at fails too."""
     said: list[Check] = []
     for name, kind in parking_topics(bundle, origin.name):
         refused = "held" if kind == "held" else "rejected"
@@ -404,19 +441,30 @@ def _parking_checks(
         said.append(_rights_check(topic, needed, lost, commands))
         if topic.state is None:
             means = "whether it keeps what is parked is not known"
-            repair = commands.grant([AclOperation.DESCRIBE_CONFIGS], "topic", name)
-            said.append(Check("parking", "warn", name, "settings are not told", means, (repair,)))
+            said.append(_not_told("parking", "fail", name, means, commands))
             continue
-        said += _settings_checks(topic.state, origin.state, name, kind, commands)
+        said += _settings_checks(topic.state, origin, name, kind, commands)
     return said
 
 
 def _settings_checks(
-    found: TopicState, origin: TopicState, name: str, kind: Kind, commands: Commands
+    found: TopicState, origin: _Topic, name: str, kind: Kind, commands: Commands
 ) -> list[Check]:
-    wanted = wanted_settings(origin.settings, kind)
-    less = differences(found, origin, wanted)
+    base = origin.state
+    unknown: tuple[str, ...] = ()
+    if base is None:
+        # Where the parking topic has this setting, its origin has it too.
+        both = {k: v for k, v in found.settings.items() if k == _ANY_TIME_BEFORE}
+        base, unknown = TopicState(origin.partitions, origin.replicas, both), _OF_ORIGIN[kind]
+    wanted = wanted_settings(base.settings, kind)
+    known = {setting: value for setting, value in wanted.items() if setting not in unknown}
+    less = differences(found, base, known)
     said = [_difference_check("parking", name, each, commands) for each in less]
+    if unknown:
+        what = f"settings of {origin.name} are not told: {', '.join(unknown)}"
+        means = "whether it takes and keeps every event that is parked is not known"
+        repair = commands.grant([AclOperation.DESCRIBE_CONFIGS], "topic", origin.name)
+        said.append(Check("parking", "fail", name, what, means, (repair,)))
     return said or [Check("parking", "ok", name, "keeps what is parked")]
 
 

@@ -75,7 +75,8 @@ def doctor(
       streamwarden doctor -b localhost:9092 --topic payments --policies policies/
       streamwarden doctor -F client.properties -t payments --store redis://host/0 --group fulfilment
 
-    Exit status: 0 nothing will fail (there may be warnings), 2 something will, 1 wrongly called.
+    Exit status: 0 nothing will fail (there may be warnings), 2 something will, or parking could not
+    be looked at, 1 wrongly called.
     """
     deadline = time.monotonic() + client.timeout_s
     commands = Commands(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from pathlib import Path
@@ -13,6 +14,7 @@ import pytest
 from click.testing import CliRunner, Result
 from confluent_kafka.admin import (
     AclBinding,
+    AclBindingFilter,
     AclOperation,
     AclPermissionType,
     AdminClient,
@@ -236,6 +238,62 @@ def test_missing_rights_are_told_and_nothing_is_left_behind(
     assert "wr0ng-w0rd" not in refused.output
 
 
+def test_settings_that_are_not_told_hide_no_other_check(
+    start_kafka: StartKafka, policies: Path
+) -> None:
+    """Without DescribeConfigs parking is looked at all the same; what cannot be compared is told, and fails."""
+    cluster = start_kafka(users={"app": "s3cr3t-w0rd"})
+    create_topic(cluster.bootstrap, "pay", config=_parking("pay"))
+    settings = ("security.protocol=SASL_PLAINTEXT", "sasl.mechanisms=PLAIN", "sasl.username=app")
+    secret = [word for each in (*settings, "sasl.password=s3cr3t-w0rd") for word in ("-X", each)]
+    own = ("-b", cluster.node.sasl_bootstrap, *secret)
+    flags = (*own, "-t", "pay", "--policies", policies, "--group", "desk")
+    parking = {("parking", "quarantine.pay"), ("parking", "held.pay")}
+    _grant(cluster.bootstrap, ResourceType.TOPIC, "pay", "READ", "WRITE", "DESCRIBE")
+    _grant(cluster.bootstrap, ResourceType.GROUP, "desk", "READ")
+
+    unseen = examine(*flags, status=2)
+    assert wrong(unseen) == parking
+    assert wrong(unseen, "warn") == {("settings", "pay"), ("record size", "pay")}
+    assert {("topic", "pay"), ("rights", "pay"), ("group", "desk")} <= wrong(unseen, "ok")
+    assert _said(unseen, "record size") == [
+        "the client sends up to 1,000,000 bytes, what the topic takes is not told"
+    ]
+
+    create_topic(cluster.bootstrap, "quarantine.pay", config=_parking("quarantine.pay"))
+    create_topic(cluster.bootstrap, "held.pay", config={"cleanup.policy": "compact"})
+    for name in ("quarantine.pay", "held.pay"):
+        _grant(cluster.bootstrap, ResourceType.TOPIC, name, "WRITE")
+    untold = examine(*flags, status=2)
+    assert wrong(untold) == parking
+    assert _said(untold, "parking") == ["its settings are not told"] * 2
+    commands = [each["repair"][0] for each in untold if each["check"] == "parking"]
+    assert all("--operation DescribeConfigs --topic " in command for command in commands)
+
+    for name in ("quarantine.pay", "held.pay"):
+        _grant(cluster.bootstrap, ResourceType.TOPIC, name, "DESCRIBE_CONFIGS")
+    apart = examine(*flags, status=2)
+    assert _said(apart, "parking") == [
+        "settings of pay are not told: max.message.bytes, retention.ms",
+        "cleanup.policy is compact, and should be delete",
+        "settings of pay are not told: max.message.bytes",
+    ]
+
+    _grant(cluster.bootstrap, ResourceType.TOPIC, "pay", "DESCRIBE_CONFIGS")
+    assert wrong(examine(*flags, status=2)) == {("parking", "held.pay")}
+
+    log, store = (f"kafka://{cluster.node.sasl_bootstrap}/{name}" for name in ("log", "policy"))
+    for name in ("log", "policy"):
+        create_topic(cluster.bootstrap, name, config={"cleanup.policy": "compact"})
+        _grant(cluster.bootstrap, ResourceType.TOPIC, name, "READ", "WRITE")
+    hidden = examine(*own, "--store", store, "--decision-log", log, status=2)
+    assert {("store", "policy"), ("decision log", "log")} <= wrong(hidden, "warn")
+
+
+def _said(checks: list[dict[str, Any]], check: str) -> list[str]:
+    return [each["found"] for each in checks if each["check"] == check and each["status"] != "ok"]
+
+
 def _parking(name: str) -> dict[str, str]:
     if name == "pay":
         return {"retention.ms": "86400000"}
@@ -254,6 +312,16 @@ def _grant(servers: str, kind: ResourceType, name: str, *operations: str) -> Non
     grant: Callable[..., dict[AclBinding, Future[None]]] = admin.create_acls  # pyright: ignore[reportUnknownVariableType, reportUnknownMemberType]
     for granted in grant(rights).values():
         granted.result(30)
+    anyone: Any = None
+    every = AclBindingFilter(
+        *(ResourceType.ANY, anyone, ResourcePatternType.ANY, anyone, anyone),
+        *(AclOperation.ANY, AclPermissionType.ANY),
+    )
+    found: Callable[..., Future[list[AclBinding]]] = admin.describe_acls  # pyright: ignore[reportUnknownVariableType, reportUnknownMemberType]
+    deadline = time.monotonic() + 30
+    while not set(rights) <= set(found(every).result(30)):
+        assert time.monotonic() < deadline, "the broker does not know the rights"
+        time.sleep(0.05)
 
 
 def test_a_dead_broker_is_told_in_time(policies: Path) -> None:
