@@ -33,6 +33,9 @@ _KEYS: Final = {"format", "activation", "bundle", "sha256"}
 _FILE_MAX_BYTES: Final = 512 * 1024 * 1024
 #: How long another process that shares the file may hold it.
 _LOCK_S: Final = 1.0
+_REMEDY: Final = (
+    "delete it: a guard writes it anew from its store, and without it needs the store to start"
+)
 
 
 def default_path(url: str, bundle: str | None) -> Path | None:
@@ -62,6 +65,16 @@ class LastKnownGood:
         Raises StoreError where it must not be used: SW190 newer than this version, SW191 and SW192
         changed or torn; OSError where it cannot be read.
         """
+        try:
+            return self._read()
+        except StoreError as error:
+            if error.code not in ("SW191", "SW192"):
+                raise
+            place, said = str(self.path), error.message
+            said = said if place in said else f"`{place}` is damaged: {said}"
+            raise StoreError(said, remedy=_REMEDY, code=error.code) from None
+
+    def _read(self) -> ActiveBundle | None:
         try:
             if self.path.stat().st_size > _FILE_MAX_BYTES:
                 raise damaged(str(self.path), f"it has more than {_FILE_MAX_BYTES:,} bytes")

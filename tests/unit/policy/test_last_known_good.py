@@ -68,7 +68,7 @@ def changed(file: LastKnownGood, *, sum_up: bool = True, **changes: Any) -> None
 def test_torn_and_foreign_files_are_refused_and_replaced(
     file: LastKnownGood, content: bytes
 ) -> None:
-    """StoreError SW192; the next good policy takes the place."""
+    """StoreError SW192 that says to delete the file; the next good policy takes the place."""
     file.write(active(1))
     file.path.write_bytes(content)
 
@@ -76,6 +76,8 @@ def test_torn_and_foreign_files_are_refused_and_replaced(
         file.read()
 
     assert caught.value.code == "SW192"
+    assert f"`{file.path}`" in caught.value.message
+    assert "needs the store to start" in caught.value.remedy
     assert file.write(active(1))
     assert file.read() == active(1)
 
@@ -102,6 +104,8 @@ def test_what_contradicts_itself_is_refused(file: LastKnownGood) -> None:
         file.read()
 
     assert caught.value.code == "SW191"
+    assert f"`{file.path}` is damaged: bundle `" in caught.value.message
+    assert "delete it" in caught.value.remedy
 
 
 def test_a_newer_format_is_neither_read_nor_replaced(file: LastKnownGood) -> None:
