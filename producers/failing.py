@@ -26,13 +26,15 @@ def failure_mode(
 
     `given` is the keyword; else `STREAMWARDEN_…` of `environ` counts. Raises ConfigurationError.
     """
-    value = given
+    value, said_by = given, name
     if value is None:
         variables = os.environ if environ is None else environ
-        value = variables.get(f"STREAMWARDEN_{name.upper()}") or choices[0]
+        said_by = f"STREAMWARDEN_{name.upper()}"
+        value = variables.get(said_by) or choices[0]
         if value not in choices:
             value = _SAME.get(value, value)
     if value not in choices:
-        raise ConfigurationError(f"`{name}` is `{value}`", remedy=f"use {' or '.join(choices)}")
+        remedy = f"this client takes {' or '.join(choices)}"
+        raise ConfigurationError(f"`{said_by}` is `{value}`", remedy=remedy)
     log.info("settings: %s=%s", name, value)
     return value

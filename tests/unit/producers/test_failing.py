@@ -29,10 +29,21 @@ def test_keyword_before_variable_before_default(
     assert failure_mode("parking_unreachable", given, CHOICES, environ) == expected
 
 
-@pytest.mark.parametrize(("given", "variable"), [("explode", None), (None, "explode")])
-def test_what_makes_no_sense_is_refused(given: str | None, variable: str | None) -> None:
-    """Never guessed."""
-    environ = {"STREAMWARDEN_ON_HANDLER_ERROR": variable} if variable else {}
+@pytest.mark.parametrize(
+    ("given", "variable", "named"),
+    [
+        ("explode", None, "parking_unreachable"),
+        ("explode", "block", "parking_unreachable"),
+        (None, "explode", "STREAMWARDEN_PARKING_UNREACHABLE"),
+    ],
+)
+def test_what_makes_no_sense_is_refused(
+    given: str | None, variable: str | None, named: str
+) -> None:
+    """Never guessed: told by the name that was used, with the values that there are."""
+    environ = {"STREAMWARDEN_PARKING_UNREACHABLE": variable} if variable else {}
 
-    with pytest.raises(ConfigurationError, match="`on_handler_error` is `explode`"):
-        failure_mode("on_handler_error", given, CHOICES, environ)
+    with pytest.raises(ConfigurationError) as caught:
+        failure_mode("parking_unreachable", given, CHOICES, environ)
+
+    assert str(caught.value) == f"`{named}` is `explode`; this client takes stop or block"
