@@ -17,7 +17,7 @@ WITH_KAFKA = [page for page in (*PAGES, "docs/operations.md") if "kafka" in serv
 #: Topics that a page takes for granted.
 TOPICS = {
     "README.md": ("payments",),
-    "docs/clients.md": ("payments",),
+    "docs/clients.md": ("payments", "ledger"),
     "docs/operations.md": ("payments",),
 }
 
