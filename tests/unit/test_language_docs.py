@@ -106,7 +106,8 @@ def test_rules_have_the_effect_that_is_shown(tmp_path: Path, effect: str, rule: 
     (tmp_path / "p.yaml").write_text(
         f"policy: p\nowner: o\ntopics: [payments]\nrules:\n  - {rule.strip()}\n"
     )
-    guard = Guard.from_directory(tmp_path)
+    client = EVENT["client"]
+    guard = Guard.from_directory(tmp_path, client_id=client["id"], labels=client["labels"])
 
     decision = guard.decide(topic="payments", value=json.dumps(EVENT["value"]).encode())
 
