@@ -50,8 +50,9 @@ class Failing:
     __slots__ = ("backoff_s", "retries", "then")
 
     def __init__(self, then: str, *, retries: int, backoff_s: float) -> None:
-        for name, value in (("handler_retries", retries), ("handler_backoff_s", backoff_s)):
-            if not isinstance(value, int | float) or not value >= 0:  # pyright: ignore[reportUnnecessaryIsInstance] - callers err
+        limits: dict[str, Any] = {"handler_retries": retries, "handler_backoff_s": backoff_s}
+        for name, value in limits.items():
+            if not isinstance(value, int | float) or not value >= 0:
                 raise ConfigurationError(f"`{name}` is a number from 0 on, not {value!r}")
         self.then, self.retries, self.backoff_s = then, retries, backoff_s
 
