@@ -23,8 +23,9 @@ from ..policy.decision import Decision
 from ..policy.guard import Guard
 from ..policy.parking import Kind, parked_topic
 from ..policy.waiting import parks_keys, wait_behind
-from ..producers.codes import STATE, UNKNOWN_TOPIC, error_of
+from ..producers.codes import STATE, error_of
 from ..producers.parking import Parking
+from ..producers.unparked import why_unparked
 from ..schemas.event import Event, Record
 from .assigned import Assigned, Place
 from .judging import BatchJudge
@@ -340,14 +341,9 @@ def _unheard(_error: KafkaError | None) -> None:
 
 def _not_parked(failure: _Failure) -> DeliveryError:
     place = failure.place
-    if failure.error.code() in UNKNOWN_TOPIC:
-        why = f"there is no topic `{failure.topic}`"
-        remedy = f"make it (`streamwarden topics ensure --topic {place.topic}`) and read on"
-    else:
-        why = failure.error.name()
-        remedy = "make the parking topics writable (`streamwarden topics ensure`) and read on"
+    why, remedy = why_unparked(failure.error, failure.topic, place.topic)
     return DeliveryError(
         f"the event at {place.topic}[{place.partition}]@{place.offset} is refused and could not be "
         f"parked: {why}",
-        remedy=f"{remedy}; nothing was passed over",
+        remedy=f"{remedy}, and read on; nothing was passed over",
     )

@@ -19,6 +19,7 @@ from ..policy.decision import Decision
 from ..policy.guard import Guard
 from .batches import BatchStoppedError, Given, read_batch
 from .clients import deadline_of
+from .codes import PURGED, error_of
 from .connection import ConfigMap
 from .loop_producer import LoopProducer
 from .refusal import PolicyRejected, RefusedMessage, is_refusal
@@ -43,7 +44,8 @@ class Delivery(asyncio.Future[Any]):
 
     Awaited, it gives the client's Message once the event is delivered. It raises PolicyRejected
     once a held or rejected event is parked, and KafkaException for one that is nowhere. A refused
-    event that nobody awaits is logged at WARNING, rate-limited; a failure is told by the loop.
+    event that nobody awaits is logged at WARNING, rate-limited, and one that could not be parked at
+    ERROR, awaited or not; other failures are told by the loop, or by the commit of a transaction.
     """
 
     __slots__ = ("_home", "decision")
@@ -78,17 +80,25 @@ class Delivery(asyncio.Future[Any]):
             self.set_exception(PolicyRejected(message.decision))
         else:
             self.set_exception(KafkaException(error))
+            if self._home.transactional:
+                self.exception()  # the commit tells, so that nobody has to ask for it
 
 
 class _RefusedDelivery(Delivery):
-    """Of an event that was refused: once it is parked, it is no failure for the loop to tell."""
+    """Of an event that was refused: the guard logs what became of it, so that the loop need not.
+
+    Only what the caller gave up is not logged.
+    """
 
     __slots__ = ()
 
     def __del__(self) -> None:
-        if self._log_traceback and isinstance(self._exception, PolicyRejected):
-            self.exception()
-            self._home.unheard(self.decision)
+        if self._log_traceback and (raised := self._exception) is not None:
+            if isinstance(raised, PolicyRejected):
+                self.exception()
+                self._home.unheard(self.decision)
+            elif error_of(raised).code() not in PURGED:
+                self.exception()
         super().__del__()
 
 

@@ -40,6 +40,7 @@ from .parking import Parking
 from .producer import GuardedProducer
 from .record_time import Lane
 from .refusal import RefusedMessage
+from .unparked import unparked
 from .worker import Worker
 
 __all__ = ["LoopProducer", "Told"]
@@ -132,6 +133,11 @@ class LoopProducer(GuardedProducer):
         self._safe: Callable[[Any], Any] = _as_it_is
 
     # What is called on the loop.
+
+    @property
+    def transactional(self) -> bool:
+        """Whether what fails is told by the commit, too."""
+        return self._transactional
 
     @property
     def ready(self) -> Container[str]:
@@ -314,6 +320,9 @@ class LoopProducer(GuardedProducer):
             self._open_lane(topic)
 
     def _park_round(self) -> None:
+        if self._clients.closed:  # since this round was asked for
+            self._give_up()
+            return
         self.park_waiting()
         if self._aside:
             self._clients.poll_aside(0)
@@ -330,7 +339,9 @@ class LoopProducer(GuardedProducer):
                 super()._wait_and(park, decision, lane, report, deadline)
             except Exception as failed:  # noqa: BLE001 - whatever it is, the caller is told
                 self.guard.count("dropped/parking/failed")
-                self._tell_failed(decision, report, error_of(failed))
+                error = error_of(failed)
+                self._notices.nowhere(decision, error)
+                self._tell_failed(decision, report, unparked(decision, error))
 
     @staticmethod
     def _tell_failed(decision: Decision, report: Report | None, error: KafkaError) -> None:

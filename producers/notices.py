@@ -9,10 +9,13 @@ from collections.abc import Callable
 from confluent_kafka import KafkaError
 
 from ..policy.decision import Decision
+from .unparked import unparked
 
 __all__ = ["Notices"]
 
 log = logging.getLogger("streamwarden")
+#: A logger of its own, for those who say themselves what was not parked.
+_unparked_log = logging.getLogger("streamwarden.unparked")
 
 #: One line for each topic and rule in this time; the next line says how many there were.
 _EVERY_S = 10.0
@@ -20,7 +23,10 @@ _KEYS_MAX = 1000
 
 
 class Notices:
-    """Says what would otherwise pass in silence: refused events that nobody is called back about."""
+    """Says what would otherwise pass in silence.
+
+    Refused events that nobody is called back about, and all that could not even be parked.
+    """
 
     __slots__ = ("_clock", "_count", "_seen")
 
@@ -46,16 +52,12 @@ class Notices:
             )
 
     def nowhere(self, decision: Decision, error: KafkaError) -> None:
-        """A refused event could not be parked either, and its producer gave no callback."""
-        topic = decision.event.topic
-        more = self._due("nowhere", topic, error.name())
+        """A refused event could not be parked either."""
+        more = self._due("nowhere", decision.event.topic, decision.effect.value, error.name())
         if more is not None:
-            log.error(
-                "an event for %s was refused and could not be parked: %s; it is nowhere%s",
-                topic,
-                error.name(),
-                more,
-            )
+            # By its code alone: the log has no words that somebody else chose.
+            said = unparked(decision, KafkaError(error.code())).str()
+            _unparked_log.error("%s; the event is nowhere%s", said, more)
 
     def _due(self, *key: str) -> str | None:
         """None while a line of this kind was logged a moment ago; else what to add to it."""

@@ -24,6 +24,7 @@ from ..schemas.event import Record
 from .callbacks import Callbacks
 from .codes import STATE, UNKNOWN_PARTITION, error_of
 from .connection import ConfigMap
+from .unparked import unparked
 
 __all__ = ["POINTER_HEADER", "POINTER_KEY_HEADER", "Done", "Parking", "inherited"]
 
@@ -333,7 +334,8 @@ class Parking:
             self._again.append((time.monotonic() + _RETRY_PAUSE_S, write))
             return
         if self._through is not None and self._on_failure is not None:
-            self._on_failure(error)
+            known = write.decision
+            self._on_failure(error if known is None else unparked(known, error, write.kind))
         self._told.append((write.done, error))
 
     def _send_again(self, ask_until: float) -> None:

@@ -23,6 +23,7 @@ from ..schemas.event import Event
 from .batches import BatchStoppedError, Given, read_batch
 from .callbacks import CLIENT_CALLBACKS, Callbacks, Report
 from .clients import Clients
+from .codes import PURGED
 from .connection import ConfigMap, merged
 from .failing import failure_mode
 from .notices import Notices
@@ -30,6 +31,7 @@ from .outgoing import as_bytes, check_topic_name, normal_headers
 from .parking import Parking
 from .record_time import Lane, RecordTimes
 from .refusal import PolicyRejected, RefusedMessage, refusal
+from .unparked import unparked
 
 __all__ = ["GuardedProducer", "PolicyRejected"]
 
@@ -455,13 +457,13 @@ def _parked(
         guard.count(f"parked/{decision.event.topic}/{kind}")
     else:
         guard.count("dropped/parking/failed")
+        if report is None or error.code() not in PURGED:  # whoever gives up what is sent knows so
+            notices.nowhere(decision, error)
     if report is not None:
-        told = refusal(decision) if error is None else error
+        told = refusal(decision) if error is None else unparked(decision, error)
         report(told, RefusedMessage(decision, told))
     elif error is None:
         notices.refused(decision)
-    else:
-        notices.nowhere(decision, error)
 
 
 class _InTransaction:
@@ -474,6 +476,17 @@ class _InTransaction:
 
     def __call__(self, error: KafkaError | None, message: Any) -> None:
         if error is not None and error.code() != KafkaError.POLICY_VIOLATION:
-            self._clients.transaction_failed(error)
+            self._clients.transaction_failed(_of_topic(message.topic(), error))
         if self._report is not None:
             self._report(error, message)
+
+
+def _of_topic(topic: str, error: KafkaError) -> KafkaError:
+    """`error` with a reason that names the topic; all else of it stays."""
+    return KafkaError(
+        error.code(),
+        f"`{topic}` did not take it: {error.str()}",
+        fatal=error.fatal(),
+        retriable=error.retriable(),
+        txn_requires_abort=error.txn_requires_abort(),
+    )

@@ -133,11 +133,12 @@ def _drop_stdout() -> None:
 class _Words(logging.Handler):
     """What the library logs, said as everything else is: escaped, and without secrets.
 
-    Commands say themselves which topics no policy covers, with what may be meant.
+    Commands say themselves which topics no policy covers, with what may be meant, and what
+    could not be parked.
     """
 
     def emit(self, record: logging.LogRecord) -> None:
-        if record.name == "streamwarden.uncovered":
+        if record.name in ("streamwarden.uncovered", "streamwarden.unparked"):
             return
         with suppress(OSError):
             say(f"{record.levelname.lower()}: {record.getMessage()}")

@@ -307,7 +307,8 @@ class Publishing:
             self._no_topic(self._written_to(decision))
             self._failed(outcome, _NOT_SENT)
             return
-        self._failed(outcome, describe(KafkaException(error)))
+        # Of what could not be parked the reason names the topic, and what to do.
+        self._failed(outcome, describe(KafkaException(error)) if decision.passes else error.str())
         if name == "_MSG_TIMED_OUT" and self._overdue(_LATE * self._timeout_s):
             self._stop()
         elif not name.startswith("_"):

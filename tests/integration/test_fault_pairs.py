@@ -160,7 +160,8 @@ def _consumed(
             producer.produce(f"to.{topic}", b"x", str(message.offset()))
 
         consumer.subscribe([topic])
-        with pytest.raises(DeliveryError, match="TOPIC_AUTHORIZATION_FAILED"):
+        said = f"to `quarantine.{topic}` .TOPIC_AUTHORIZATION_FAILED.*`streamwarden doctor --topic {topic}`"
+        with pytest.raises(DeliveryError, match=said):
             consumer.run(handle, until_end=True)
         allow(cluster, ResourceType.TOPIC, f"quarantine.{topic}", AclOperation.WRITE)
         consumer.run(handle, until_end=True)

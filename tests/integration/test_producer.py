@@ -319,6 +319,9 @@ def test_without_the_right_to_park_each_caller_is_told(
         (BAD, KafkaError.TOPIC_AUTHORIZATION_FAILED),
     }
     assert len(told.reports) == 6
+    (said,) = {e.str() for e, m in told.reports if e is not None and m.value() == BAD}
+    assert "no right to write to `quarantine.payments`" in said
+    assert "`streamwarden doctor --topic payments`" in said
     assert len(read_topic(cluster.bootstrap, "held.payments")) == 1
 
 

@@ -213,9 +213,12 @@ def test_an_event_that_cannot_be_parked_has_failed(
     """It is nowhere, which is no rejection."""
     broker.fail_topic("quarantine.payments", KafkaError.TOPIC_AUTHORIZATION_FAILED)
 
-    said = publish("-", stdin=b"\n".join([LINES[0], LINES[4]]))
+    result = publish.result("-", stdin=b"\n".join([LINES[0], LINES[4]]))
 
+    said = json.loads(result.stdout)
     assert (said["allow"], said["reject"], said["failed"]) == (1, 0, 1)
+    assert result.stderr.count("no right to write to `quarantine.payments`") == 1
+    assert "ask for the right to this topic" not in result.stderr
 
 
 def test_a_key_that_tells_what_a_mask_hides_is_warned_of(

@@ -9,6 +9,7 @@ import pytest
 from confluent_kafka import KafkaError
 
 from streamwarden.producers.notices import Notices
+from streamwarden.producers.unparked import unparked
 from tests.guards import event, guard_for
 
 
@@ -39,11 +40,25 @@ def test_a_flood_of_refused_events_is_one_line_that_counts(
 def test_an_event_that_is_nowhere_is_an_error(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Refused, not parked, and nobody to tell: that is as loud as it gets."""
+    """Refused and not parked: that is as loud as it gets, and in words of the guard's own."""
     decision = guard_for(tmp_path, "payments").decide(topic="payments", value=event(currency="X"))
 
-    Notices(lambda _: None).nowhere(decision, KafkaError(KafkaError._MSG_TIMED_OUT))
+    Notices(lambda _: None).nowhere(decision, KafkaError(KafkaError._MSG_TIMED_OUT, "SECRET"))
 
     (record,) = caplog.records
     assert record.levelname == "ERROR"
     assert "_MSG_TIMED_OUT" in record.getMessage()
+    assert "`quarantine.payments`" in record.getMessage()
+    assert "SECRET" not in record.getMessage()
+
+
+def test_the_reason_changes_nothing_that_code_branches_on(tmp_path: Path) -> None:
+    """Code and flags are those of the write's own error."""
+    decision = guard_for(tmp_path, "payments").decide(topic="payments", value=event(currency="X"))
+    error = KafkaError(KafkaError._FATAL, "gone", fatal=True, retriable=True)
+
+    named = unparked(decision, error, "held")
+
+    assert (named.code(), named.fatal(), named.retriable()) == (KafkaError._FATAL, True, True)
+    assert not named.txn_requires_abort()
+    assert "`held.payments` did not take it: gone (_FATAL)" in named.str()
