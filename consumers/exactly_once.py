@@ -124,6 +124,17 @@ class _Undone(Exception):  # noqa: N818 - not an error: how a transaction is lef
             self.place = _place(message)
             self.said = handler_said(message, error)
 
+    def cause(self) -> str:
+        """What went wrong, without the words of a handler's error, which often quote the event."""
+        name = type(self.error).__name__
+        if not self.broken:
+            return name
+        if isinstance(self.error, KafkaException):
+            error = error_of(self.error)
+            said, code = error.str(), error.name()
+            return said if f"({code})" in said else f"{said} ({code})"
+        return f"{name}: {self.error}"
+
 
 def _place(message: GuardedMessage) -> tuple[str, int, int]:
     return message.topic(), message.partition(), message.offset()
@@ -384,8 +395,7 @@ class ExactlyOnce:
             self._failures = 0
             undone.error.add_note(f"streamwarden: attempt {attempt}; the transaction is undone")
             raise undone.error
-        name = type(undone.error).__name__
-        log.warning("%s: the transaction is undone, attempt %d", name, attempt)
+        log.warning("the transaction is undone, attempt %d: %s", attempt, undone.cause())
         until = time.monotonic() + self._failing.pause_s(attempt, self._chance())
         while (left := until - time.monotonic()) > 0 and not stopping():
             self._reader.stay(min(left, _SLICE_S))

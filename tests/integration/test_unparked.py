@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+import logging
 from pathlib import Path
 from typing import Any
 
 import pytest
-from confluent_kafka import KafkaError, KafkaException
+from confluent_kafka import KafkaError, KafkaException, Producer
 
 from streamwarden import (
+    AsyncGuardedConsumer,
     AsyncGuardedProducer,
+    GuardedMessage,
     GuardedProducer,
 )
-from tests.guards import BAD, Told, guard_for
+from tests.guards import BAD, CLEAN, Told, guard_for
 from tests.servers.topics import Kafka, MakeTopic, unique_name
 
 WAIT_S = 60.0
@@ -86,3 +90,41 @@ def test_a_transaction_that_cannot_park_names_the_topic(
     assert error.str().startswith("a record of the transaction was not written: an event for")
     assert f"`quarantine.{topic}`" in error.str()
     assert f"`streamwarden topics ensure --topic {topic}`" in error.str()
+
+
+def test_a_run_in_transactions_says_what_undoes_them_and_nothing_else(
+    kafka: Kafka, make_topic: MakeTopic, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The topic is in the line of each attempt; deliveries that nobody awaits are not told again."""
+    topic, to = make_topic("payments"), make_topic("to")
+    with Producer(config_of(kafka)) as raw:
+        for _ in range(5):
+            raw.produce(topic, CLEAN)
+    reading = {"group.id": unique_name("g"), "auto.offset.reset": "earliest"}
+
+    async def handle(_message: GuardedMessage, producer: AsyncGuardedProducer) -> None:
+        await producer.produce(to, BAD)
+
+    async def main() -> KafkaError:
+        async with AsyncGuardedConsumer(
+            config_of(kafka, **reading),
+            guard=guard_for(tmp_path, topic, to),
+            transactional_id=unique_name("tx"),
+            parking=SHORT,
+            handler_retries=1,
+            handler_backoff_s=0.01,
+        ) as consumer:
+            await consumer.subscribe([topic])
+            with pytest.raises(KafkaException) as caught:
+                await consumer.run(handle)
+            error: KafkaError = caught.value.args[0]
+            return error
+
+    with caplog.at_level(logging.WARNING):
+        raised = asyncio.run(main())
+        gc.collect()
+
+    undone = [r.getMessage() for r in caplog.records if "is undone, attempt" in r.getMessage()]
+    assert undone
+    assert all(f"`quarantine.{to}`" in line for line in (*undone, raised.str()))
+    assert [r.getMessage() for r in caplog.records if r.name == "asyncio" or r.exc_info] == []
