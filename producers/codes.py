@@ -26,6 +26,7 @@ __all__ = [
     "UNKNOWN_PARTITION",
     "UNKNOWN_TOPIC",
     "error_of",
+    "reworded",
     "settled",
 ]
 
@@ -71,6 +72,17 @@ def error_of(raised: BaseException) -> KafkaError:
     if isinstance(raised, BufferError):
         return KafkaError(QUEUE_FULL)
     return KafkaError(KafkaError.UNKNOWN, str(raised))
+
+
+def reworded(error: KafkaError, reason: str) -> KafkaError:
+    """`error` with another reason; all else of it stays."""
+    return KafkaError(
+        error.code(),
+        reason,
+        fatal=error.fatal(),
+        retriable=error.retriable(),
+        txn_requires_abort=error.txn_requires_abort(),
+    )
 
 
 def settled(ask: Callable[[float], _T], deadline: float) -> _T:

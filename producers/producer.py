@@ -23,7 +23,7 @@ from ..schemas.event import Event
 from .batches import BatchStoppedError, Given, read_batch
 from .callbacks import CLIENT_CALLBACKS, Callbacks, Report
 from .clients import Clients
-from .codes import PURGED
+from .codes import PURGED, reworded
 from .connection import ConfigMap, merged
 from .failing import failure_mode
 from .notices import Notices
@@ -476,17 +476,7 @@ class _InTransaction:
 
     def __call__(self, error: KafkaError | None, message: Any) -> None:
         if error is not None and error.code() != KafkaError.POLICY_VIOLATION:
-            self._clients.transaction_failed(_of_topic(message.topic(), error))
+            said = f"`{message.topic()}` did not take it: {error.str()}"
+            self._clients.transaction_failed(reworded(error, said))
         if self._report is not None:
             self._report(error, message)
-
-
-def _of_topic(topic: str, error: KafkaError) -> KafkaError:
-    """`error` with a reason that names the topic; all else of it stays."""
-    return KafkaError(
-        error.code(),
-        f"`{topic}` did not take it: {error.str()}",
-        fatal=error.fatal(),
-        retriable=error.retriable(),
-        txn_requires_abort=error.txn_requires_abort(),
-    )

@@ -7,7 +7,7 @@ from confluent_kafka import KafkaError
 from ..policy.decision import Decision
 from ..policy.model import Effect
 from ..policy.parking import Kind, parked_topic
-from .codes import MSG_TIMED_OUT, PURGED, UNKNOWN_TOPIC
+from .codes import MSG_TIMED_OUT, PURGED, UNKNOWN_TOPIC, reworded
 
 __all__ = ["unparked", "why_unparked"]
 
@@ -43,10 +43,6 @@ def unparked(decision: Decision, error: KafkaError, kind: Kind | None = None) ->
     origin = decision.event.topic
     topic = parked_topic(decision.plan.settings, origin, kind)
     why, remedy = why_unparked(error, topic, origin)
-    return KafkaError(
-        error.code(),
-        f"an event for {origin} was refused and could not be parked: {why}; {remedy}",
-        fatal=error.fatal(),
-        retriable=error.retriable(),
-        txn_requires_abort=error.txn_requires_abort(),
+    return reworded(
+        error, f"an event for {origin} was refused and could not be parked: {why}; {remedy}"
     )
