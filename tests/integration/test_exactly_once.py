@@ -352,7 +352,15 @@ def test_a_broker_that_restarts_holds_no_transaction_up(
     restarting = threading.Thread(target=restart)
     restarting.start()
     group = {**config, "group.id": "g", "auto.offset.reset": "earliest"}
-    with GuardedConsumer(group, guard=guard_for(tmp_path, topic), transactional_id="x") as consumer:
+    consumer = GuardedConsumer(
+        group,
+        guard=guard_for(tmp_path, topic),
+        transactional_id="x",
+        # Longer than a broker takes to restart on a busy machine: one that gives a transaction up
+        # may fence its producer, which ends the run.
+        parking={"transaction.timeout.ms": 60_000},
+    )
+    with consumer:
         consumer.subscribe([topic])
         consumer.run(handle, until_end=True)
     restarting.join()
