@@ -83,51 +83,56 @@ class BatchJudge:
                     first, uncounted = None, 0
                     topic, partition = str(message.topic()), message.partition() or 0
                     offsets = self._assigned.of(topic, partition)
-                    plan = self._plan(topic, offsets, now)
-                    run = _run_on_values(plan)
+                    plan, run = self._next(topic, offsets, now)
+                event: Event | None = None
                 decision: Decision | None = None
-                hits: tuple[int, ...] | Undecodable = ()
-                if run is not None and plan is not None and now < plan.until:
-                    showing.value = value = message.value()
-                    hits = run(shown)
-                    if not hits and value is not None:
-                        if first is None:  # not `or`: a message without bytes is false
-                            first = message
-                        last = message
-                        uncounted += 1
-                        out.append(GuardedMessage(message, offsets, plan, now))
-                        continue
-                event = event_of(message, topic, now)
+                passed: GuardedMessage | None = None
                 if plan is not None and now < plan.until:
-                    decision = plan.conclude(event, hits) if hits else plan.decide(event)
-                    if decision.outcome is plan.all_clear:
-                        if first is None:
-                            first = message
-                        last = message
-                        out.append(GuardedMessage(message, offsets, plan, now, decision))
-                        continue
+                    hits: tuple[int, ...] | Undecodable = ()
+                    if run is not None:
+                        showing.value = value = message.value()
+                        hits = run(shown)
+                        if not hits and value is not None:
+                            uncounted += 1
+                            passed = GuardedMessage(message, offsets, plan, now)
+                    if passed is None:
+                        event = event_of(message, topic, now)
+                        decision = plan.conclude(event, hits) if hits else plan.decide(event)
+                        if decision.outcome is plan.all_clear:
+                            passed = GuardedMessage(message, offsets, plan, now, decision)
+                if passed is not None:
+                    if first is None:  # not `or`: a message without bytes is false
+                        first = message
+                    last = message
+                    out.append(passed)
+                    continue
                 _note(offsets, plan, first, last, uncounted)
                 first, uncounted = None, 0
+                if event is None:
+                    event = event_of(message, topic, now)
                 judged = self._judge(message, event, offsets, decision)
                 if judged is not None:
                     out.append(judged)
-                plan = self._plan(topic, offsets, now)
-                run = _run_on_values(plan)
-                if run is not None:
-                    now = self._guard.now()  # to park an event may have taken long
+                now = self._guard.now()  # to park an event may have taken long
+                plan, run = self._next(topic, offsets, now)
             else:
                 at = len(messages)
         finally:
             self.stopped_at = at
             _note(offsets, plan, first, last, uncounted)
 
-    def _plan(self, topic: str, offsets: PartitionOffsets, now: int) -> Plan | None:
-        """The plan that decides on what comes next; None where there is more to it than that."""
+    def _next(
+        self, topic: str, offsets: PartitionOffsets, now: int
+    ) -> tuple[Plan | None, Run | None]:
+        """The plan that decides on what comes next, None where there is more to it than that.
+
+        And its rules, where values are enough for them.
+        """
         table = self._guard.in_use
         if table is None or not self._short or offsets.waiting:
-            return None
+            return None, None
         plan = table.plan(topic, "consume", now)
-        return plan if plan is offsets.plan else None
+        return (plan, _run_on_values(plan)) if plan is offsets.plan else (None, None)
 
 
 def _run_on_values(plan: Plan | None) -> Run | None:

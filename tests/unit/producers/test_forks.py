@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import socket
 import time
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -32,53 +33,59 @@ def fork_seeing(owner: Owner) -> int:
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
 
-def test_a_fork_waits_while_lookups_are_slow(monkeypatch: pytest.MonkeyPatch) -> None:
+Lookups = Callable[[Callable[[int], None]], list[int]]
+
+
+@pytest.fixture
+def lookups(monkeypatch: pytest.MonkeyPatch) -> Lookups:
+    """Replace lookups by `take(number)`; gives the list that they are numbered in."""
+
+    def replace(take: Callable[[int], None]) -> list[int]:
+        seen: list[int] = []
+
+        def lookup(*_: Any, **__: Any) -> list[Any]:
+            seen.append(len(seen) + 1)
+            take(len(seen))
+            return []
+
+        monkeypatch.setattr(socket, "getaddrinfo", lookup)
+        return seen
+
+    return replace
+
+
+@pytest.fixture
+def owner() -> Owner:
+    made = Owner()
+    forks.watch_forks(made)
+    return made
+
+
+def test_a_fork_waits_while_lookups_are_slow(
+    monkeypatch: pytest.MonkeyPatch, lookups: Lookups, owner: Owner
+) -> None:
     """One that waits for another's lock takes longer; five quick ones in a row are awaited."""
-    owner, lookups = Owner(), 0
-    forks.watch_forks(owner)
-
-    def lookup(*_: Any, **__: Any) -> list[Any]:
-        nonlocal lookups
-        lookups += 1
-        if lookups in (1, 2, 5):
-            time.sleep(0.005)
-        return []
-
-    monkeypatch.setattr(socket, "getaddrinfo", lookup)
+    seen = lookups(lambda number: time.sleep(0.005 if number in (1, 2, 5) else 0))
     monkeypatch.setattr(forks, "_MOST_S", 30.0)
 
     assert fork_seeing(owner) == 1
-    assert lookups >= 10
+    assert len(seen) >= 10
     assert not owner.forked
 
 
-def test_a_fork_does_not_wait_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_fork_does_not_wait_for_ever(lookups: Lookups, owner: Owner) -> None:
     """However long each lookup takes: on a host of thousands of addresses that is some ms."""
-    owner, lookups = Owner(), 0
-    forks.watch_forks(owner)
-
-    def lookup(*_: Any, **__: Any) -> list[Any]:
-        nonlocal lookups
-        lookups += 1
-        time.sleep(0.02)
-        return []
-
-    monkeypatch.setattr(socket, "getaddrinfo", lookup)
+    seen = lookups(lambda _: time.sleep(0.02))
 
     assert fork_seeing(owner) == 1
-    assert 0 < lookups <= 10
+    assert 0 < len(seen) <= 10
 
 
-def test_a_process_without_a_network_forks_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    owner, lookups = Owner(), 0
-    forks.watch_forks(owner)
-
-    def lookup(*_: Any, **__: Any) -> list[Any]:
-        nonlocal lookups
-        lookups += 1
+def test_a_process_without_a_network_forks_at_once(lookups: Lookups, owner: Owner) -> None:
+    def fail(_: int) -> None:
         raise socket.gaierror
 
-    monkeypatch.setattr(socket, "getaddrinfo", lookup)
+    seen = lookups(fail)
 
     assert fork_seeing(owner) == 1
-    assert lookups == 1
+    assert len(seen) == 1
