@@ -108,8 +108,7 @@ class BatchJudge:
                     continue
                 _note(offsets, plan, first, last, uncounted)
                 first, uncounted = None, 0
-                if event is None:
-                    event = event_of(message, topic, now)
+                event = event or event_of(message, topic, now)
                 judged = self._judge(message, event, offsets, decision)
                 if judged is not None:
                     out.append(judged)
